@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  outbox.h - a producer: a state machine without I/O.
+ *
+ *  Groups come in, PUBLISH requests go out, one in flight: while it is, the next one gathers (smart
+ *  batching). Each request has a sequence number; after a reconnect the request in flight is sent
+ *  again as it was, and the conductor recognises it (DESIGN.md section 4). Runs in the producer's
+ *  courier thread.  */
+#ifndef BN_OUTBOX_H
+#define BN_OUTBOX_H
+
+#include "base/blob.h"
+#include "base/time.h"
+#include "core/effects.h"
+#include "wire/message.h"
+
+typedef struct {
+    char source[BATON_ATTRIBUTE_BYTES_MAX + 1];
+    uint64_t producer_id;        /* random */
+    uint32_t request_bytes_max;  /* payload of one PUBLISH; default 4 MiB; a group is never split */
+    uint32_t answer_timeout_ms;  /* no answer for so long: RESET_LINK; default 5,000 */
+} bn_outbox_options_t;
+
+/*  One event of a group; texts and data borrowed from `blob`.  */
+typedef struct {
+    bn_text_t topic;
+    bn_event_fields_t fields;
+    uint32_t spread;             /* for an empty key */
+} bn_outbox_item_t;
+
+typedef struct {
+    uint64_t ticket;
+    bn_outbox_item_t *items;     /* owned */
+    uint32_t count;
+    bn_blob_t *blob;             /* owned; what the items borrow from */
+    size_t bytes;                /* for the in-flight account */
+} bn_outbox_group_t;
+
+void bn_outbox_group_destroy (bn_outbox_group_t **self_p);
+
+typedef enum {
+    BN_OUTBOX_LINK_UP,
+    BN_OUTBOX_LINK_DOWN,
+    BN_OUTBOX_MESSAGE,
+    BN_OUTBOX_GROUP,             /* `group` passes to the outbox */
+    BN_OUTBOX_TICK
+} bn_outbox_event_kind_t;
+
+typedef struct {
+    bn_outbox_event_kind_t kind;
+    bn_time_t now;
+    uint64_t random;
+    const bn_frame_t *frames;    /* MESSAGE; borrowed during the step */
+    size_t frame_count;
+    bn_outbox_group_t *group;    /* GROUP */
+} bn_outbox_event_t;
+
+typedef enum {
+    BN_OUTBOX_SEND,              /* head + payloads to the ROUTER */
+    BN_OUTBOX_RECEIPT,           /* one for each group, in order */
+    BN_OUTBOX_RESET_LINK,
+    BN_OUTBOX_LOG,
+    BN_OUTBOX_FATAL              /* the orchestrator refuses us for good (VERSION, ...) */
+} bn_outbox_effect_kind_t;
+
+typedef struct {
+    bn_outbox_effect_kind_t kind;
+    bn_blob_t *head;             /* SEND; owned */
+    bn_slice_t *payloads;        /* SEND; owned array, blobs counted */
+    uint32_t payload_count;
+    uint64_t ticket;             /* RECEIPT */
+    baton_err_t err;             /* RECEIPT, FATAL */
+    uint64_t offset;             /* RECEIPT: lowest offset of the request that carried the group: see
+                                    bn_outbox.c for what is promised */
+    uint32_t events;             /* RECEIPT: in the group */
+    size_t bytes;                /* RECEIPT: of the group */
+    bn_log_level_t level;
+    char *text;                  /* LOG, FATAL, RECEIPT with err; owned */
+} bn_outbox_effect_t;
+
+typedef struct {
+    bn_outbox_effect_t *items;
+    size_t count;
+    size_t capacity;
+    bool failed;
+} bn_outbox_effects_t;
+
+void bn_outbox_effects_init (bn_outbox_effects_t *self);
+void bn_outbox_effects_fini (bn_outbox_effects_t *self);
+void bn_outbox_effects_clear (bn_outbox_effects_t *self);
+
+typedef struct bn_outbox bn_outbox_t;
+
+bn_outbox_t *bn_outbox_new (const bn_outbox_options_t *options);
+void bn_outbox_destroy (bn_outbox_t **self_p);
+void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
+                     bn_outbox_effects_t *effects);
+uint64_t bn_outbox_due_ms (const bn_outbox_t *self);
+uint32_t bn_outbox_partitions (const bn_outbox_t *self); /* 0 before the first WELCOME */
+
+#endif

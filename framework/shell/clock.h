@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  clock.h - clocks and randomness of the machine, for the shells. The machines never call these. */
+#ifndef BN_CLOCK_H
+#define BN_CLOCK_H
+
+#include "base/time.h"
+
+bn_time_t bn_clock_now (void);
+uint64_t bn_clock_mono_ns (void);
+/*  From getrandom: never the same twice, also after fork and on a cloned machine.  */
+uint64_t bn_random_u64 (void);
+/*  Seeds srand () from bn_random_u64, once per process: libzmq 4.3.4 makes a ROUTER's first routing
+ *  id with rand (). Before the first ROUTER.  */
+void bn_random_seed_libc (void);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  batch.h - events of one topic and partition, packed into one payload frame.
+ *
+ *    payload = common *event
+ *    common  = [id-prefix str, source str, time-us uint, datacontenttype str, dataschema str]
+ *              ("" as datacontenttype: application/msgpack; "" as dataschema: none)
+ *    event   = [id, key str, time-delta-us int, data bin, ext]
+ *    id      = str (the whole id) / uint (id is id-prefix "-" decimal)
+ *    ext     = nil / map of str -> str; "source", "datacontenttype", "dataschema" in it stand for the
+ *              attributes of the same name and win over those in common
+ *
+ *  Attributes that are the same for a batch are sent once. The count is in the section that the
+ *  payload belongs to. Event k of a section has the offset base + k.
+ *
+ *  INVARIANT B1: a payload that bn_batch_check accepted is read by bn_batch_next to its end without
+ *  an error.  */
+#ifndef BN_BATCH_H
+#define BN_BATCH_H
+
+#include "wire/mp.h"
+#include <baton/event.h>
+
+/*  An event as fields; texts are borrowed, not NUL-terminated.  */
+typedef struct {
+    const char *text;
+    size_t size;
+} bn_text_t;
+
+typedef struct {
+    bn_text_t id_prefix;
+    bn_text_t id;            /* the whole id when id_number_set is false */
+    bool id_number_set;      /* the id is id_prefix "-" id_number */
+    uint64_t id_number;
+    bn_text_t key;
+    bn_text_t source;
+    int64_t time_us;
+    bn_text_t datacontenttype; /* "" = application/msgpack */
+    bn_text_t dataschema;
+    const uint8_t *data;
+    size_t data_size;
+    const uint8_t *ext;      /* the packed map, whole, or NULL if nil (reading: borrowed) */
+    size_t ext_size;
+} bn_event_fields_t;
+
+/*  ---- writing ----  */
+typedef struct {
+    bn_buffer_t buffer;      /* the payload so far */
+    uint32_t count;          /* events in it */
+    int64_t time_us;         /* base */
+    bn_buffer_t common;      /* the encoded common, to compare */
+    char source[BATON_ATTRIBUTE_BYTES_MAX + 1];
+    char datacontenttype[BATON_ATTRIBUTE_BYTES_MAX + 1];
+    char dataschema[BATON_ATTRIBUTE_BYTES_MAX + 1];
+    char id_prefix[BATON_ID_BYTES_MAX + 1];
+} bn_batch_writer_t;
+
+void bn_batch_writer_init (bn_batch_writer_t *self, size_t bytes_max);
+void bn_batch_writer_fini (bn_batch_writer_t *self);
+/*  Appends an event. The first one sets the common attributes; where a later one differs, its own
+ *  go into its ext (id: into a whole text). Errors: TOO_LARGE (bytes_max; nothing appended),
+ *  MEMORY.  */
+baton_err_t bn_batch_writer_add (bn_batch_writer_t *self, const bn_event_fields_t *event);
+/*  Hands over the payload and starts anew; NULL: nothing in it or no memory.  */
+bn_blob_t *bn_batch_writer_take (bn_batch_writer_t *self, uint32_t *count);
+
+/*  ---- reading ----  */
+typedef struct {
+    bn_mp_t mp;
+    bn_event_fields_t common; /* id_prefix, source, time, types */
+    uint32_t left;            /* events still to come */
+} bn_batch_reader_t;
+
+baton_err_t bn_batch_reader_init (bn_batch_reader_t *self, const void *payload, size_t size,
+                                  uint32_t count);
+/*  false at the end or on an error (self->mp.err). `event` has the common attributes filled in; the
+ *  overrides in ext are applied.  */
+bool bn_batch_next (bn_batch_reader_t *self, bn_event_fields_t *event);
+/*  Looks up one text entry of an ext map; false if there is none.  */
+bool bn_ext_get (const uint8_t *ext, size_t ext_size, const char *name, bn_text_t *value);
+
+typedef struct {
+    uint32_t partition;      /* that every non-empty key must hash to */
+    uint32_t partitions;
+    uint32_t data_bytes_max;
+} bn_batch_limits_t;
+
+/*  Checks everything that a receiver will rely on: structure, exact end, count, limits, UTF-8, key
+ *  lengths and partitions, ext names and values, and, where the content type is MessagePack, the
+ *  data itself (one value, BATON_DATA_DEPTH_MAX). On error: *event_index is the guilty event and
+ *  *what a static text. Errors: MALFORMED, TOO_LARGE, TOO_DEEP, KEY.  */
+baton_err_t bn_batch_check (const void *payload, size_t size, uint32_t count,
+                            const bn_batch_limits_t *limits, uint32_t *event_index,
+                            const char **what);
+/*  Cuts event `index` out as a payload of its own (count 1). NULL: no memory or bad payload.  */
+bn_blob_t *bn_batch_slice (const void *payload, size_t size, uint32_t count, uint32_t index);
+
+/*  ---- sections: many events of many topics, in order ----
+ *  Collects events and cuts them into sections so that the order within a partition is kept across
+ *  topics: an event is appended to the last section of its partition if that has the same topic,
+ *  else a new section is opened (G3).  */
+typedef struct bn_sections bn_sections_t;
+
+bn_sections_t *bn_sections_new (uint32_t partitions, size_t bytes_max);
+void bn_sections_destroy (bn_sections_t **self_p);
+/*  Partition of an empty key: round robin, chosen per call by `spread`. TOO_LARGE: bytes_max would
+ *  be passed; nothing was added.  */
+baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topic_size,
+                             const bn_event_fields_t *event, uint32_t spread);
+size_t bn_sections_bytes (const bn_sections_t *self);
+uint32_t bn_sections_events (const bn_sections_t *self);
+uint32_t bn_sections_count (const bn_sections_t *self);
+
+struct bn_section;
+/*  Hands over the sections as an array of *count (payload blobs owned by it; free with
+ *  bn_section_array_free) and empties itself. NULL: empty or no memory (sections kept).  */
+struct bn_section *bn_sections_take (bn_sections_t *self, uint32_t *count);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  mp.h - bounded reading of MessagePack, without allocation.
+ *
+ *  DESIGN. msgpack-c's unpacker allocates by the counts that a message claims; this cursor believes
+ *  nothing: a count is compared with the bytes that remain, nesting with a bound, and an error
+ *  sticks, so that a decoder reads all its fields and checks once. Writing is msgpack-c's packer on a
+ *  bn_buffer_t. Format: https://github.com/msgpack/msgpack/blob/master/spec.md  */
+#ifndef BN_MP_H
+#define BN_MP_H
+
+#include "base/buffer.h"
+#include <baton/error.h>
+#include <msgpack.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+    const uint8_t *start;  /* of the window, for positions in errors */
+    const uint8_t *at;     /* next byte */
+    const uint8_t *end;    /* one past the last */
+    baton_err_t err;       /* the first error, sticks: MALFORMED, TOO_DEEP, TOO_LARGE */
+    size_t err_at;         /* byte position of it */
+    const char *err_what;  /* static text: what was expected, or NULL */
+} bn_mp_t;
+
+void bn_mp_init (bn_mp_t *self, const void *bytes, size_t size);
+/*  Marks an error of the caller's own at the current position (only the first one is kept).  */
+void bn_mp_fail (bn_mp_t *self, baton_err_t err, const char *what);
+bool bn_mp_ok (const bn_mp_t *self);
+size_t bn_mp_left (const bn_mp_t *self);
+
+/*  What comes next, without reading it: 'n' nil, 'b' bool, 'i' integer, 'r' real, 's' str, 'B' bin,
+ *  'a' array, 'm' map, 'e' ext, 0 at the end or after an error.  */
+char bn_mp_peek (const bn_mp_t *self);
+
+/*  Each returns the value, or 0/false/empty after an error. `what` names the field in the error.  */
+bool bn_mp_bool (bn_mp_t *self, const char *what);
+uint64_t bn_mp_uint (bn_mp_t *self, uint64_t max, const char *what);
+int64_t bn_mp_int (bn_mp_t *self, const char *what);
+double bn_mp_real (bn_mp_t *self, const char *what);
+bool bn_mp_nil (bn_mp_t *self); /* reads a nil if one is next */
+/*  Text: borrowed bytes, not NUL-terminated; valid UTF-8 without U+0000 is required.  */
+const char *bn_mp_str (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
+const uint8_t *bn_mp_bin (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
+/*  The count; refused if more than max or more than the bytes that remain.  */
+uint32_t bn_mp_array (bn_mp_t *self, uint32_t max, const char *what);
+uint32_t bn_mp_map (bn_mp_t *self, uint32_t max, const char *what);
+/*  Steps over one value of any kind, nested at most depth_max, iteratively (no recursion).  */
+void bn_mp_skip (bn_mp_t *self, uint32_t depth_max);
+/*  Fails unless everything was read.  */
+void bn_mp_end (bn_mp_t *self);
+
+/*  OK if the bytes are exactly one well-formed value, nested at most depth_max.  */
+baton_err_t bn_mp_scan (const void *bytes, size_t size, uint32_t depth_max, size_t *err_at);
+
+/*  Writing: msgpack_packer on a bn_buffer_t; the buffer's `failed` is the error.  */
+static inline msgpack_packer bn_mp_packer (bn_buffer_t *buffer)
+{
+    msgpack_packer packer;
+    msgpack_packer_init (&packer, buffer, bn_buffer_msgpack_write);
+    return packer;
+}
+void bn_mp_pack_str (msgpack_packer *packer, const char *text, size_t size);
+void bn_mp_pack_cstr (msgpack_packer *packer, const char *text);
+void bn_mp_pack_bin (msgpack_packer *packer, const void *bytes, size_t size);
+
+#endif
