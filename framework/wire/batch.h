@@ -47,26 +47,25 @@ typedef struct {
 typedef struct {
     bn_buffer_t buffer;      /* the payload so far */
     uint32_t count;          /* events in it */
-    int64_t time_us;         /* base */
-    bn_buffer_t common;      /* the encoded common, to compare */
-    char source[BATON_ATTRIBUTE_BYTES_MAX + 1];
-    char datacontenttype[BATON_ATTRIBUTE_BYTES_MAX + 1];
-    char dataschema[BATON_ATTRIBUTE_BYTES_MAX + 1];
-    char id_prefix[BATON_ID_BYTES_MAX + 1];
+    int64_t time_us;         /* common time */
+    /*  Where the common id_prefix, source, datacontenttype and dataschema are in the payload.  */
+    uint32_t common_at[4];
+    uint32_t common_size[4];
 } bn_batch_writer_t;
 
 void bn_batch_writer_init (bn_batch_writer_t *self, size_t bytes_max);
 void bn_batch_writer_fini (bn_batch_writer_t *self);
 /*  Appends an event. The first one sets the common attributes; where a later one differs, its own
- *  go into its ext (id: into a whole text). Errors: TOO_LARGE (bytes_max; nothing appended),
- *  MEMORY.  */
+ *  go into its ext (id: into a whole text). Entries of event->ext that stand for such attributes are
+ *  not copied: the fields count. On an error nothing is appended. Errors: TOO_LARGE (bytes_max, or a
+ *  limit of event.h), MALFORMED (ext), ARGUMENT (a time too far from the first one), MEMORY.  */
 baton_err_t bn_batch_writer_add (bn_batch_writer_t *self, const bn_event_fields_t *event);
 /*  Hands over the payload and starts anew; NULL: nothing in it or no memory.  */
 bn_blob_t *bn_batch_writer_take (bn_batch_writer_t *self, uint32_t *count);
 
 /*  ---- reading ----  */
 typedef struct {
-    bn_mp_t mp;
+    bn_mp_t mp;              /* mp.err after the end: what was wrong */
     bn_event_fields_t common; /* id_prefix, source, time, types */
     uint32_t left;            /* events still to come */
 } bn_batch_reader_t;
@@ -86,8 +85,9 @@ typedef struct {
 } bn_batch_limits_t;
 
 /*  Checks everything that a receiver will rely on: structure, exact end, count, limits, UTF-8, key
- *  lengths and partitions, ext names and values, and, where the content type is MessagePack, the
- *  data itself (one value, BATON_DATA_DEPTH_MAX). On error: *event_index is the guilty event and
+ *  lengths and partitions, ids and sources that are not empty, ext names and values, and, where the
+ *  content type is MessagePack and there is data, the data itself (one value,
+ *  BATON_DATA_DEPTH_MAX). On error: *event_index is the guilty event and
  *  *what a static text. Errors: MALFORMED, TOO_LARGE, TOO_DEEP, KEY.  */
 baton_err_t bn_batch_check (const void *payload, size_t size, uint32_t count,
                             const bn_batch_limits_t *limits, uint32_t *event_index,
@@ -103,17 +103,21 @@ typedef struct bn_sections bn_sections_t;
 
 bn_sections_t *bn_sections_new (uint32_t partitions, size_t bytes_max);
 void bn_sections_destroy (bn_sections_t **self_p);
-/*  Partition of an empty key: round robin, chosen per call by `spread`. TOO_LARGE: bytes_max would
- *  be passed; nothing was added.  */
+/*  Partition of an empty key: round robin, chosen per call by `spread` (spread mod partitions).
+ *  TOO_LARGE: bytes_max would be passed; nothing was added.  */
 baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topic_size,
                              const bn_event_fields_t *event, uint32_t spread);
+/*  Where the event added last went: its section (in the order in which take hands them over) and its
+ *  place in it. Its offset will be the record's base + the counts of the sections before + place.  */
+void bn_sections_last (const bn_sections_t *self, uint32_t *section, uint32_t *place);
 size_t bn_sections_bytes (const bn_sections_t *self);
 uint32_t bn_sections_events (const bn_sections_t *self);
 uint32_t bn_sections_count (const bn_sections_t *self);
 
 struct bn_section;
-/*  Hands over the sections as an array of *count (payload blobs owned by it; free with
- *  bn_section_array_free) and empties itself. NULL: empty or no memory (sections kept).  */
+/*  Hands over the sections, in the order in which they were opened, as an array of *count (payload
+ *  blobs and topic texts owned by it; free with bn_section_array_free) and empties itself. NULL: empty
+ *  or no memory (sections kept).  */
 struct bn_section *bn_sections_take (bn_sections_t *self, uint32_t *count);
 
 #endif

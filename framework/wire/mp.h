@@ -42,17 +42,24 @@ double bn_mp_real (bn_mp_t *self, const char *what);
 bool bn_mp_nil (bn_mp_t *self); /* reads a nil if one is next */
 /*  Text: borrowed bytes, not NUL-terminated; valid UTF-8 without U+0000 is required.  */
 const char *bn_mp_str (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
+/*  The same without the look at the bytes: for text that was checked before it was stored.  */
+const char *bn_mp_str_trusted (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
 const uint8_t *bn_mp_bin (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
 /*  The count; refused if more than max or more than the bytes that remain.  */
 uint32_t bn_mp_array (bn_mp_t *self, uint32_t max, const char *what);
 uint32_t bn_mp_map (bn_mp_t *self, uint32_t max, const char *what);
-/*  Steps over one value of any kind, nested at most depth_max, iteratively (no recursion).  */
+/*  Steps over one value of any kind, nested at most depth_max (0: a scalar), without recursion.
+ *  depth_max is at most BN_MP_DEPTH_MAX.  */
+#define BN_MP_DEPTH_MAX 64
 void bn_mp_skip (bn_mp_t *self, uint32_t depth_max);
 /*  Fails unless everything was read.  */
 void bn_mp_end (bn_mp_t *self);
 
 /*  OK if the bytes are exactly one well-formed value, nested at most depth_max.  */
 baton_err_t bn_mp_scan (const void *bytes, size_t size, uint32_t depth_max, size_t *err_at);
+
+/*  True if the bytes are valid UTF-8 (no overlong forms, no surrogates) without U+0000.  */
+bool bn_utf8_valid (const void *bytes, size_t size);
 
 /*  Writing: msgpack_packer on a bn_buffer_t; the buffer's `failed` is the error.  */
 static inline msgpack_packer bn_mp_packer (bn_buffer_t *buffer)

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "wire/topic.h"
+#include <baton/event.h>
+#include <string.h>
+
+static bool is_word (char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+}
+
+/*  Bytes of the segment at the start of the text; the text may be empty.  */
+static size_t segment (const char *text, size_t size)
+{
+    const char *dot = memchr (text, '.', size);
+    return dot ? (size_t)(dot - text) : size;
+}
+
+static bool is_wildcard (const char *text, size_t size, char wildcard)
+{
+    return size == 1 && text[0] == wildcard;
+}
+
+/*  Topics and patterns alike.  */
+static bool dotted (const char *text, size_t size, bool wildcards)
+{
+    if (size == 0 || size > BATON_TOPIC_BYTES_MAX)
+        return false;
+    size_t at = 0;
+    for (;;) {
+        size_t length = segment (text + at, size - at);
+        bool last = at + length == size;
+        bool wild = wildcards && (is_wildcard (text + at, length, '*') ||
+                                  (last && is_wildcard (text + at, length, '>')));
+        if (!wild) {
+            size_t i = at == 0 && text[0] == '$' ? 1 : 0;
+            if (i == length)
+                return false;
+            for (; i < length; i++)
+                if (!is_word (text[at + i]))
+                    return false;
+        }
+        if (last)
+            return true;
+        at += length + 1;
+    }
+}
+
+bool bn_topic_valid (const char *topic, size_t size)
+{
+    return dotted (topic, size, false);
+}
+
+bool bn_topic_reserved (const char *topic, size_t size)
+{
+    return size > 0 && topic[0] == '$';
+}
+
+bool bn_pattern_valid (const char *pattern, size_t size)
+{
+    return dotted (pattern, size, true);
+}
+
+/*  Both walk in step: a segment of the outer text takes one of the inner. With inner a topic this
+ * is matching: a topic is a pattern that only matches itself.  */
+bool bn_pattern_covers (const char *outer, size_t outer_size, const char *inner, size_t inner_size)
+{
+    if (inner_size > 0 && inner[0] == '$' && outer_size > 0 && outer[0] != '$')
+        return false;
+    for (;;) {
+        size_t outer_length = segment (outer, outer_size);
+        size_t inner_length = segment (inner, inner_size);
+        if (is_wildcard (outer, outer_length, '>'))
+            return inner_length > 0;
+        if (is_wildcard (inner, inner_length, '>') || inner_length == 0)
+            return false;
+        if (!is_wildcard (outer, outer_length, '*') &&
+            (outer_length != inner_length || memcmp (outer, inner, outer_length)))
+            return false;
+        bool outer_last = outer_length == outer_size;
+        bool inner_last = inner_length == inner_size;
+        if (outer_last || inner_last)
+            return outer_last && inner_last;
+        outer += outer_length + 1;
+        outer_size -= outer_length + 1;
+        inner += inner_length + 1;
+        inner_size -= inner_length + 1;
+    }
+}
+
+bool bn_pattern_matches (const char *pattern, size_t pattern_size, const char *topic,
+                         size_t topic_size)
+{
+    return bn_pattern_covers (pattern, pattern_size, topic, topic_size);
+}
+
+size_t bn_pattern_prefix (const char *pattern, size_t size)
+{
+    size_t at = 0;
+    while (at < size) {
+        size_t length = segment (pattern + at, size - at);
+        if (is_wildcard (pattern + at, length, '*') || is_wildcard (pattern + at, length, '>'))
+            return at;
+        at += length + 1;
+    }
+    return size;
+}
+
+static bool name_valid (const char *name, size_t size, bool dots)
+{
+    if (size == 0 || size > BATON_NAME_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (!is_word (name[i]) && !(dots && name[i] == '.'))
+            return false;
+    return true;
+}
+
+bool bn_actor_name_valid (const char *name, size_t size)
+{
+    return name_valid (name, size, false);
+}
+
+bool bn_instance_name_valid (const char *name, size_t size)
+{
+    return name_valid (name, size, true);
+}
