@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "wire/layout.h"
+#include "base/assert.h"
+#include "wire/topic.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAP_DEPTH_MAX 8 /* of a status */
+
+_Static_assert(sizeof (bn_role_t) == sizeof (uint32_t), "enums are read as 32 bits");
+
+static const size_t s_element_sizes[] = {
+    [BN_FIELD_TEXTS] = sizeof (bn_text_t), [BN_FIELD_U64S] = sizeof (uint64_t)};
+
+static size_t element_size (const bn_field_t *field)
+{
+    return field->kind == BN_FIELD_LIST ? field->of->size : s_element_sizes[field->kind];
+}
+
+static bool is_list (const bn_field_t *field)
+{
+    return field->kind == BN_FIELD_LIST || field->kind == BN_FIELD_TEXTS ||
+           field->kind == BN_FIELD_U64S;
+}
+
+static bool is_sections (const bn_field_t *field)
+{
+    return field->of == &bn_layout_section || field->of == &bn_layout_events_section ||
+           field->of == &bn_layout_record_section;
+}
+
+/*  Members of a struct that only the table knows.  */
+static void *member (void *base, size_t at)
+{
+    return (char *)base + at;
+}
+
+static const void *const_member (const void *base, size_t at)
+{
+    return (const char *)base + at;
+}
+
+static void *pointer_at (const void *base, size_t at)
+{
+    void *pointer;
+    memcpy (&pointer, const_member (base, at), sizeof (pointer));
+    return pointer;
+}
+
+/*  ---- reading ---- */
+
+static void read_text (const bn_field_t *field, uint64_t bytes_max, bn_mp_t *mp, bn_text_t *text)
+{
+    const uint8_t *before = mp->at;
+    if (field->check == BN_CHECK_NONE) {
+        text->text = bn_mp_str (mp, bytes_max, &text->size, field->name);
+        return;
+    }
+    /*  What passes one of these checks is ASCII.  */
+    text->text = bn_mp_str_trusted (mp, bytes_max, &text->size, field->name);
+    if (!bn_mp_ok (mp))
+        return;
+    baton_err_t err = BATON_OK;
+    if (field->check == BN_CHECK_TOPIC && !bn_topic_valid (text->text, text->size))
+        err = BATON_ERR_TOPIC;
+    else if (field->check == BN_CHECK_PATTERN && !bn_pattern_valid (text->text, text->size))
+        err = BATON_ERR_TOPIC;
+    else if (field->check == BN_CHECK_ACTOR && !bn_actor_name_valid (text->text, text->size))
+        err = BATON_ERR_NAME;
+    else if (field->check == BN_CHECK_INSTANCE && !bn_instance_name_valid (text->text, text->size))
+        err = BATON_ERR_NAME;
+    if (err) {
+        mp->at = before;
+        bn_mp_fail (mp, err, field->name);
+    }
+}
+
+static uint64_t read_number (const bn_field_t *field, bn_mp_t *mp)
+{
+    const uint8_t *before = mp->at;
+    uint64_t value = bn_mp_uint (mp, UINT64_MAX, field->name);
+    if (bn_mp_ok (mp) && (value < field->min || value > field->max)) {
+        mp->at = before;
+        bn_mp_fail (mp,
+                    field->check == BN_CHECK_PARTITION ? BATON_ERR_PARTITION : BATON_ERR_MALFORMED,
+                    field->name);
+    }
+    return value;
+}
+
+static void read_map (const bn_field_t *field, bn_mp_t *mp, bn_slice_t *slice)
+{
+    if (bn_mp_peek (mp) != 'm') {
+        bn_mp_fail (mp, BATON_ERR_MALFORMED, field->name);
+        return;
+    }
+    const uint8_t *start = mp->at;
+    bn_mp_skip (mp, MAP_DEPTH_MAX);
+    *slice = (bn_slice_t){.data = start, .size = (size_t)(mp->at - start)};
+}
+
+/*  An array of exactly the layout's fields.  */
+static void read_struct (const bn_layout_t *self, bn_mp_t *mp, void *base)
+{
+    const uint8_t *before = mp->at;
+    if (bn_mp_array (mp, UINT32_MAX, self->name) != self->field_count) {
+        if (bn_mp_ok (mp))
+            mp->at = before;
+        bn_mp_fail (mp, BATON_ERR_MALFORMED, self->name);
+        return;
+    }
+    bn_layout_read (self, mp, base);
+}
+
+void bn_layout_read_list (const bn_field_t *field, bn_mp_t *mp, void *base)
+{
+    bn_assert (field->max <= UINT32_MAX);
+    if (field->set_at) {
+        bool set = !bn_mp_nil (mp);
+        memcpy (member (base, field->set_at), &set, sizeof (set));
+        if (!set)
+            return;
+    }
+    const uint8_t *before = mp->at;
+    uint32_t count = bn_mp_array (mp, (uint32_t)field->max, field->name);
+    if (bn_mp_ok (mp) && count < field->min) {
+        mp->at = before;
+        bn_mp_fail (mp, BATON_ERR_MALFORMED, field->name);
+    }
+    if (!bn_mp_ok (mp) || count == 0)
+        return;
+    size_t size = element_size (field);
+    char *list = calloc (count, size);
+    if (!list) {
+        bn_mp_fail (mp, BATON_ERR_MEMORY, field->name);
+        return;
+    }
+    memcpy (member (base, field->at), &list, sizeof (list));
+    memcpy (member (base, field->count_at), &count, sizeof (count));
+    for (uint32_t i = 0; i < count && bn_mp_ok (mp); i++) {
+        void *element = list + i * size;
+        if (field->kind == BN_FIELD_LIST)
+            read_struct (field->of, mp, element);
+        else if (field->kind == BN_FIELD_TEXTS)
+            read_text (field, BATON_TOPIC_BYTES_MAX, mp, element);
+        else
+            *(uint64_t *)element = bn_mp_uint (mp, UINT64_MAX, field->name);
+    }
+}
+
+static void read_field (const bn_field_t *field, bn_mp_t *mp, void *base)
+{
+    void *place = member (base, field->at);
+    switch (field->kind) {
+    case BN_FIELD_U32:
+        *(uint32_t *)place = (uint32_t)read_number (field, mp);
+        break;
+    case BN_FIELD_U64:
+        *(uint64_t *)place = read_number (field, mp);
+        break;
+    case BN_FIELD_SIZE:
+        *(size_t *)place = (size_t)read_number (field, mp);
+        break;
+    case BN_FIELD_BOOL:
+        *(bool *)place = bn_mp_bool (mp, field->name);
+        break;
+    case BN_FIELD_TEXT:
+        read_text (field, field->max, mp, place);
+        break;
+    case BN_FIELD_MAP:
+        read_map (field, mp, place);
+        break;
+    case BN_FIELD_STRUCT:
+        read_struct (field->of, mp, place);
+        break;
+    case BN_FIELD_LIST:
+    case BN_FIELD_TEXTS:
+    case BN_FIELD_U64S:
+        bn_layout_read_list (field, mp, base);
+        break;
+    }
+}
+
+void bn_layout_read (const bn_layout_t *self, bn_mp_t *mp, void *base)
+{
+    for (uint32_t i = 0; i < self->field_count && bn_mp_ok (mp); i++)
+        read_field (&self->fields[i], mp, base);
+}
+
+/*  ---- writing ---- */
+
+static void write_struct (const bn_layout_t *self, msgpack_packer *packer, const void *base)
+{
+    msgpack_pack_array (packer, self->field_count);
+    bn_layout_write (self, packer, base);
+}
+
+static void write_list (const bn_field_t *field, msgpack_packer *packer, const void *base)
+{
+    if (field->set_at && !*(const bool *)const_member (base, field->set_at)) {
+        msgpack_pack_nil (packer);
+        return;
+    }
+    uint32_t count = *(const uint32_t *)const_member (base, field->count_at);
+    const char *list = pointer_at (base, field->at);
+    size_t size = element_size (field);
+    msgpack_pack_array (packer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const void *element = list + i * size;
+        if (field->kind == BN_FIELD_LIST)
+            write_struct (field->of, packer, element);
+        else if (field->kind == BN_FIELD_TEXTS) {
+            const bn_text_t *text = element;
+            bn_mp_pack_str (packer, text->text, text->size);
+        } else
+            msgpack_pack_uint64 (packer, *(const uint64_t *)element);
+    }
+}
+
+static void write_field (const bn_field_t *field, msgpack_packer *packer, const void *base)
+{
+    const void *place = const_member (base, field->at);
+    switch (field->kind) {
+    case BN_FIELD_U32:
+        msgpack_pack_uint32 (packer, *(const uint32_t *)place);
+        break;
+    case BN_FIELD_U64:
+        msgpack_pack_uint64 (packer, *(const uint64_t *)place);
+        break;
+    case BN_FIELD_SIZE:
+        msgpack_pack_uint64 (packer, *(const size_t *)place);
+        break;
+    case BN_FIELD_BOOL:
+        if (*(const bool *)place)
+            msgpack_pack_true (packer);
+        else
+            msgpack_pack_false (packer);
+        break;
+    case BN_FIELD_TEXT: {
+        const bn_text_t *text = place;
+        bn_mp_pack_str (packer, text->text, text->size);
+        break;
+    }
+    case BN_FIELD_MAP: {
+        const bn_slice_t *slice = place;
+        bn_buffer_append (packer->data, slice->data, slice->size);
+        break;
+    }
+    case BN_FIELD_STRUCT:
+        write_struct (field->of, packer, place);
+        break;
+    case BN_FIELD_LIST:
+    case BN_FIELD_TEXTS:
+    case BN_FIELD_U64S:
+        write_list (field, packer, base);
+        break;
+    }
+}
+
+void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const void *base)
+{
+    for (uint32_t i = 0; i < self->field_count; i++)
+        write_field (&self->fields[i], packer, base);
+}
+
+/*  ---- releasing ---- */
+
+static void fini_list (const bn_field_t *field, void *base)
+{
+    uint32_t count = *(const uint32_t *)const_member (base, field->count_at);
+    char *list = pointer_at (base, field->at);
+    if (!list)
+        return;
+    if (is_sections (field)) {
+        bn_section_array_free ((bn_section_t *)list, count);
+        return;
+    }
+    if (field->kind == BN_FIELD_LIST)
+        for (uint32_t i = 0; i < count; i++)
+            bn_layout_fini (field->of, list + i * field->of->size);
+    free (list);
+}
+
+void bn_layout_fini (const bn_layout_t *self, void *base)
+{
+    for (uint32_t i = 0; i < self->field_count; i++) {
+        const bn_field_t *field = &self->fields[i];
+        if (is_list (field))
+            fini_list (field, base);
+        else if (field->kind == BN_FIELD_STRUCT)
+            bn_layout_fini (field->of, member (base, field->at));
+    }
+}
+
+baton_err_t bn_layout_error (const bn_mp_t *mp, const char *subject, char what[256])
+{
+    if (mp->err && what)
+        snprintf (what, 256, "%s: %s: %s (byte %zu)", subject,
+                  mp->err_what ? mp->err_what : "contents", baton_err_text (mp->err), mp->err_at);
+    return mp->err;
+}
