@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "orchestrator/journal_thread.h"
+#include "base/assert.h"
+#include "shell/clock.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXTENTS_PER_CALL 64
+/*  Preparing a segment takes as long as writing it: only when nothing came for so long.  */
+#define IDLE_BEFORE_PREPARE_MS 20
+
+struct bn_journal_thread {
+    bn_journal_thread_options_t options;
+    pthread_t thread;
+    int fd;               /* eventfd: there is a report */
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;  /* a job, or stop */
+    bn_journal_job_t job; /* handed over, not yet taken */
+    bool job_set;
+    bool stop;
+    bn_journal_report_t report; /* gathers until it is asked for */
+
+    /*  The thread's own.  */
+    uint64_t written_sequence;
+    bool dirty;           /* written, not synced */
+    bool prepared;        /* the next segment is ready, as far as this side knows */
+    uint64_t sync_due_ms; /* monotonic; while dirty and the policy is interval */
+};
+
+/*  ---- batch ---- */
+
+bool bn_journal_batch_add (bn_journal_batch_t *self, const bn_journal_record_t *record,
+                           bn_blob_t *blob)
+{
+    if (self->count == self->capacity) {
+        size_t capacity = self->capacity ? self->capacity * 2 : 64;
+        bn_journal_record_t *records = realloc (self->records, capacity * sizeof *self->records);
+        if (records)
+            self->records = records;
+        bn_blob_t **blobs = realloc (self->blobs, capacity * sizeof *self->blobs);
+        if (blobs)
+            self->blobs = blobs;
+        if (!records || !blobs) {
+            bn_blob_unref (&blob);
+            return false;
+        }
+        self->capacity = capacity;
+    }
+    self->records[self->count] = *record;
+    self->blobs[self->count++] = blob;
+    self->bytes += record->body_size;
+    return true;
+}
+
+void bn_journal_batch_fini (bn_journal_batch_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        bn_blob_unref (&self->blobs[i]);
+    free (self->records);
+    free (self->blobs);
+    *self = (bn_journal_batch_t){.count = 0};
+}
+
+/*  ---- the thread ---- */
+
+static void notify (bn_journal_thread_t *self)
+{
+    uint64_t one = 1;
+    ssize_t rc = write (self->fd, &one, sizeof one);
+    bn_assert (rc == (ssize_t)sizeof one || errno == EAGAIN);
+}
+
+/*  Moves the writer's new extents into the report.  */
+static baton_err_t collect_extents (bn_journal_thread_t *self)
+{
+    bn_extent_t extents[EXTENTS_PER_CALL];
+    size_t count;
+    baton_err_t err = BATON_OK;
+    do {
+        count = bn_journal_writer_extents (self->options.writer, extents, EXTENTS_PER_CALL);
+        if (count == 0 || err)
+            continue;
+        bn_journal_report_t *report = &self->report;
+        bn_extent_t *all = realloc (report->extents, (report->extent_count + count) * sizeof *all);
+        if (!all) {
+            err = BATON_ERR_MEMORY;
+            continue;
+        }
+        memcpy (all + report->extent_count, extents, count * sizeof *all);
+        report->extents = all;
+        report->extent_count += count;
+    } while (count == EXTENTS_PER_CALL);
+    return err;
+}
+
+/*  Publishes what came of a step. The lock is held only here and while a job is taken.  */
+static void tell (bn_journal_thread_t *self, baton_err_t err, const char *detail, bool idle)
+{
+    pthread_mutex_lock (&self->lock);
+    bn_journal_report_t *report = &self->report;
+    if (!report->err && !err)
+        err = collect_extents (self);
+    if (err && !report->err) {
+        report->err = err;
+        snprintf (report->detail, sizeof report->detail, "%s",
+                  *detail ? detail : baton_err_text (err));
+    }
+    if (!report->err) {
+        bool visible = !self->dirty || self->options.sync != BN_SYNC_ALWAYS;
+        if (visible)
+            report->durable_sequence = self->written_sequence;
+        bn_journal_writer_usage (self->options.writer, &report->bytes, &report->oldest_time_us,
+                                 &report->oldest_end_offset);
+    }
+    report->idle = report->idle || idle;
+    pthread_mutex_unlock (&self->lock);
+    notify (self);
+}
+
+static baton_err_t sync_now (bn_journal_thread_t *self, char detail[512])
+{
+    if (!self->dirty)
+        return BATON_OK;
+    baton_err_t err = bn_journal_sync (self->options.writer, detail);
+    self->dirty = err != BATON_OK;
+    return err;
+}
+
+static baton_err_t write_batch (bn_journal_thread_t *self, const bn_journal_batch_t *batch,
+                                char detail[512])
+{
+    if (batch->count == 0)
+        return BATON_OK;
+    baton_err_t err = bn_journal_write (self->options.writer, batch->records, batch->count, detail);
+    if (err)
+        return err;
+    self->written_sequence = batch->records[batch->count - 1].sequence;
+    self->prepared = false;
+    if (!self->dirty)
+        self->sync_due_ms = bn_clock_now ().mono_ms + self->options.sync_interval_ms;
+    self->dirty = true;
+    return self->options.sync == BN_SYNC_ALWAYS ? sync_now (self, detail) : BATON_OK;
+}
+
+static baton_err_t run_trim (bn_journal_thread_t *self, const bn_journal_job_t *job,
+                             char detail[512])
+{
+    uint64_t first_base, first_sequence;
+    baton_err_t err = bn_journal_trim (self->options.writer, job->trim_offset, job->trim_sequence,
+                                       &first_base, &first_sequence, detail);
+    if (err)
+        return err;
+    pthread_mutex_lock (&self->lock);
+    self->report.first_base = first_base;
+    pthread_mutex_unlock (&self->lock);
+    return BATON_OK;
+}
+
+static void run_job (bn_journal_thread_t *self, bn_journal_job_t *job)
+{
+    char detail[512] = "";
+    baton_err_t err = write_batch (self, &job->batch, detail);
+    bool more = !err && (job->checkpoint || job->trim_offset > 0);
+    if (more) {
+        /*  The receipts of the batch do not wait for the rest.  */
+        tell (self, BATON_OK, "", false);
+        if (job->checkpoint) {
+            err = sync_now (self, detail);
+            if (!err)
+                err = bn_views_write (self->options.views, job->checkpoint, detail);
+        }
+        if (!err && job->trim_offset > 0)
+            err = run_trim (self, job, detail);
+    }
+    bn_journal_batch_fini (&job->batch);
+    bn_checkpoint_destroy (&job->checkpoint);
+    tell (self, err, detail, true);
+}
+
+/*  Waits for a job; false when the thread should end. Sets *idle when the time for idle work has
+ *  come instead.  */
+static bool await_job (bn_journal_thread_t *self, bn_journal_job_t *job, bool *idle)
+{
+    bool interval = self->dirty && self->options.sync == BN_SYNC_INTERVAL;
+    uint64_t now_ms = bn_clock_now ().mono_ms;
+    uint64_t until_ms = UINT64_MAX;
+    if (!self->prepared)
+        until_ms = now_ms + IDLE_BEFORE_PREPARE_MS;
+    if (interval && self->sync_due_ms < until_ms)
+        until_ms = self->sync_due_ms;
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000 * 1000000)};
+    *idle = false;
+    pthread_mutex_lock (&self->lock);
+    int rc = 0;
+    while (!self->job_set && !self->stop && rc == 0)
+        rc = until_ms == UINT64_MAX ? pthread_cond_wait (&self->wake, &self->lock)
+                                    : pthread_cond_timedwait (&self->wake, &self->lock, &until);
+    bool go_on = self->job_set || !self->stop;
+    if (self->job_set) {
+        *job = self->job;
+        self->job = (bn_journal_job_t){.trim_offset = 0};
+        self->job_set = false;
+    } else
+        *idle = go_on;
+    pthread_mutex_unlock (&self->lock);
+    return go_on;
+}
+
+/*  Interval syncs and preparing the next segment. Returns what failed.  */
+static baton_err_t idle_work (bn_journal_thread_t *self, char detail[512])
+{
+    if (self->options.sync == BN_SYNC_INTERVAL && self->dirty &&
+        bn_clock_now ().mono_ms >= self->sync_due_ms)
+        return sync_now (self, detail);
+    if (self->prepared)
+        return BATON_OK;
+    self->prepared = true;
+    return bn_journal_prepare (self->options.writer, detail);
+}
+
+static bool failed (bn_journal_thread_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    bool result = self->report.err != BATON_OK;
+    pthread_mutex_unlock (&self->lock);
+    return result;
+}
+
+static void *journal_thread_run (void *arg)
+{
+    bn_journal_thread_t *self = arg;
+    bn_journal_job_t job = {.trim_offset = 0};
+    char detail[512] = "";
+    bool idle;
+    while (await_job (self, &job, &idle)) {
+        if (failed (self)) {
+            bn_journal_batch_fini (&job.batch);
+            bn_checkpoint_destroy (&job.checkpoint);
+            self->prepared = true;
+            self->dirty = false;
+        } else if (idle) {
+            baton_err_t err = idle_work (self, detail);
+            if (err)
+                tell (self, err, detail, false);
+        } else
+            run_job (self, &job);
+    }
+    if (!failed (self) && self->options.sync != BN_SYNC_NEVER) {
+        baton_err_t err = sync_now (self, detail);
+        if (err)
+            tell (self, err, detail, false);
+    }
+    return NULL;
+}
+
+/*  ---- the caller's side ---- */
+
+baton_err_t bn_journal_thread_new (bn_journal_thread_t **thread,
+                                   const bn_journal_thread_options_t *options)
+{
+    *thread = NULL;
+    bn_journal_thread_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return BATON_ERR_MEMORY;
+    self->options = *options;
+    self->written_sequence = options->durable_sequence;
+    self->report.idle = true;
+    self->report.durable_sequence = options->durable_sequence;
+    bn_journal_writer_usage (options->writer, &self->report.bytes, &self->report.oldest_time_us,
+                             &self->report.oldest_end_offset);
+    pthread_mutex_init (&self->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init (&monotonic);
+    pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init (&self->wake, &monotonic);
+    pthread_condattr_destroy (&monotonic);
+    self->fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (self->fd < 0 || pthread_create (&self->thread, NULL, journal_thread_run, self) != 0) {
+        if (self->fd >= 0)
+            close (self->fd);
+        pthread_cond_destroy (&self->wake);
+        pthread_mutex_destroy (&self->lock);
+        free (self);
+        return BATON_ERR_SYSTEM;
+    }
+    *thread = self;
+    return BATON_OK;
+}
+
+void bn_journal_thread_destroy (bn_journal_thread_t **self_p)
+{
+    bn_journal_thread_t *self = *self_p;
+    if (!self)
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->stop = true;
+    pthread_cond_signal (&self->wake);
+    pthread_mutex_unlock (&self->lock);
+    pthread_join (self->thread, NULL);
+    close (self->fd);
+    free (self->report.extents);
+    pthread_cond_destroy (&self->wake);
+    pthread_mutex_destroy (&self->lock);
+    free (self);
+    *self_p = NULL;
+}
+
+int bn_journal_thread_fd (const bn_journal_thread_t *self)
+{
+    return self->fd;
+}
+
+void bn_journal_thread_submit (bn_journal_thread_t *self, bn_journal_job_t *job)
+{
+    pthread_mutex_lock (&self->lock);
+    bn_assert (!self->job_set);
+    self->job = *job;
+    self->job_set = true;
+    self->report.idle = false;
+    pthread_cond_signal (&self->wake);
+    pthread_mutex_unlock (&self->lock);
+    *job = (bn_journal_job_t){.trim_offset = 0};
+}
+
+void bn_journal_thread_report (bn_journal_thread_t *self, bn_journal_report_t *report)
+{
+    uint64_t count;
+    ssize_t rc = read (self->fd, &count, sizeof count);
+    (void)rc; /* EAGAIN: nothing is new; the report is as good as the last one */
+    pthread_mutex_lock (&self->lock);
+    *report = self->report;
+    self->report.extents = NULL;
+    self->report.extent_count = 0;
+    pthread_mutex_unlock (&self->lock);
+}
