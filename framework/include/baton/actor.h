@@ -112,8 +112,9 @@ BATON_API bool baton_stopping (const baton_context_t *self);
 /*  Parses --connect ENDPOINT, --name NAME (of the actor), --instance NAME, --start
  *  tail|beginning|OFFSET|TIME, --max-attempts, --backoff-min, --backoff-max (milliseconds),
  *  --handler-deadline, --connect-timeout, --log text|json, --help; the environment variables
- *  BATON_CONNECT, BATON_INSTANCE and BATON_LOG give defaults. SIGTERM and SIGINT drain. `configure`
- *  adds the handlers. Arguments after "--" are the actor's own: their index is passed on.
+ *  BATON_CONNECT, BATON_INSTANCE and BATON_LOG give defaults. SIGTERM and SIGINT drain; a second one
+ *  of the same kind ends the process at once. `configure` adds the handlers; its argc and argv are the
+ *  actor's own arguments, those after "--".
  *  Exit codes: 0 drained, 2 usage, 69 unreachable, 70 a handler hung, 75 fenced, 1 else.  */
 typedef baton_err_t (baton_configure_fn) (baton_actor_t *actor, int argc, char **argv, void *arg);
 

@@ -55,9 +55,11 @@ BATON_API void baton_producer_destroy (baton_producer_t **producer_p);
 
 /*  Publishes `count` events as one atomic group: all become durable and visible together, or none.
  *  At the in-flight limit: blocks up to timeout_ms (-1: for ever, 0: not at all) and then returns
- *  AGAIN. ticket may be NULL. Errors: TOPIC, KEY, TOO_LARGE, TOO_DEEP, MALFORMED (data that says it
- *  is MessagePack and is not), ARGUMENT, AGAIN, CLOSED, MEMORY; on any of them nothing was
- *  accepted.  */
+ *  AGAIN. ticket may be NULL. A group has at most 4 MiB with its attributes, and 16,384 events; one
+ *  that is larger than inflight_bytes_max goes when nothing else is in flight. Errors: TOPIC, KEY,
+ *  TOO_LARGE, TOO_DEEP, MALFORMED (data that says it is MessagePack and is not), ARGUMENT, AGAIN,
+ *  CLOSED, MEMORY, or what the orchestrator refused this producer with for good (VERSION); on any of
+ *  them nothing was accepted.  */
 BATON_API baton_err_t baton_producer_publish_group (baton_producer_t *self,
                                                     const baton_publication_t *events, size_t count,
                                                     int timeout_ms, uint64_t *ticket);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "client/context.h"
+#include "base/hash.h"
+#include "shell/clock.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*  "ACTOR-JOURNAL-OFFSET-INDEX", at most.  */
+#define ID_BYTES (BATON_NAME_BYTES_MAX + 1 + 16 + 1 + 20 + 1 + 10 + 1)
+_Static_assert(ID_BYTES - 1 <= BATON_ID_BYTES_MAX, "the id of an emitted event fits");
+
+bool bn_context_init (baton_context_t *self, const bn_context_options_t *options)
+{
+    *self = (baton_context_t){.options = *options};
+    return bn_event_init (&self->event);
+}
+
+void bn_context_fini (baton_context_t *self)
+{
+    bn_event_fini (&self->event);
+}
+
+void bn_context_begin (baton_context_t *self, bn_run_item_t *item, const bn_crossing_facts_t *facts)
+{
+    self->facts = *facts;
+    self->item = item;
+    self->emission_room = 0;
+    self->emitted_bytes = 0;
+    self->wall_us = 0;
+    self->emit_err = BATON_OK;
+    self->reason[0] = 0;
+    bn_event_set (&self->event, item->topic, &item->fields, item->offset, item->partition,
+                  item->attempt);
+}
+
+static void discard_emissions (bn_run_item_t *item)
+{
+    for (uint32_t i = 0; i < item->emission_count; i++)
+        bn_blob_unref (&item->emissions[i].blob);
+    free (item->emissions);
+    item->emissions = NULL;
+    item->emission_count = 0;
+}
+
+/*  A reason travels as an attribute: a character that was cut in two goes, other bytes that are not
+ *  UTF-8 become '?'.  */
+static void clean_reason (char *text)
+{
+    size_t size = strlen (text);
+    for (size_t cut = 0; cut < 4 && cut <= size; cut++)
+        if (bn_utf8_valid (text, size - cut)) {
+            text[size - cut] = 0;
+            return;
+        }
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at >= 0x80)
+            *at = '?';
+}
+
+void bn_context_end (baton_context_t *self, baton_verdict_t verdict)
+{
+    bn_run_item_t *item = self->item;
+    self->item = NULL;
+    switch (verdict) {
+    case BATON_ACK:
+        item->result = BN_RESULT_ACK;
+        break;
+    case BATON_RETRY:
+        item->result = BN_RESULT_RETRY;
+        break;
+    case BATON_REJECT:
+        item->result = BN_RESULT_REJECT;
+        break;
+    default:
+        item->result = BN_RESULT_REJECT;
+        snprintf (self->reason, sizeof self->reason, "the handler returned %d, which is no verdict",
+                  (int)verdict);
+    }
+    if (item->result == BN_RESULT_ACK && self->emit_err) {
+        item->result = BN_RESULT_REJECT;
+        snprintf (self->reason, sizeof self->reason, "emission refused (%s): %.200s",
+                  baton_err_name (self->emit_err), self->emit_what);
+    }
+    if (item->result == BN_RESULT_ACK)
+        return;
+    discard_emissions (item);
+    if (!self->reason[0])
+        snprintf (self->reason, sizeof self->reason, "the handler gave no reason");
+    clean_reason (self->reason);
+    memcpy (item->reason, self->reason, sizeof item->reason);
+}
+
+static baton_err_t refuse (baton_context_t *self, baton_err_t err)
+{
+    if (!self->emit_err)
+        self->emit_err = err;
+    return err;
+}
+
+static bool reserve_emission (baton_context_t *self)
+{
+    bn_run_item_t *item = self->item;
+    if (item->emission_count < self->emission_room)
+        return true;
+    uint32_t room = self->emission_room ? self->emission_room * 2 : 4;
+    bn_emission_t *emissions = realloc (item->emissions, room * sizeof *emissions);
+    if (!emissions)
+        return false;
+    item->emissions = emissions;
+    self->emission_room = room;
+    return true;
+}
+
+/*  What an emitted event inherits from the event in hand. Returns the number of extensions.  */
+static size_t inherited (const baton_event_t *event, baton_extension_t extensions[3])
+{
+    const char *correlation = baton_event_extension (event, "correlationid");
+    const char *trace = baton_event_extension (event, "traceparent");
+    const char *id = baton_event_id (event);
+    extensions[0] = (baton_extension_t){"correlationid", correlation ? correlation : id};
+    extensions[1] = (baton_extension_t){"causationid", id};
+    extensions[2] = (baton_extension_t){"traceparent", trace};
+    return trace ? 3 : 2;
+}
+
+static baton_err_t emit (baton_context_t *self, const baton_publication_t *publication,
+                         char what[BN_WHAT_BYTES])
+{
+    size_t data_bytes_max =
+        self->facts.data_bytes_max && self->facts.data_bytes_max < BATON_DATA_BYTES_MAX
+            ? self->facts.data_bytes_max
+            : BATON_DATA_BYTES_MAX;
+    baton_err_t err = bn_publication_check (publication, data_bytes_max, what);
+    if (err)
+        return err;
+
+    baton_extension_t extensions[3];
+    if (!self->wall_us)
+        self->wall_us = bn_clock_now ().wall_us;
+    bn_publication_defaults_t defaults = {
+        .source = {self->options.source, strlen (self->options.source)},
+        .time_us = (int64_t)self->wall_us,
+        .extensions = extensions,
+        .extension_count = inherited (&self->event, extensions)};
+    size_t bytes = bn_publication_bytes (publication, &defaults) + ID_BYTES;
+    size_t account = bytes + sizeof (bn_emission_t);
+    if (account > self->options.emit_bytes_max - self->emitted_bytes) {
+        snprintf (what, BN_WHAT_BYTES, "more than %zu bytes emitted by one call",
+                  self->options.emit_bytes_max);
+        return BATON_ERR_TOO_LARGE;
+    }
+    bn_blob_t *blob = bn_blob_new (bytes);
+    if (!blob || !reserve_emission (self)) {
+        bn_blob_unref (&blob);
+        snprintf (what, BN_WHAT_BYTES, "out of memory");
+        return BATON_ERR_MEMORY;
+    }
+
+    bn_run_item_t *item = self->item;
+    bn_emission_t *emission = &item->emissions[item->emission_count];
+    *emission = (bn_emission_t){.blob = blob};
+    char *id = (char *)blob->data;
+    size_t id_size = (size_t)snprintf (id, ID_BYTES, "%s-%016" PRIx64 "-%" PRIu64 "-%" PRIu32,
+                                       self->options.actor, self->facts.journal_id, item->offset,
+                                       item->emission_count);
+    uint8_t *at = blob->data + ID_BYTES;
+    if (!bn_publication_pack (publication, &defaults, &at, &emission->topic, &emission->fields)) {
+        bn_blob_unref (&blob);
+        snprintf (what, BN_WHAT_BYTES, "more than %d extensions with those that are filled in",
+                  BATON_EXTENSIONS_COUNT_MAX);
+        return BATON_ERR_TOO_LARGE;
+    }
+    if (emission->fields.id_number_set) {
+        emission->fields.id_number_set = false;
+        emission->fields.id = (bn_text_t){id, id_size};
+    }
+    emission->spread = (uint32_t)bn_hash (id, id_size);
+    item->emission_count++;
+    self->emitted_bytes += account;
+    return BATON_OK;
+}
+
+baton_err_t baton_emit (baton_context_t *self, const char *topic, const char *key, const void *data,
+                        size_t size, const baton_attributes_t *attributes)
+{
+    baton_publication_t publication = {.topic = topic,
+                                       .key = key ? key : baton_event_key (&self->event),
+                                       .data = data,
+                                       .data_size = size,
+                                       .attributes = attributes};
+    char what[BN_WHAT_BYTES];
+    baton_err_t err = emit (self, &publication, what);
+    if (err && !self->emit_err)
+        memcpy (self->emit_what, what, sizeof what);
+    return err ? refuse (self, err) : BATON_OK;
+}
+
+baton_err_t baton_emit_data (baton_context_t *self, const char *topic, const char *key,
+                             baton_data_t *data)
+{
+    size_t size;
+    const void *bytes = data ? baton_data_bytes (data, &size) : NULL;
+    if (bytes)
+        return baton_emit (self, topic, key, bytes, size, NULL);
+    baton_err_t err = data ? baton_data_error (data) : BATON_ERR_ARGUMENT;
+    if (!self->emit_err)
+        snprintf (self->emit_what, sizeof self->emit_what, "the data builder failed: %s",
+                  baton_err_text (err));
+    return refuse (self, err);
+}
+
+void baton_reason (baton_context_t *self, const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    vsnprintf (self->reason, sizeof self->reason, format, args);
+    va_end (args);
+}
+
+void baton_extend (baton_context_t *self, uint32_t ms)
+{
+    bn_crossing_extend (self->options.crossing, bn_clock_now ().mono_ms + ms);
+}
+
+bool baton_stopping (const baton_context_t *self)
+{
+    return bn_crossing_stopping (self->options.crossing);
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  courier.c - the thread that carries an actor's messages: the shell of the mailbox.
+ *
+ *  DESIGN. One loop: wait for the link, the fan-out, the handlers' side or the next due time; read
+ *  what is there, a bounded number of messages from each; let the mailbox step; do what it says, in
+ *  its order. The courier decides nothing but when to give up on an orchestrator that does not
+ *  answer and on a handler that does not return.
+ *
+ *  Deadlines. An item past its deadline is told to the mailbox once (EXPIRED: the partition goes to
+ *  somebody else). If the handler is still not back one more deadline later, and the options say
+ * so, the process ends: a thread that hangs cannot be stopped, and a supervisor starts a new one.
+ *
+ *  INVARIANT C1: the mailbox is stepped by this thread only, and every effect of a step is done
+ *  before the next step.  */
+
+#include "client/actor_internal.h"
+#include "client/link.h"
+#include "shell/clock.h"
+#include "shell/log.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define LINK_MESSAGES_MAX   64 /* read in a row before the others get their turn */
+#define FANOUT_MESSAGES_MAX 256
+#define FANOUT_FRAMES       3
+#define SUB_RCVHWM          1000 /* messages */
+#define SETTLE_BYTES_MAX    (2 * 1024 * 1024)
+#define NEVER_INDEX         UINT32_MAX
+
+typedef struct {
+    baton_actor_t *actor; /* borrowed; options, patterns, crossing, and where the outcome goes */
+    void *context;        /* of libzmq, owned */
+    bn_link_t *link;
+    void *sub;
+    char fanout[BN_ENDPOINT_BYTES_MAX + 1]; /* what sub is connected to; "" nothing */
+    bn_mailbox_t *mailbox;
+    bn_mailbox_effects_t effects;
+    bn_inbound_t inbound;
+    uint64_t now_ms;  /* of this turn of the loop */
+    bool stop_told;   /* the mailbox knows of the stop */
+    bool done;        /* the loop ends */
+    uint32_t expired; /* index of the item of this run that was told, or NEVER_INDEX */
+} courier_t;
+
+static void finish (courier_t *self, baton_err_t err, const char *text)
+{
+    if (!self->done) {
+        self->actor->err = err;
+        snprintf (self->actor->error_text, sizeof self->actor->error_text, "%s",
+                  text ? text : baton_err_text (err));
+    }
+    self->done = true;
+}
+
+/*  ---- the fan-out socket ---------------------------------------------------------------- */
+
+/*  "tcp://0.0.0.0:7712" says a port and no host: the host is the one that the requests go to.  */
+static void fanout_endpoint (const char *told, const char *own, char *result, size_t size)
+{
+    static const char *const wildcards[] = {"tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"};
+    for (size_t i = 0; i < sizeof wildcards / sizeof *wildcards; i++) {
+        size_t length = strlen (wildcards[i]);
+        if (strncmp (told, wildcards[i], length) != 0)
+            continue;
+        const char *host = strncmp (own, "tcp://", 6) == 0 ? own : "tcp://127.0.0.1:";
+        snprintf (result, size, "%.*s:%s", (int)(strrchr (host, ':') - host), host, told + length);
+        return;
+    }
+    snprintf (result, size, "%s", told);
+}
+
+/*  A test knob: a tiny receive mark makes libzmq drop, so that tests can see gaps repaired.  */
+static int sub_rcvhwm (void)
+{
+    const char *text = getenv ("BATON_TEST_SUB_RCVHWM");
+    int value = text ? atoi (text) : 0;
+    return value > 0 ? value : SUB_RCVHWM;
+}
+
+static bool open_sub (courier_t *self)
+{
+    self->sub = zmq_socket (self->context, ZMQ_SUB);
+    if (!self->sub)
+        return false;
+    /*  SNDHWM 0: with a mark, libzmq loses filters past it when it reconnects.  */
+    int options[][2] = {{ZMQ_SNDHWM, 0},
+                        {ZMQ_RCVHWM, sub_rcvhwm ()},
+                        {ZMQ_RECONNECT_IVL, 100},
+                        {ZMQ_RECONNECT_IVL_MAX, 5000}};
+    bn_link_socket_options (self->sub);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (zmq_setsockopt (self->sub, options[i][0], &options[i][1], sizeof (int)) != 0)
+            return false;
+    return true;
+}
+
+/*  The subscriptions stay with the socket and go to wherever it is connected.  */
+static void connect_sub (courier_t *self, const char *told)
+{
+    char endpoint[BN_ENDPOINT_BYTES_MAX + 1];
+    fanout_endpoint (told, self->actor->endpoint, endpoint, sizeof endpoint);
+    if (strcmp (endpoint, self->fanout) == 0)
+        return;
+    if (self->fanout[0])
+        zmq_disconnect (self->sub, self->fanout);
+    self->fanout[0] = 0;
+    if (zmq_connect (self->sub, endpoint) == 0)
+        snprintf (self->fanout, sizeof self->fanout, "%s", endpoint);
+    else
+        bn_log (BN_LOG_WARNING, "cannot connect to the fan-out at %s (%s); fetching instead",
+                endpoint, zmq_strerror (errno));
+}
+
+/*  ---- stepping the mailbox ---------------------------------------------------------------- */
+
+static void do_effect (courier_t *self, bn_mailbox_effect_t *effect)
+{
+    bn_crossing_facts_t facts;
+    switch (effect->kind) {
+    case BN_MAILBOX_SEND:
+        bn_link_send (self->link, effect->head, effect->payloads, effect->payload_count,
+                      self->now_ms);
+        break;
+    case BN_MAILBOX_CONNECT_SUB:
+        connect_sub (self, effect->text);
+        break;
+    case BN_MAILBOX_SUBSCRIBE:
+        zmq_setsockopt (self->sub, ZMQ_SUBSCRIBE, effect->head->data, effect->head->size);
+        break;
+    case BN_MAILBOX_UNSUBSCRIBE:
+        zmq_setsockopt (self->sub, ZMQ_UNSUBSCRIBE, effect->head->data, effect->head->size);
+        break;
+    case BN_MAILBOX_RUN:
+        facts = (bn_crossing_facts_t){.journal_id = bn_mailbox_journal_id (self->mailbox),
+                                      .data_bytes_max = bn_mailbox_data_bytes_max (self->mailbox)};
+        self->expired = NEVER_INDEX;
+        bn_crossing_give (self->actor->crossing, effect->run, &facts);
+        effect->run = NULL;
+        break;
+    case BN_MAILBOX_RESET_LINK:
+        bn_link_reset (self->link, self->now_ms);
+        break;
+    case BN_MAILBOX_LOG:
+        bn_log (effect->level, "%s", effect->text);
+        break;
+    case BN_MAILBOX_FATAL:
+        finish (self, effect->err, effect->text);
+        break;
+    case BN_MAILBOX_DRAINED:
+        finish (self, BATON_OK, "");
+        break;
+    }
+}
+
+static void step (courier_t *self, bn_mailbox_event_t event)
+{
+    event.now = bn_clock_now ();
+    event.random = bn_random_u64 ();
+    self->now_ms = event.now.mono_ms;
+    bn_mailbox_step (self->mailbox, &event, &self->effects);
+    for (size_t i = 0; i < self->effects.count && !self->done; i++)
+        do_effect (self, &self->effects.items[i]);
+    if (self->effects.failed)
+        finish (self, BATON_ERR_MEMORY, NULL);
+    bn_mailbox_effects_clear (&self->effects);
+}
+
+/*  ---- one turn of the loop ---------------------------------------------------------------- */
+
+static void read_link (courier_t *self)
+{
+    for (int i = 0; i < LINK_MESSAGES_MAX && !self->done; i++) {
+        if (!bn_link_receive (self->link, &self->inbound, 1, self->now_ms))
+            break;
+        step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_MESSAGE,
+                                         .frames = self->inbound.frames,
+                                         .blobs = self->inbound.blobs,
+                                         .frame_count = self->inbound.count});
+    }
+}
+
+static void read_fanout (courier_t *self)
+{
+    for (int i = 0; i < FANOUT_MESSAGES_MAX && !self->done; i++) {
+        /*  One frame more than there should be, so that the decoder sees that it is wrong. A
+         * message lost for want of memory is a gap, and gaps are repaired.  */
+        if (bn_inbound_receive (&self->inbound, self->sub, ZMQ_DONTWAIT, FANOUT_FRAMES + 1,
+                                FANOUT_FRAMES - 1) != 0)
+            break;
+        step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_FANOUT,
+                                         .frames = self->inbound.frames,
+                                         .blobs = self->inbound.blobs,
+                                         .frame_count = self->inbound.count});
+    }
+}
+
+static void follow_link (courier_t *self)
+{
+    bn_link_change_t change;
+    while (!self->done && (change = bn_link_advance (self->link, self->now_ms)) != BN_LINK_SAME)
+        step (self, (bn_mailbox_event_t){.kind = change == BN_LINK_CAME_UP ? BN_MAILBOX_LINK_UP
+                                                                           : BN_MAILBOX_LINK_DOWN});
+    uint64_t limit_ms = self->actor->options.connect_timeout_ms;
+    if (!self->done && limit_ms > 0 && bn_link_silent_ms (self->link, self->now_ms) >= limit_ms) {
+        char text[BN_ERROR_TEXT_BYTES];
+        snprintf (text, sizeof text, "no orchestrator answered at %s for %" PRIu64 " ms",
+                  self->actor->endpoint, limit_ms);
+        finish (self, BATON_ERR_UNREACHABLE, text);
+    }
+}
+
+static void follow_handlers (courier_t *self)
+{
+    bn_crossing_t *crossing = self->actor->crossing;
+    bn_crossing_acknowledge (crossing);
+    bn_run_t *run = bn_crossing_collect (crossing);
+    if (run)
+        step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_RUN_DONE, .run = run});
+    if (!self->done && !self->stop_told && bn_crossing_stopping (crossing)) {
+        self->stop_told = true;
+        step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_STOP});
+    }
+}
+
+/*  When check_deadline has something to do; UINT64_MAX: nothing in hand, or nothing left to do.  */
+static uint64_t deadline_due_ms (const courier_t *self)
+{
+    bn_in_hand_t hand;
+    if (!bn_crossing_in_hand (self->actor->crossing, &hand))
+        return UINT64_MAX;
+    if (self->expired != hand.index)
+        return hand.deadline_ms;
+    return self->actor->options.exit_when_hung
+               ? hand.deadline_ms + self->actor->options.handler_deadline_ms
+               : UINT64_MAX;
+}
+
+_Noreturn static void end_hung_process (const bn_in_hand_t *hand)
+{
+    bn_log (BN_LOG_ERROR,
+            "the handler of event %" PRIu64 " (partition %" PRIu32 ") hangs; ending the process",
+            hand->offset, hand->partition);
+    _exit (EX_SOFTWARE);
+}
+
+static void check_deadline (courier_t *self)
+{
+    bn_in_hand_t hand;
+    if (self->done || self->now_ms < deadline_due_ms (self) ||
+        !bn_crossing_in_hand (self->actor->crossing, &hand))
+        return;
+    if (self->expired != hand.index) {
+        /*  It may have finished meanwhile, or be another one that has just begun.  */
+        if (self->now_ms < hand.deadline_ms)
+            return;
+        self->expired = hand.index;
+        bn_log (BN_LOG_WARNING,
+                "the handler of event %" PRIu64 " (partition %" PRIu32 ") is past its deadline",
+                hand.offset, hand.partition);
+        step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_EXPIRED,
+                                         .partition = hand.partition,
+                                         .offset = hand.offset});
+        return;
+    }
+    end_hung_process (&hand);
+}
+
+static long poll_timeout_ms (const courier_t *self)
+{
+    uint64_t due_ms = bn_mailbox_due_ms (self->mailbox);
+    uint64_t others[] = {bn_link_due_ms (self->link), deadline_due_ms (self)};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i] < due_ms)
+            due_ms = others[i];
+    /*  An item may begin while this thread sleeps: its deadline is seen soon enough.  */
+    uint64_t most_ms = self->actor->options.handler_deadline_ms / 2 + 1;
+    uint64_t limit_ms = self->actor->options.connect_timeout_ms;
+    if (limit_ms > 0 && limit_ms / 2 + 1 < most_ms)
+        most_ms = limit_ms / 2 + 1;
+    if (most_ms > 1000)
+        most_ms = 1000;
+    uint64_t now_ms = bn_clock_now ().mono_ms;
+    uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
+    return (long)(wait_ms < most_ms ? wait_ms : most_ms);
+}
+
+static void turn (courier_t *self)
+{
+    enum { HANDLERS, SUB, LINK, ITEMS = LINK + BN_LINK_POLLITEMS };
+    zmq_pollitem_t items[ITEMS] = {
+        [HANDLERS] = {.fd = bn_crossing_fd (self->actor->crossing), .events = ZMQ_POLLIN},
+        [SUB] = {.socket = self->sub, .events = ZMQ_POLLIN}};
+    bn_link_pollitems (self->link, &items[LINK]);
+    int rc = zmq_poll (items, ITEMS, poll_timeout_ms (self));
+    if (rc < 0 && errno != EINTR) {
+        finish (self, BATON_ERR_SYSTEM, zmq_strerror (errno));
+        return;
+    }
+    self->now_ms = bn_clock_now ().mono_ms;
+    if (items[HANDLERS].revents & ZMQ_POLLIN)
+        follow_handlers (self);
+    read_link (self);
+    follow_link (self);
+    if (items[SUB].revents & ZMQ_POLLIN)
+        read_fanout (self);
+    check_deadline (self);
+    if (!self->done && bn_clock_now ().mono_ms >= bn_mailbox_due_ms (self->mailbox))
+        step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_TICK});
+}
+
+/*  ---- from start to end ------------------------------------------------------------------- */
+
+static bn_mailbox_t *make_mailbox (const baton_actor_t *actor)
+{
+    const baton_actor_options_t *options = &actor->options;
+    bn_mailbox_options_t mailbox = {.incarnation = bn_random_u64 (),
+                                    .patterns = actor->patterns,
+                                    .pattern_count = actor->handler_count,
+                                    .start_kind = options->start,
+                                    .start_value = options->start_value,
+                                    .policy = {.max_attempts = options->max_attempts,
+                                               .backoff_min_ms = options->backoff_min_ms,
+                                               .backoff_max_ms = options->backoff_max_ms,
+                                               .handler_deadline_ms = options->handler_deadline_ms},
+                                    .backoff_jitter_pct = options->backoff_jitter_pct,
+                                    .prefetch_bytes = options->prefetch_bytes,
+                                    .settle_bytes_max = SETTLE_BYTES_MAX,
+                                    .run_events_max = BN_RUN_EVENTS_MAX};
+    memcpy (mailbox.actor, actor->name, sizeof mailbox.actor);
+    memcpy (mailbox.instance, actor->instance, sizeof mailbox.instance);
+    return bn_mailbox_new (&mailbox);
+}
+
+static bool courier_init (courier_t *self, baton_actor_t *actor)
+{
+    *self = (courier_t){.actor = actor, .expired = NEVER_INDEX};
+    bn_mailbox_effects_init (&self->effects);
+    bn_inbound_init (&self->inbound);
+    self->context = zmq_ctx_new ();
+    if (!self->context)
+        return false;
+    self->link = bn_link_new (self->context, actor->endpoint);
+    self->mailbox = make_mailbox (actor);
+    return open_sub (self) && self->link && self->mailbox;
+}
+
+static void courier_fini (courier_t *self)
+{
+    bn_mailbox_effects_fini (&self->effects);
+    bn_inbound_fini (&self->inbound);
+    bn_mailbox_destroy (&self->mailbox);
+    bn_link_destroy (&self->link);
+    if (self->sub)
+        zmq_close (self->sub);
+    if (self->context)
+        zmq_ctx_term (self->context);
+}
+
+/*  The end came while a handler is running: it is waited for, as long as it may take at most.  */
+static void await_handler (courier_t *self)
+{
+    bn_crossing_t *crossing = self->actor->crossing;
+    uint32_t more_ms = self->actor->options.handler_deadline_ms;
+    while (self->actor->options.exit_when_hung && bn_crossing_is_out (crossing)) {
+        zmq_pollitem_t item = {.fd = bn_crossing_fd (crossing), .events = ZMQ_POLLIN};
+        bn_in_hand_t hand;
+        zmq_poll (&item, 1, 100);
+        bn_crossing_acknowledge (crossing);
+        bn_run_t *run = bn_crossing_collect (crossing);
+        bn_run_destroy (&run);
+        if (bn_crossing_in_hand (crossing, &hand) &&
+            bn_clock_now ().mono_ms >= hand.deadline_ms + more_ms)
+            end_hung_process (&hand);
+    }
+}
+
+void bn_courier_run (baton_actor_t *actor)
+{
+    courier_t self;
+    if (!courier_init (&self, actor))
+        finish (&self, BATON_ERR_MEMORY, "no memory or descriptors for the courier");
+    if (!self.done)
+        follow_handlers (&self); /* a stop that was asked for before the start */
+    while (!self.done)
+        turn (&self);
+    bn_crossing_close (actor->crossing);
+    await_handler (&self);
+    courier_fini (&self);
+}

@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  producer.c - the shell of the outbox: publishers on one side, a courier thread on the other.
+ *
+ *  DESIGN. publish checks and copies in its caller's thread, then appends the group to a list under
+ *  the lock. The courier takes the whole list at once, and is woken only when the list was empty: a
+ *  busy producer makes one system call for many events. Receipts come back in publishing order, so
+ *  "everything up to ticket T is done" is one number; flush and the in-flight limit wait on it.
+ *
+ *        publishers                          courier thread
+ *     publish -> [ list, lock ] -- eventfd --> outbox.step --> link
+ *     flush   <- done_ticket, inflight <------ receipts
+ *
+ *  INVARIANT P1: tickets are 1, 2, 3, ... in the order of the list, and every ticket is reported to
+ * the callback exactly once, in that order. INVARIANT P2: a flush that returns has seen the
+ * callbacks of everything it waited for return. INVARIANT P3: inflight_bytes is the sum over the
+ * groups from done_ticket + 1 to last_ticket.  */
+
+#include "base/assert.h"
+#include "client/link.h"
+#include "client/publication.h"
+#include "core/outbox.h"
+#include "shell/clock.h"
+#include "shell/log.h"
+#include <baton/producer.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define DEFAULT_ENDPOINT   "tcp://127.0.0.1:7711"
+#define INFLIGHT_BYTES     (16u * 1024 * 1024)
+#define INFLIGHT_BYTES_MIN (64u * 1024)
+#define REQUEST_BYTES_MAX  (4u * 1024 * 1024) /* of one PUBLISH; a larger group is refused */
+#define ANSWER_TIMEOUT_MS  5000
+#define LINK_MESSAGES_MAX  64
+#define POLL_MS_MAX        1000
+#define PREFIX_BYTES       (16 + 1)
+
+/*  What the list and the account cost beyond the copied bytes, for each event.  */
+#define EVENT_OVERHEAD_BYTES sizeof (bn_outbox_item_t)
+
+typedef struct pending {
+    struct pending *next;
+    bn_outbox_group_t *group; /* owned */
+} pending_t;
+
+struct baton_producer {
+    /*  Fixed by baton_producer_new.  */
+    char endpoint[BN_ENDPOINT_BYTES_MAX + 1];
+    bn_outbox_options_t outbox_options; /* its source is what events borrow */
+    char id_prefix[PREFIX_BYTES];       /* of the ids of this producer's events */
+    size_t inflight_bytes_max;
+    baton_receipt_fn *on_receipt;
+    void *on_receipt_arg;
+    int wake_fd; /* eventfd: the list was empty and is not, or the end */
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* clock monotonic; done_ticket, inflight, welcomed, err or closing */
+    /*  Under the lock.  */
+    pending_t *first; /* published and not yet taken by the courier; owned */
+    pending_t **last;
+    uint64_t last_ticket;
+    uint64_t done_ticket;
+    uint64_t next_id;
+    size_t inflight_bytes;
+    unsigned waiters; /* threads inside a wait: destroy lets them out first */
+    bool closing;
+    bool welcomed;                /* the orchestrator has answered at least once */
+    baton_err_t failed;           /* refused for good: nothing is accepted any more */
+    baton_err_t refusal;          /* first one since the last flush */
+    baton_producer_stats_t stats; /* but inflight_bytes */
+
+    /*  The courier's own.  */
+    void *context;
+    bn_link_t *link;
+    bn_outbox_t *outbox;
+    bn_outbox_effects_t effects;
+    bn_inbound_t inbound;
+    uint64_t reported_ticket; /* callback made up to here */
+    uint64_t now_ms;
+    bool ended; /* closing, or refused for good */
+};
+
+/*  ---- the courier -------------------------------------------------------------------------- */
+
+/*  What a batch of receipts changes, gathered so that the lock is taken once for all of them.  */
+typedef struct {
+    size_t bytes;
+    uint64_t receipted;
+    uint64_t refused;
+    baton_err_t refusal;
+    const char *text; /* of the last refusal; borrowed */
+} receipts_t;
+
+static void report (baton_producer_t *self, uint64_t ticket, baton_err_t err, uint64_t offset)
+{
+    bn_assert (ticket == self->reported_ticket + 1); /* P1 */
+    self->reported_ticket = ticket;
+    if (self->on_receipt)
+        self->on_receipt (ticket, err, offset, self->on_receipt_arg);
+}
+
+static void take_receipt (baton_producer_t *self, receipts_t *receipts,
+                          const bn_outbox_effect_t *effect)
+{
+    report (self, effect->ticket, effect->err, effect->offset);
+    receipts->bytes += effect->bytes;
+    if (!effect->err) {
+        receipts->receipted += effect->events;
+        return;
+    }
+    receipts->refused += effect->events;
+    receipts->text = effect->text ? effect->text : baton_err_text (effect->err);
+    if (!receipts->refusal)
+        receipts->refusal = effect->err;
+}
+
+static void note_receipts (baton_producer_t *self, const receipts_t *receipts)
+{
+    if (self->reported_ticket == self->done_ticket) /* only this thread changes either */
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->done_ticket = self->reported_ticket;
+    bn_assert (receipts->bytes <= self->inflight_bytes); /* P3 */
+    self->inflight_bytes -= receipts->bytes;
+    self->stats.receipted += receipts->receipted;
+    self->stats.refused += receipts->refused;
+    if (!self->refusal)
+        self->refusal = receipts->refusal;
+    if (receipts->text)
+        snprintf (self->stats.last_error, sizeof self->stats.last_error, "%s", receipts->text);
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+static void fail (baton_producer_t *self, baton_err_t err, const char *text)
+{
+    bn_log (BN_LOG_ERROR, "the producer stops: %s", text ? text : baton_err_text (err));
+    self->ended = true;
+    pthread_mutex_lock (&self->lock);
+    self->failed = err;
+    snprintf (self->stats.last_error, sizeof self->stats.last_error, "%s",
+              text ? text : baton_err_text (err));
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+static void step (baton_producer_t *self, bn_outbox_event_t event)
+{
+    event.now = bn_clock_now ();
+    event.random = bn_random_u64 ();
+    self->now_ms = event.now.mono_ms;
+    bn_outbox_step (self->outbox, &event, &self->effects);
+    receipts_t receipts = {.bytes = 0};
+    for (size_t i = 0; i < self->effects.count; i++) {
+        bn_outbox_effect_t *effect = &self->effects.items[i];
+        switch (effect->kind) {
+        case BN_OUTBOX_SEND:
+            bn_link_send (self->link, effect->head, effect->payloads, effect->payload_count,
+                          self->now_ms);
+            break;
+        case BN_OUTBOX_RECEIPT:
+            take_receipt (self, &receipts, effect);
+            break;
+        case BN_OUTBOX_RESET_LINK:
+            bn_link_reset (self->link, self->now_ms);
+            break;
+        case BN_OUTBOX_LOG:
+            bn_log (effect->level, "%s", effect->text);
+            break;
+        case BN_OUTBOX_FATAL:
+            note_receipts (self, &receipts);
+            receipts = (receipts_t){.bytes = 0};
+            fail (self, effect->err, effect->text);
+            break;
+        }
+    }
+    note_receipts (self, &receipts);
+    if (self->effects.failed)
+        fail (self, BATON_ERR_MEMORY, NULL);
+    bn_outbox_effects_clear (&self->effects);
+}
+
+/*  Takes the whole list and gives it to the outbox.  */
+static void take_groups (baton_producer_t *self)
+{
+    uint64_t count;
+    ssize_t rc = read (self->wake_fd, &count, sizeof count);
+    bn_assert (rc == sizeof count || errno == EAGAIN || errno == EINTR);
+    pthread_mutex_lock (&self->lock);
+    pending_t *first = self->first;
+    self->first = NULL;
+    self->last = &self->first;
+    self->ended |= self->closing;
+    pthread_mutex_unlock (&self->lock);
+    while (first) {
+        pending_t *pending = first;
+        first = pending->next;
+        if (self->ended)
+            bn_outbox_group_destroy (&pending->group);
+        else
+            step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = pending->group});
+        free (pending);
+    }
+}
+
+static void note_connection (baton_producer_t *self, bool up)
+{
+    bool welcomed = up && bn_outbox_partitions (self->outbox) > 0;
+    if (welcomed == self->stats.connected) /* only this thread changes it */
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->stats.reconnects += welcomed && self->welcomed;
+    self->welcomed |= welcomed;
+    self->stats.connected = welcomed;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+static void read_link (baton_producer_t *self)
+{
+    for (int i = 0; i < LINK_MESSAGES_MAX && !self->ended; i++) {
+        if (!bn_link_receive (self->link, &self->inbound, SIZE_MAX, self->now_ms))
+            break;
+        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_MESSAGE,
+                                        .frames = self->inbound.frames,
+                                        .frame_count = self->inbound.count});
+        note_connection (self, true);
+    }
+}
+
+static void follow_link (baton_producer_t *self)
+{
+    bn_link_change_t change;
+    while (!self->ended && (change = bn_link_advance (self->link, self->now_ms)) != BN_LINK_SAME) {
+        bool up = change == BN_LINK_CAME_UP;
+        if (!up)
+            note_connection (self, false);
+        step (self, (bn_outbox_event_t){.kind = up ? BN_OUTBOX_LINK_UP : BN_OUTBOX_LINK_DOWN});
+    }
+}
+
+static void turn (baton_producer_t *self)
+{
+    zmq_pollitem_t items[1 + BN_LINK_POLLITEMS] = {{.fd = self->wake_fd, .events = ZMQ_POLLIN}};
+    bn_link_pollitems (self->link, &items[1]);
+    uint64_t due_ms = bn_outbox_due_ms (self->outbox);
+    if (bn_link_due_ms (self->link) < due_ms)
+        due_ms = bn_link_due_ms (self->link);
+    uint64_t now_ms = bn_clock_now ().mono_ms;
+    uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
+    zmq_poll (items, 1 + BN_LINK_POLLITEMS, (long)(wait_ms < POLL_MS_MAX ? wait_ms : POLL_MS_MAX));
+    self->now_ms = bn_clock_now ().mono_ms;
+    if (items[0].revents & ZMQ_POLLIN)
+        take_groups (self);
+    read_link (self);
+    follow_link (self);
+    if (!self->ended && bn_clock_now ().mono_ms >= bn_outbox_due_ms (self->outbox))
+        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_TICK});
+}
+
+/*  Everything without a receipt is given up, also what is published until `failed` is seen.  */
+static void abandon (baton_producer_t *self)
+{
+    take_groups (self);
+    pthread_mutex_lock (&self->lock);
+    baton_err_t err = self->failed ? self->failed : BATON_ERR_CLOSED;
+    uint64_t last_ticket = self->last_ticket;
+    pthread_mutex_unlock (&self->lock);
+    while (self->reported_ticket < last_ticket)
+        report (self, self->reported_ticket + 1, err, BN_NO_OFFSET);
+    pthread_mutex_lock (&self->lock);
+    self->done_ticket = last_ticket;
+    self->inflight_bytes = 0;
+    self->stats.connected = false;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+}
+
+static void *courier_main (void *arg)
+{
+    baton_producer_t *self = arg;
+    while (!self->ended)
+        turn (self);
+    abandon (self);
+    return NULL;
+}
+
+/*  ---- from start to end ---------------------------------------------------------------------- */
+
+/*  Everything that a failed start may have left is released; also called half-way.  */
+static void release (baton_producer_t *self)
+{
+    bn_outbox_effects_fini (&self->effects);
+    bn_inbound_fini (&self->inbound);
+    bn_outbox_destroy (&self->outbox);
+    bn_link_destroy (&self->link);
+    if (self->context)
+        zmq_ctx_term (self->context);
+    if (self->wake_fd >= 0)
+        close (self->wake_fd);
+    pthread_cond_destroy (&self->changed);
+    pthread_mutex_destroy (&self->lock);
+    free (self);
+}
+
+static bool start_thread (baton_producer_t *self)
+{
+    sigset_t all, before;
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, &before);
+    int rc = pthread_create (&self->thread, NULL, courier_main, self);
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    return rc == 0;
+}
+
+static struct timespec deadline_after (int timeout_ms)
+{
+    struct timespec deadline;
+    clock_gettime (CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += timeout_ms / 1000;
+    deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (deadline.tv_nsec >= 1000000000) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= 1000000000;
+    }
+    return deadline;
+}
+
+/*  One wait for `changed`, under the lock. deadline NULL: for ever. False: the time has passed.  */
+static bool wait_change (baton_producer_t *self, const struct timespec *deadline)
+{
+    self->waiters++;
+    int rc = deadline ? pthread_cond_timedwait (&self->changed, &self->lock, deadline)
+                      : pthread_cond_wait (&self->changed, &self->lock);
+    self->waiters--;
+    if (self->closing && self->waiters == 0)
+        pthread_cond_broadcast (&self->changed);
+    return rc != ETIMEDOUT;
+}
+
+static baton_err_t await_welcome (baton_producer_t *self, uint32_t timeout_ms)
+{
+    struct timespec deadline =
+        deadline_after (timeout_ms < INT32_MAX ? (int)timeout_ms : INT32_MAX);
+    pthread_mutex_lock (&self->lock);
+    bool in_time = true;
+    while (!self->welcomed && !self->failed && in_time)
+        in_time = wait_change (self, &deadline);
+    baton_err_t err =
+        self->failed ? self->failed : (self->welcomed ? BATON_OK : BATON_ERR_UNREACHABLE);
+    pthread_mutex_unlock (&self->lock);
+    return err;
+}
+
+static void default_source (char *text, size_t size)
+{
+    char host[256];
+    if (gethostname (host, sizeof host) != 0)
+        snprintf (host, sizeof host, "host");
+    host[sizeof host - 1] = 0;
+    snprintf (text, size, "/producers/%s/%d", host, (int)getpid ());
+}
+
+/*  False: no memory or descriptors.  */
+static bool initialise (baton_producer_t *self, const baton_producer_options_t *options)
+{
+    snprintf (self->endpoint, sizeof self->endpoint, "%s", options->endpoint);
+    self->outbox_options.producer_id = bn_random_u64 () | 1;
+    self->outbox_options.request_bytes_max = REQUEST_BYTES_MAX;
+    self->outbox_options.answer_timeout_ms = ANSWER_TIMEOUT_MS;
+    if (options->source)
+        snprintf (self->outbox_options.source, sizeof self->outbox_options.source, "%s",
+                  options->source);
+    else
+        default_source (self->outbox_options.source, sizeof self->outbox_options.source);
+    snprintf (self->id_prefix, sizeof self->id_prefix, "%016" PRIx64,
+              self->outbox_options.producer_id);
+    self->inflight_bytes_max = options->inflight_bytes_max;
+    self->on_receipt = options->on_receipt;
+    self->on_receipt_arg = options->on_receipt_arg;
+    self->last = &self->first;
+
+    pthread_condattr_t attributes;
+    pthread_condattr_init (&attributes);
+    pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init (&self->changed, &attributes);
+    pthread_condattr_destroy (&attributes);
+    pthread_mutex_init (&self->lock, NULL);
+    bn_outbox_effects_init (&self->effects);
+    bn_inbound_init (&self->inbound);
+    self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->context = zmq_ctx_new ();
+    self->outbox = bn_outbox_new (&self->outbox_options);
+    if (self->context)
+        self->link = bn_link_new (self->context, self->endpoint);
+    return self->wake_fd >= 0 && self->outbox && self->link;
+}
+
+baton_err_t baton_producer_new (baton_producer_t **producer,
+                                const baton_producer_options_t *options)
+{
+    *producer = NULL;
+    baton_producer_options_t filled = {.endpoint = NULL};
+    if (options)
+        filled = *options;
+    if (!filled.endpoint)
+        filled.endpoint = DEFAULT_ENDPOINT;
+    if (!filled.inflight_bytes_max)
+        filled.inflight_bytes_max = INFLIGHT_BYTES;
+    size_t source_size = filled.source ? strlen (filled.source) : 1;
+    if (!bn_link_endpoint_valid (filled.endpoint) || source_size < 1 ||
+        source_size > BATON_ATTRIBUTE_BYTES_MAX ||
+        (filled.source && !bn_utf8_valid (filled.source, source_size)) ||
+        filled.inflight_bytes_max < INFLIGHT_BYTES_MIN)
+        return BATON_ERR_ARGUMENT;
+    baton_producer_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return BATON_ERR_MEMORY;
+    if (!initialise (self, &filled)) {
+        release (self);
+        return BATON_ERR_MEMORY;
+    }
+    if (!start_thread (self)) {
+        release (self);
+        return BATON_ERR_SYSTEM;
+    }
+    baton_err_t err =
+        filled.connect_timeout_ms ? await_welcome (self, filled.connect_timeout_ms) : BATON_OK;
+    if (err)
+        baton_producer_destroy (&self);
+    *producer = self;
+    return err;
+}
+
+static void wake (baton_producer_t *self)
+{
+    uint64_t one = 1;
+    ssize_t rc = write (self->wake_fd, &one, sizeof one);
+    bn_assert (rc == sizeof one);
+}
+
+void baton_producer_destroy (baton_producer_t **producer_p)
+{
+    baton_producer_t *self = *producer_p;
+    if (!self)
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->closing = true;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
+    wake (self);
+    pthread_join (self->thread, NULL);
+    pthread_mutex_lock (&self->lock);
+    while (self->waiters > 0)
+        pthread_cond_wait (&self->changed, &self->lock);
+    pthread_mutex_unlock (&self->lock);
+    release (self);
+    *producer_p = NULL;
+}
+
+/*  ---- publishers ------------------------------------------------------------------------------
+ */
+
+static bn_publication_defaults_t defaults_of (const baton_producer_t *self, uint64_t wall_us)
+{
+    return (bn_publication_defaults_t){
+        .source = {self->outbox_options.source, strlen (self->outbox_options.source)},
+        .id_prefix = {self->id_prefix, PREFIX_BYTES - 1},
+        .time_us = (int64_t)wall_us};
+}
+
+static baton_err_t check_group (const baton_publication_t *events, size_t count)
+{
+    if (!events || count == 0)
+        return BATON_ERR_ARGUMENT;
+    if (count > BN_SECTIONS_MAX)
+        return BATON_ERR_TOO_LARGE;
+    for (size_t i = 0; i < count; i++) {
+        char what[BN_WHAT_BYTES];
+        baton_err_t err = bn_publication_check (&events[i], BATON_DATA_BYTES_MAX, what);
+        if (err)
+            return err;
+    }
+    return BATON_OK;
+}
+
+/*  Copies the events into one blob. The numbers of their ids are given later, under the lock.  */
+static baton_err_t make_group (const baton_producer_t *self, const baton_publication_t *events,
+                               size_t count, bn_outbox_group_t **result)
+{
+    bn_publication_defaults_t defaults = defaults_of (self, bn_clock_now ().wall_us);
+    size_t bytes = 0;
+    for (size_t i = 0; i < count && bytes <= REQUEST_BYTES_MAX; i++)
+        bytes += bn_publication_bytes (&events[i], &defaults);
+    if (bytes > REQUEST_BYTES_MAX)
+        return BATON_ERR_TOO_LARGE;
+    bn_outbox_group_t *group = calloc (1, sizeof *group);
+    if (!group)
+        return BATON_ERR_MEMORY;
+    group->blob = bn_blob_new (bytes);
+    group->items = calloc (count, sizeof *group->items);
+    if (!group->blob || !group->items) {
+        bn_outbox_group_destroy (&group);
+        return BATON_ERR_MEMORY;
+    }
+    group->count = (uint32_t)count;
+    group->bytes = bytes + count * EVENT_OVERHEAD_BYTES;
+    uint8_t *at = group->blob->data;
+    for (size_t i = 0; i < count; i++) {
+        bn_outbox_item_t *item = &group->items[i];
+        bool packed = bn_publication_pack (&events[i], &defaults, &at, &item->topic, &item->fields);
+        bn_assert (packed); /* there are no default extensions */
+    }
+    *result = group;
+    return BATON_OK;
+}
+
+/*  Waits for room under the lock. A group larger than the limit goes when nothing is in flight.  */
+static baton_err_t await_room (baton_producer_t *self, size_t bytes, int timeout_ms)
+{
+    struct timespec deadline = deadline_after (timeout_ms > 0 ? timeout_ms : 0);
+    bool in_time = timeout_ms != 0;
+    for (;;) {
+        if (self->failed)
+            return self->failed;
+        if (self->closing)
+            return BATON_ERR_CLOSED;
+        if (self->inflight_bytes == 0 || (bytes <= self->inflight_bytes_max &&
+                                          self->inflight_bytes <= self->inflight_bytes_max - bytes))
+            return BATON_OK;
+        if (!in_time)
+            return BATON_ERR_AGAIN;
+        in_time = wait_change (self, timeout_ms < 0 ? NULL : &deadline);
+    }
+}
+
+/*  Appends under the lock; true: the courier has to be woken.  */
+static bool append (baton_producer_t *self, pending_t *pending)
+{
+    bn_outbox_group_t *group = pending->group;
+    group->ticket = ++self->last_ticket;
+    for (uint32_t i = 0; i < group->count; i++) {
+        bn_outbox_item_t *item = &group->items[i];
+        item->spread = (uint32_t)self->next_id;
+        item->fields.id_number = self->next_id++;
+    }
+    bool was_empty = !self->first;
+    *self->last = pending;
+    self->last = &pending->next;
+    self->inflight_bytes += group->bytes;
+    self->stats.published += group->count;
+    return was_empty;
+}
+
+baton_err_t baton_producer_publish_group (baton_producer_t *self, const baton_publication_t *events,
+                                          size_t count, int timeout_ms, uint64_t *ticket)
+{
+    baton_err_t err = check_group (events, count);
+    if (err)
+        return err;
+    pending_t *pending = calloc (1, sizeof *pending);
+    if (!pending)
+        return BATON_ERR_MEMORY;
+    err = make_group (self, events, count, &pending->group);
+    if (err) {
+        free (pending);
+        return err;
+    }
+    pthread_mutex_lock (&self->lock);
+    err = await_room (self, pending->group->bytes, timeout_ms);
+    bool to_wake = !err && append (self, pending);
+    if (ticket && !err)
+        *ticket = self->last_ticket;
+    /*  Inside the lock: afterwards destroy may close the descriptor.  */
+    if (to_wake)
+        wake (self);
+    pthread_mutex_unlock (&self->lock);
+    if (err) {
+        bn_outbox_group_destroy (&pending->group);
+        free (pending);
+    }
+    return err;
+}
+
+baton_err_t baton_publish (baton_producer_t *self, const char *topic, const char *key,
+                           const void *data, size_t data_size)
+{
+    baton_publication_t event = {.topic = topic, .key = key, .data = data, .data_size = data_size};
+    return baton_producer_publish_group (self, &event, 1, -1, NULL);
+}
+
+baton_err_t baton_publish_data (baton_producer_t *self, const char *topic, const char *key,
+                                baton_data_t *data)
+{
+    if (!data)
+        return BATON_ERR_ARGUMENT;
+    size_t size;
+    const void *bytes = baton_data_bytes (data, &size);
+    return bytes ? baton_publish (self, topic, key, bytes, size) : baton_data_error (data);
+}
+
+baton_err_t baton_producer_flush (baton_producer_t *self, int timeout_ms)
+{
+    struct timespec deadline = deadline_after (timeout_ms > 0 ? timeout_ms : 0);
+    bool in_time = timeout_ms != 0;
+    pthread_mutex_lock (&self->lock);
+    uint64_t wanted = self->last_ticket;
+    while (self->done_ticket < wanted && in_time)
+        in_time = wait_change (self, timeout_ms < 0 ? NULL : &deadline);
+    baton_err_t err;
+    if (self->done_ticket < wanted)
+        err = BATON_ERR_TIMEOUT;
+    else {
+        err = self->failed ? self->failed : self->refusal;
+        self->refusal = BATON_OK;
+    }
+    pthread_mutex_unlock (&self->lock);
+    return err;
+}
+
+void baton_producer_stats (baton_producer_t *self, baton_producer_stats_t *stats)
+{
+    pthread_mutex_lock (&self->lock);
+    *stats = self->stats;
+    stats->inflight_bytes = self->inflight_bytes;
+    pthread_mutex_unlock (&self->lock);
+}
