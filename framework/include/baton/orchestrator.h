@@ -27,30 +27,30 @@ typedef enum {
 /*  Zero means default. Every field has a property of the same name in the configuration file
  *  (baton orchestrator --help lists them).  */
 typedef struct {
-    const char *data_dir;         /* default "./.baton" */
-    const char *endpoint;         /* requests; default "tcp://127.0.0.1:7711"; port * = any free */
-    const char *fanout_endpoint;  /* default: same host, next port (any free one if the request port
-                                     is *) */
-    uint32_t partitions;          /* 1..256, default 32; fixed when the journal is created */
-    baton_sync_t sync;            /* default always */
-    uint32_t sync_interval_ms;    /* default 50 */
-    uint64_t segment_bytes;       /* default 64 MiB, at least 1 MiB */
-    uint64_t disk_reserve_bytes;  /* refuse publishing below this much free space; default 128 MiB */
-    uint64_t retention_bytes;     /* default 0 = keep everything */
-    uint64_t retention_ms;        /* default 0 = keep everything */
-    uint32_t message_bytes_max;   /* one request; default 8 MiB */
-    uint32_t data_bytes_max;      /* one event's data; default BATON_DATA_BYTES_MAX */
-    uint32_t topics_max;          /* default 10,000 */
-    uint32_t actors_max;          /* default 1,000 */
-    uint32_t sessions_max;        /* default 4,000 */
-    uint32_t producers_max;       /* remembered sequences; default 100,000 */
-    uint32_t parked_max;          /* per actor and partition; default 1,000 */
-    uint32_t dead_max;            /* per actor; default 100,000 */
-    uint32_t heartbeat_ms;        /* default 500 */
-    uint32_t session_timeout_ms;  /* default 6,000 */
-    uint32_t reconnect_grace_ms;  /* a lost connection may come back within; default 1,000 */
-    uint32_t fanout_hwm;          /* messages per subscriber before the fan-out drops; default 1,000 */
-    uint64_t checkpoint_bytes;    /* journal bytes between checkpoints of the views; default 64 MiB */
+    const char *data_dir;        /* default "./.baton" */
+    const char *endpoint;        /* requests; default "tcp://127.0.0.1:7711"; port * = any free */
+    const char *fanout_endpoint; /* default: same host, next port (any free one if the
+                                    request port is *) */
+    uint32_t partitions;         /* 1..256, default 32; fixed when the journal is created */
+    baton_sync_t sync;           /* default always */
+    uint32_t sync_interval_ms;   /* default 50 */
+    uint64_t segment_bytes;      /* default 64 MiB, at least 1 MiB */
+    uint64_t disk_reserve_bytes; /* refuse publishing below this much free space; default 128 MiB */
+    uint64_t retention_bytes;    /* default 0 = keep everything */
+    uint64_t retention_ms;       /* default 0 = keep everything */
+    uint32_t message_bytes_max;  /* one request; default 8 MiB */
+    uint32_t data_bytes_max;     /* one event's data; default BATON_DATA_BYTES_MAX */
+    uint32_t topics_max;         /* default 10,000 */
+    uint32_t actors_max;         /* default 1,000 */
+    uint32_t sessions_max;       /* default 4,000 */
+    uint32_t producers_max;      /* remembered sequences; default 100,000 */
+    uint32_t parked_max;         /* per actor and partition; default 1,000 */
+    uint32_t dead_max;           /* per actor; default 100,000 */
+    uint32_t heartbeat_ms;       /* default 500 */
+    uint32_t session_timeout_ms; /* default 6,000 */
+    uint32_t reconnect_grace_ms; /* a lost connection may come back; default 1,000 */
+    uint32_t fanout_hwm;         /* messages per subscriber, then it drops; default 1,000 */
+    uint64_t checkpoint_bytes; /* journal bytes between checkpoints of the views; default 64 MiB */
 } baton_orchestrator_options_t;
 
 /*  Opens the data directory (creating it), recovers, binds, and returns when it serves. options may
