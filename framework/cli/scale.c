@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  scale.c - `baton scale`: changes, or lists, what a running `baton up` runs.  */
+
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "supervisor/control.h"
+#include "supervisor/supervisor.h"
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char s_about[] =
+    "Changes how many instances of an actor a running `baton up` runs. New instances start at\n"
+    "once; those that are too many finish the event in hand and leave. Without NAME and N: lists\n"
+    "the instances, with their process ids.";
+
+static const char s_details[] =
+    "Exit codes: 0 done, 1 refused (no such actor, more than 256 instances), 2 wrong usage, 69 no\n"
+    "`baton up` runs in that data directory.";
+
+static void s_print_instances (json_t *answer)
+{
+    size_t i, k;
+    json_t *service, *instance;
+    printf ("%-32s %8s  %-9s %9s %10s\n", "INSTANCE", "PID", "STATE", "RESTARTS", "AGE");
+    json_array_foreach (json_object_get (answer, "services"), i, service)
+    {
+        json_array_foreach (json_object_get (service, "instances"), k, instance)
+        {
+            json_int_t pid = json_integer_value (json_object_get (instance, "pid"));
+            json_int_t age_ms = json_integer_value (json_object_get (instance, "age_ms"));
+            printf ("%-32s %8" JSON_INTEGER_FORMAT "  %-9s %9" JSON_INTEGER_FORMAT " %8.1f s\n",
+                    json_string_value (json_object_get (instance, "instance")), pid,
+                    json_string_value (json_object_get (instance, "state")),
+                    json_integer_value (json_object_get (instance, "restarts")),
+                    (double)age_ms / 1000);
+        }
+    }
+}
+
+/*  Asks and prints; the exit code.  */
+static int s_ask (const char *data_dir, const char *request, bool as_json)
+{
+    char *text;
+    baton_err_t err = bn_control_ask (data_dir, request, &text);
+    if (err == BATON_ERR_UNREACHABLE)
+        return bn_failure ("scale", err, "no `baton up` runs in the data directory %s", data_dir);
+    if (err)
+        return bn_failure ("scale", err, "%s: %s", data_dir, baton_err_text (err));
+    int code = BN_EXIT_OK;
+    json_t *answer = json_loads (text, 0, NULL);
+    if (!json_is_true (json_object_get (answer, "ok"))) {
+        const char *why = json_string_value (json_object_get (answer, "text"));
+        code = bn_failure ("scale", BATON_OK, "%s", why ? why : "the answer cannot be read");
+    } else if (as_json)
+        puts (text);
+    else if (json_object_get (answer, "services"))
+        s_print_instances (answer);
+    else
+        printf ("%s: %" JSON_INTEGER_FORMAT " -> %" JSON_INTEGER_FORMAT "\n",
+                json_string_value (json_object_get (answer, "service")),
+                json_integer_value (json_object_get (answer, "before")),
+                json_integer_value (json_object_get (answer, "wanted")));
+    json_decref (answer);
+    free (text);
+    return code;
+}
+
+int bn_cli_scale (int argc, char **argv)
+{
+    const char *data_dir = BN_DEFAULT_DATA_DIR;
+    bool as_json = false;
+    const bn_option_t table[] = {
+        {"data", 'd', BN_OPTION_TEXT, &data_dir, "DIR",
+         "data directory of the `baton up` (default: " BN_DEFAULT_DATA_DIR ")", 0, 0},
+        BN_JSON_OPTION (&as_json),
+    };
+    const bn_command_t command = {.usage = "scale [OPTION]... NAME N\nscale [OPTION]...",
+                                  .about = s_about,
+                                  .details = s_details,
+                                  .options = table,
+                                  .option_count = sizeof (table) / sizeof (table[0])};
+    char request[BN_CONTROL_REQUEST_BYTES_MAX];
+    uint64_t wanted;
+    int first;
+
+    int code = bn_options_parse (&command, argc, argv, &first);
+    if (code >= 0)
+        return code;
+    if (argc == first)
+        return s_ask (data_dir, "status", as_json);
+    if (argc - first != 2)
+        return bn_usage_error ("scale", "expected NAME and N");
+    const char *name = argv[first];
+    if (!*name || strlen (name) > BATON_NAME_BYTES_MAX || strpbrk (name, " \t\r\n"))
+        return bn_usage_error ("scale", "'%s' is not a name", name);
+    if (!bn_parse_uint (argv[first + 1], &wanted) || wanted > BN_SUPERVISOR_INSTANCES_MAX)
+        return bn_usage_error ("scale", "N is a number from 0 to %d, not '%s'",
+                               BN_SUPERVISOR_INSTANCES_MAX, argv[first + 1]);
+    snprintf (request, sizeof (request), "scale %s %" PRIu64, name, wanted);
+    return s_ask (data_dir, request, as_json);
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "cli/up_config.h"
+#include "cli/options.h"
+#include "shell/clock.h"
+#include "supervisor/process.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PORT_MIN      10240 /* of those that are picked */
+#define PORT_TRIES    100
+#define INSTANCES_MAX BN_SUPERVISOR_INSTANCES_MAX
+
+int bn_up_words (char *command, char **argv, size_t argv_max, const char **what)
+{
+    size_t count = 0;
+    char *from = command, *to = command;
+    for (;;) {
+        while (*from == ' ' || *from == '\t')
+            from++;
+        if (!*from)
+            break;
+        if (count == argv_max) {
+            *what = "too many words";
+            return -1;
+        }
+        argv[count++] = to;
+        while (*from && *from != ' ' && *from != '\t') {
+            if (*from != '\'' && *from != '"') {
+                *to++ = *from++;
+                continue;
+            }
+            char quote = *from++;
+            while (*from && *from != quote)
+                *to++ = *from++;
+            if (!*from++) {
+                *what = "a quote is not closed";
+                return -1;
+            }
+        }
+        if (*from)
+            from++; /* before `to` may end the word here */
+        *to++ = 0;
+    }
+    argv[count] = NULL;
+    if (count == 0)
+        *what = "it is empty";
+    return count ? (int)count : -1;
+}
+
+static baton_err_t s_no_memory (char detail[512])
+{
+    snprintf (detail, 512, "%s", baton_err_text (BATON_ERR_MEMORY));
+    return BATON_ERR_MEMORY;
+}
+
+/*  Takes the value of a property that has no properties of its own.  */
+static baton_err_t s_text (bn_zpl_t *zpl, zconfig_t *item, char **text, char detail[512])
+{
+    const char *value = zconfig_value (item);
+    if (zconfig_child (item))
+        return bn_zpl_refuse (zpl, zconfig_child (item), detail, "%s has no properties of its own",
+                              zconfig_name (item));
+    if (!value || !*value)
+        return bn_zpl_refuse (zpl, item, detail, "%s needs a value", zconfig_name (item));
+    if (*text)
+        return bn_zpl_refuse (zpl, item, detail, "'%s' is set twice", zconfig_name (item));
+    *text = strdup (value);
+    return *text ? BATON_OK : s_no_memory (detail);
+}
+
+static baton_err_t s_command (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item, char detail[512])
+{
+    const char *what = NULL;
+    char *path;
+    baton_err_t err = s_text (zpl, item, &self->command, detail);
+    if (err)
+        return err;
+    if (bn_up_words (self->command, self->argv, BN_UP_ARGUMENTS_MAX, &what) < 0)
+        return bn_zpl_refuse (zpl, item, detail, "command: %s", what);
+    err = bn_process_find (self->argv[0], &path);
+    free (path);
+    if (err)
+        return bn_zpl_refuse (zpl, item, detail, "command: %.300s: %s", self->argv[0],
+                              err == BATON_ERR_PERMISSION ? "not a program that may be run"
+                                                          : "there is no such program");
+    return BATON_OK;
+}
+
+static baton_err_t s_environment (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                  char detail[512])
+{
+    size_t count = 0;
+    while (self->environment[count])
+        count++;
+    for (zconfig_t *at = zconfig_child (item); at; at = zconfig_next (at)) {
+        const char *value = zconfig_value (at);
+        if (zconfig_child (at) || strchr (zconfig_name (at), '='))
+            return bn_zpl_refuse (zpl, at, detail, "expected NAME = value");
+        if (count == BN_UP_ENVIRONMENT_MAX)
+            return bn_zpl_refuse (zpl, at, detail, "more than %d variables", BN_UP_ENVIRONMENT_MAX);
+        if (asprintf (&self->environment[count], "%s=%s", zconfig_name (at), value ? value : "") <
+            0) {
+            self->environment[count] = NULL;
+            return s_no_memory (detail);
+        }
+        count++;
+    }
+    return BATON_OK;
+}
+
+static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                     char detail[512])
+{
+    const char *name = zconfig_name (item);
+    const char *value = zconfig_value (item) ? zconfig_value (item) : "";
+    if (!strcmp (name, "command"))
+        return s_command (self, zpl, item, detail);
+    if (!strcmp (name, "directory"))
+        return s_text (zpl, item, &self->directory, detail);
+    if (!strcmp (name, "environment"))
+        return s_environment (self, zpl, item, detail);
+    if (!strcmp (name, "instances")) {
+        uint64_t count;
+        if (!bn_parse_uint (value, &count) || count > INSTANCES_MAX)
+            return bn_zpl_refuse (zpl, item, detail, "instances = %s: expected 0 to %d", value,
+                                  INSTANCES_MAX);
+        self->instances = (uint32_t)count;
+        return BATON_OK;
+    }
+    if (!strcmp (name, "stop_timeout")) {
+        uint64_t ms;
+        if (!bn_config_ms (value, &ms) || ms < 1 || ms > 3600000)
+            return bn_zpl_refuse (zpl, item, detail,
+                                  "stop_timeout = %s: expected a time up to 1h, such as 500ms or "
+                                  "10s",
+                                  value);
+        self->stop_timeout_ms = (uint32_t)ms;
+        return BATON_OK;
+    }
+    return bn_zpl_refuse (zpl, item, detail,
+                          "unknown property '%s': expected command, instances, directory, "
+                          "stop_timeout or environment",
+                          name);
+}
+
+static bool s_name_valid (const char *name)
+{
+    size_t size = strspn (name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+    return size > 0 && !name[size] && size <= BATON_NAME_BYTES_MAX - 4;
+}
+
+static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item, char detail[512])
+{
+    const char *name = zconfig_name (item);
+    if (!s_name_valid (name))
+        return bn_zpl_refuse (zpl, item, detail,
+                              "'%s': a name is letters, digits, '-' and '_', at most %d of them",
+                              name, BATON_NAME_BYTES_MAX - 4);
+    bool taken = !strcmp (name, "orchestrator");
+    for (size_t i = 0; i < self->actor_count; i++)
+        taken = taken || !strcmp (self->actors[i].name, name);
+    if (taken)
+        return bn_zpl_refuse (zpl, item, detail, "the name '%s' is taken", name);
+    if (self->actor_count == BN_SUPERVISOR_SERVICES_MAX - 1)
+        return bn_zpl_refuse (zpl, item, detail, "more than %d actors",
+                              BN_SUPERVISOR_SERVICES_MAX - 1);
+
+    bn_up_actor_t *actor = &self->actors[self->actor_count++];
+    snprintf (actor->name, sizeof (actor->name), "%s", name);
+    actor->instances = 1;
+    for (zconfig_t *at = zconfig_child (item); at; at = zconfig_next (at)) {
+        for (zconfig_t *other = zconfig_child (item); other != at; other = zconfig_next (other))
+            if (!strcmp (zconfig_name (other), zconfig_name (at)))
+                return bn_zpl_refuse (zpl, at, detail, "'%s' is set twice", zconfig_name (at));
+        baton_err_t err = s_actor_property (actor, zpl, at, detail);
+        if (err)
+            return err;
+    }
+    if (!actor->command)
+        return bn_zpl_refuse (zpl, item, detail, "%s has no command", name);
+    uint32_t total = self->orchestrator_set;
+    for (size_t i = 0; i < self->actor_count; i++)
+        total += self->actors[i].instances;
+    if (total > INSTANCES_MAX)
+        return bn_zpl_refuse (zpl, item, detail, "more than %d instances in all", INSTANCES_MAX);
+    return BATON_OK;
+}
+
+static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                              char detail[512])
+{
+    const char *name = zconfig_name (item);
+    if (!strcmp (name, "connect"))
+        return s_text (zpl, item, &self->connect, detail);
+    if (!strcmp (name, "data_dir"))
+        return s_text (zpl, item, &self->data_dir, detail);
+    if (!strcmp (name, "orchestrator")) {
+        if (self->orchestrator_set)
+            return bn_zpl_refuse (zpl, item, detail, "a second section 'orchestrator'");
+        self->orchestrator_set = true;
+        self->section = zconfig_new ("orchestrator", NULL);
+        if (!self->section)
+            return s_no_memory (detail);
+        for (zconfig_t *at = zconfig_child (item); at; at = zconfig_next (at))
+            zconfig_put (self->section, zconfig_name (at), zconfig_value (at));
+        return bn_orchestrator_config_section (&self->orchestrator, zpl, item, detail);
+    }
+    if (!strcmp (name, "actors")) {
+        for (zconfig_t *at = zconfig_child (item); at; at = zconfig_next (at)) {
+            baton_err_t err = s_actor (self, zpl, at, detail);
+            if (err)
+                return err;
+        }
+        return BATON_OK;
+    }
+    return bn_zpl_refuse (zpl, item, detail,
+                          "unknown section '%s': expected orchestrator, actors, connect or "
+                          "data_dir",
+                          name);
+}
+
+/*  What no single line is guilty of.  */
+static baton_err_t s_complete (bn_up_config_t *self, const char *path, char detail[512])
+{
+    if (self->orchestrator_set && (self->connect || self->data_dir)) {
+        snprintf (detail, 512, "%s: '%s' goes without a section 'orchestrator'%s", path,
+                  self->connect ? "connect" : "data_dir",
+                  self->connect ? "" : " (set data_dir in that section)");
+        return BATON_ERR_CONFIG;
+    }
+    if (!self->orchestrator_set && !self->connect) {
+        snprintf (detail, 512, "%s: a section 'orchestrator' or a property 'connect' is needed",
+                  path);
+        return BATON_ERR_CONFIG;
+    }
+    if (self->orchestrator_set) {
+        baton_orchestrator_options_t filled;
+        baton_err_t err =
+            bn_orchestrator_options_fill (&filled, &self->orchestrator.options, detail);
+        if (err)
+            return err;
+        self->data_dir = strdup (filled.data_dir);
+    } else if (!self->data_dir)
+        self->data_dir = strdup (BN_DEFAULT_DATA_DIR);
+    return self->data_dir ? BATON_OK : s_no_memory (detail);
+}
+
+baton_err_t bn_up_config_load (bn_up_config_t *self, const char *path, char detail[512])
+{
+    bn_zpl_t *zpl;
+    memset (self, 0, sizeof (*self));
+    bn_orchestrator_config_init (&self->orchestrator);
+    baton_err_t err = bn_zpl_load (&zpl, path, detail);
+    if (err)
+        return err;
+    zconfig_t *item = zconfig_child (bn_zpl_root (zpl));
+    for (; item && !err; item = zconfig_next (item))
+        err = s_section (self, zpl, item, detail);
+    bn_zpl_destroy (&zpl);
+    return err ? err : s_complete (self, path, detail);
+}
+
+void bn_up_config_fini (bn_up_config_t *self)
+{
+    for (size_t i = 0; i < self->actor_count; i++) {
+        bn_up_actor_t *actor = &self->actors[i];
+        for (size_t k = 0; actor->environment[k]; k++)
+            free (actor->environment[k]);
+        free (actor->command);
+        free (actor->directory);
+    }
+    bn_orchestrator_config_fini (&self->orchestrator);
+    zconfig_destroy (&self->section);
+    free (self->connect);
+    free (self->data_dir);
+    memset (self, 0, sizeof (*self));
+}
+
+/*  ---- ports ---- */
+
+static bool s_port_free (in_addr_t host, uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons (port), .sin_addr.s_addr = host};
+    int on = 1;
+    int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof (on));
+    bool is_free = bind (fd, (struct sockaddr *)&address, sizeof (address)) == 0;
+    close (fd);
+    return is_free;
+}
+
+/*  A port that is free, and whose next one is, too; 0: none found.  */
+static uint16_t s_port_pick (void)
+{
+    unsigned low = 32768;
+    FILE *file = fopen ("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    if (file) {
+        if (fscanf (file, "%u", &low) != 1 || low > 65535)
+            low = 32768;
+        fclose (file);
+    }
+    if (low < PORT_MIN + 1000)
+        low = 65535; /* the kernel gives out nearly all of them: any will have to do */
+    for (int i = 0; i < PORT_TRIES; i++) {
+        uint16_t port = (uint16_t)(PORT_MIN + bn_random_u64 () % (low - PORT_MIN - 1));
+        if (s_port_free (htonl (INADDR_ANY), port) && s_port_free (htonl (INADDR_ANY), port + 1))
+            return port;
+    }
+    return 0;
+}
+
+/*  Somebody who listens there already would get our actors while our orchestrator fails to bind. */
+static baton_err_t s_check_port (const char *property, const char *endpoint, char detail[512])
+{
+    char host[64];
+    struct in_addr address = {.s_addr = htonl (INADDR_ANY)};
+    uint64_t port;
+    const char *colon = strrchr (endpoint, ':');
+    if (!bn_parse_uint (colon + 1, &port) || port == 0 || port > 65535)
+        return BATON_OK; /* for the orchestrator to judge */
+    snprintf (host, sizeof (host), "%.*s", (int)(colon - endpoint - 6), endpoint + 6);
+    inet_pton (AF_INET, host, &address); /* a name or an interface: any address */
+    if (s_port_free (address.s_addr, (uint16_t)port))
+        return BATON_OK;
+    snprintf (detail, 512, "%s = %s: another process listens there", property, endpoint);
+    return BATON_ERR_ADDRESS;
+}
+
+/*  Replaces the port '*' of an endpoint in the section; checks that any other one is free.  */
+static baton_err_t s_settle_port (bn_up_config_t *self, const char *property, const char *endpoint,
+                                  char detail[512])
+{
+    size_t size = strlen (endpoint);
+    if (strncmp (endpoint, "tcp://", 6))
+        return BATON_OK;
+    if (strcmp (endpoint + size - 2, ":*"))
+        return s_check_port (property, endpoint, detail);
+    uint16_t port = s_port_pick ();
+    if (!port) {
+        snprintf (detail, 512, "%s = %s: no free port was found", property, endpoint);
+        return BATON_ERR_ADDRESS;
+    }
+    char settled[512];
+    snprintf (settled, sizeof (settled), "%.*s%u", (int)size - 1, endpoint, port);
+    zconfig_put (self->section, property, settled);
+    return BATON_OK;
+}
+
+baton_err_t bn_up_config_settle (bn_up_config_t *self, char detail[512])
+{
+    baton_orchestrator_options_t filled;
+    if (!self->orchestrator_set)
+        return BATON_OK;
+    baton_err_t err = bn_orchestrator_options_fill (&filled, &self->orchestrator.options, detail);
+    if (!err)
+        err = s_settle_port (self, "endpoint", filled.endpoint, detail);
+    if (!err && filled.fanout_endpoint)
+        err = s_settle_port (self, "fanout_endpoint", filled.fanout_endpoint, detail);
+    if (err)
+        return err;
+
+    /*  "Every address" is one to listen on; connecting takes a particular one.  */
+    const char *endpoint = zconfig_get (self->section, "endpoint", filled.endpoint);
+    const char *colon = strrchr (endpoint, ':');
+    static const char *const every[] = {"tcp://*:", "tcp://0.0.0.0:", "tcp://[::]:"};
+    for (size_t i = 0; i < 3; i++)
+        if (!strncmp (endpoint, every[i], strlen (every[i]))) {
+            if (asprintf (&self->connect, "tcp://127.0.0.1%s", colon) < 0)
+                self->connect = NULL;
+            return self->connect ? BATON_OK : s_no_memory (detail);
+        }
+    self->connect = strdup (endpoint);
+    return self->connect ? BATON_OK : s_no_memory (detail);
+}
+
+bool bn_up_config_write (const bn_up_config_t *self, const char *path)
+{
+    zconfig_t *root = zconfig_new ("root", NULL);
+    zconfig_t *section = root ? zconfig_new ("orchestrator", root) : NULL;
+    bool written = section != NULL;
+    for (zconfig_t *item = zconfig_child (self->section); item && written;
+         item = zconfig_next (item))
+        zconfig_put (section, zconfig_name (item), zconfig_value (item));
+    written = written && zconfig_save (root, path) == 0;
+    zconfig_destroy (&root);
+    return written;
+}

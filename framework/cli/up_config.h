@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  up_config.h - the file of `baton up`: an orchestrator and the actors around it.
+ *
+ *    orchestrator                    # what `baton orchestrator` takes; left out: one runs
+ * elsewhere data_dir = ./.baton connect = tcp://10.0.0.1:7711   # only without an orchestrator
+ * section data_dir = ./.baton             # only without: where the control socket is actors
+ *        payment                     # name of the actor; started in this order
+ *            command = "./payment --max-attempts 3"
+ *            instances = 2           # default 1
+ *            directory = ./work      # to run in; default: where baton up runs
+ *            stop_timeout = 10s      # from SIGTERM to SIGKILL; default 10s
+ *            environment
+ *                LEVEL = debug
+ *
+ *  A command is words between blanks; '...' and "..." keep blanks in a word, and no shell is
+ * involved. Relative paths start from where `baton up` runs.  */
+#ifndef BN_UP_CONFIG_H
+#define BN_UP_CONFIG_H
+
+#include "orchestrator/config.h"
+#include "supervisor/supervisor.h"
+
+#define BN_UP_ARGUMENTS_MAX   64 /* of one command */
+#define BN_UP_ENVIRONMENT_MAX 32 /* of one actor */
+
+typedef struct {
+    char name[BATON_NAME_BYTES_MAX + 1];
+    char *command;                                /* owned; cut into words */
+    char *argv[BN_UP_ARGUMENTS_MAX + 1];          /* point into command; NULL-terminated */
+    char *environment[BN_UP_ENVIRONMENT_MAX + 1]; /* owned; NULL-terminated */
+    char *directory;                              /* owned; may be NULL */
+    uint32_t instances;
+    uint32_t stop_timeout_ms;
+} bn_up_actor_t;
+
+typedef struct {
+    bool orchestrator_set;
+    bn_orchestrator_config_t orchestrator; /* as in the file */
+    zconfig_t *section;                    /* owned copy of the section, or NULL */
+    char *connect;                         /* owned; where the actors connect to */
+    char *data_dir;                        /* owned */
+    bn_up_actor_t actors[BN_SUPERVISOR_SERVICES_MAX];
+    size_t actor_count;
+} bn_up_config_t;
+
+/*  Reads and checks FILE, also that each command can be run. `detail` (512 bytes) gets FILE:LINE
+ * and what is wrong. Free with bn_up_config_fini, also after an error. Errors: NOT_FOUND,
+ * PERMISSION, SYSTEM, CONFIG, MEMORY.  */
+baton_err_t bn_up_config_load (bn_up_config_t *self, const char *path, char detail[512]);
+void bn_up_config_fini (bn_up_config_t *self);
+
+/*  Puts ports in the place of '*' in the orchestrator's endpoints: ports that are free now, and
+ * below those that the kernel gives to outgoing connections, so that nobody takes one while the
+ *  orchestrator restarts. Sets `connect`. Errors: ADDRESS, MEMORY.  */
+baton_err_t bn_up_config_settle (bn_up_config_t *self, char detail[512]);
+/*  Writes the orchestrator's section for `baton orchestrator PATH`; false with errno.  */
+bool bn_up_config_write (const bn_up_config_t *self, const char *path);
+
+/*  Cuts a command into words, in place. Returns their number, or -1 with *what.  */
+int bn_up_words (char *command, char **argv, size_t argv_max, const char **what);
+
+#endif
