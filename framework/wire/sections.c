@@ -30,6 +30,7 @@ struct bn_sections {
     uint32_t count; /* sections */
     uint32_t capacity;
     open_section_t *items; /* owned */
+    uint32_t added;         /* section of the event added last */
     uint32_t partitions;
     uint32_t last[]; /* by partition: index of its last section, or NONE */
 };
@@ -119,9 +120,17 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
     }
     if (!fits)
         self->last[partition] = self->count++;
+    self->added = self->last[partition];
     self->bytes += section->writer.buffer.size - before;
     self->events++;
     return BATON_OK;
+}
+
+void bn_sections_last (const bn_sections_t *self, uint32_t *section, uint32_t *place)
+{
+    bn_assert (self->events > 0);
+    *section = self->added;
+    *place = self->items[self->added].writer.count - 1;
 }
 
 size_t bn_sections_bytes (const bn_sections_t *self)
