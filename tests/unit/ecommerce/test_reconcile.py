@@ -32,8 +32,8 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT, id TEXT
 CREATE TABLE violations (source TEXT, id TEXT, customer TEXT, journal_offset INTEGER,
     after_offset INTEGER);
 """
-GATEWAY = "CREATE TABLE charges (id TEXT PRIMARY KEY, order_no TEXT, amount INTEGER, outcome TEXT," \
-          " asked INTEGER);"
+GATEWAY = "CREATE TABLE charges (id TEXT PRIMARY KEY, order_no TEXT, amount INTEGER," \
+          " outcome TEXT, asked INTEGER);"
 
 EVENTS = [  # topic, order, customer, amount
     ("orders.submitted", "1", "17850.0", None),
