@@ -70,6 +70,7 @@ typedef struct {
     size_t count;
     size_t capacity;
     bool failed;              /* out of memory: the shell must stop */
+    bn_effect_t scratch;      /* where an effect goes that there is no memory for; never read */
 } bn_effects_t;
 
 void bn_effects_init (bn_effects_t *self);

@@ -37,13 +37,18 @@ typedef struct {
 } bn_actor_partition_t;
 
 typedef struct {
+    bn_dead_letter_t letter;
+    uint64_t key_hash;      /* as in bn_parked_t: a redriven one must block its key again */
+} bn_dead_state_t;
+
+typedef struct {
     uint32_t id;
     char name[BATON_NAME_BYTES_MAX + 1];
     char *patterns[BN_PATTERNS_MAX]; /* owned, NUL-terminated */
     uint32_t pattern_count;
     bn_policy_t policy;
     bn_actor_partition_t *partitions; /* owned; P of them */
-    bn_map_t *dead;         /* dead offset -> bn_dead_letter_t (owned) */
+    bn_map_t *dead;         /* dead offset -> bn_dead_state_t (owned) */
     uint64_t settled;       /* events settled since registration */
     uint64_t retried;       /* verdicts RETRY */
     uint64_t died;          /* events ever dead-lettered */
@@ -66,9 +71,15 @@ typedef struct {
     bn_receipt_t receipts[BN_PRODUCER_RECEIPTS]; /* ring, by sequence mod N */
 } bn_producer_state_t;
 
+/*  Called by bn_state_apply for each section, after those before it and before it counts itself: the
+ *  heads of topic->readers are what a fan-out header calls "previous". May look, not change.  */
+typedef void (bn_state_section_fn) (const bn_topic_state_t *topic, const bn_section_t *section,
+                                    void *arg);
+
 typedef struct {
     uint64_t journal_id;    /* 0: no GENESIS yet */
     uint32_t partitions;
+    uint32_t partition_room; /* what actors and topics have room for: more only while restoring */
     uint64_t sequence;      /* of the last record applied */
     uint64_t tail;          /* offset that the next event gets */
     uint32_t actor_id_last; /* ids are never used again */
@@ -78,6 +89,8 @@ typedef struct {
     bn_map_t *producers;    /* id -> bn_producer_state_t */
     bn_map_t *producers_by_use; /* used -> the same */
     uint32_t producers_max;
+    bn_state_section_fn *on_section; /* may be NULL */
+    void *on_section_arg;
 } bn_state_t;
 
 bn_state_t *bn_state_new (uint32_t producers_max);
@@ -96,8 +109,8 @@ baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size
                               const void *value, size_t value_size);
 baton_err_t bn_state_restored (bn_state_t *self); /* rebuilds caches, checks the invariants */
 
-/*  Lowest offset that anybody still needs: floors (of actors that are behind), parked, dead. Tail if
- *  nobody needs anything.  */
+/*  Lowest offset that anybody still needs: floors (of actors that are behind), parked events, and the
+ *  originals of dead letters, which a redrive reads again. Tail if nobody needs anything.  */
 uint64_t bn_state_needed_from (const bn_state_t *self);
 /*  Checks S1 to S3 in full; for tests and the simulator. false: what (256 bytes) says which.  */
 bool bn_state_check (const bn_state_t *self, char what[256]);

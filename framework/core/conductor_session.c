@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  conductor_session.c - instances: how they join, beat, leave and die.
+ *
+ *  DESIGN. An instance is a name and an incarnation (a random number, one a process). The same pair
+ *  again is the same process on a new connection: it keeps its partitions, in new generations, since
+ *  what it had not settled it handles again. The same name with another incarnation is another
+ *  process: the one before is taken for dead at once. Which of two is the newer one nobody can tell
+ *  but by who joins later, so the last joins are remembered, and an incarnation that was followed by
+ *  another one is fenced.
+ *
+ *            JOIN            GONE, or HELLO again
+ *    (none) ─────► attached ─────────────────────► detached ──grace──► dead
+ *                    │  ▲                             │
+ *                    │  └─────────── JOIN ────────────┘
+ *                    ├── LEAVE ───────────────────► (none), nobody blamed
+ *                    └── silent for session_timeout ► dead
+ *
+ *  After a restart of the orchestrator the owners that the journal names start out detached.  */
+#include "core/conductor_internal.h"
+
+#define ATTEMPTS_MAX   1000
+#define BACKOFF_MS_MAX 86400000u
+
+bn_instance_t *bn_conductor_instance_new (bn_conductor_t *self, bn_actor_live_t *live,
+                                          const char *name, size_t size, uint64_t incarnation)
+{
+    bn_assert (size <= BATON_NAME_BYTES_MAX);
+    bn_instance_t *instance = calloc (1, sizeof *instance);
+    if (!instance || !bn_map_put (live->instances, name, size, instance, NULL)) {
+        free (instance);
+        self->effects->failed = true;
+        return NULL;
+    }
+    memcpy (instance->name, name, size);
+    instance->incarnation = incarnation;
+    instance->actor = live;
+    self->instances++;
+    return instance;
+}
+
+bool bn_conductor_owns (const bn_instance_t *instance, uint32_t partition)
+{
+    return instance->actor->owners[partition] == instance;
+}
+
+/*  Its partitions become free, its connection (if any) is one without a JOIN, and it is no more.  */
+static void instance_end (bn_conductor_t *self, bn_instance_t *instance)
+{
+    bn_actor_live_t *live = instance->actor;
+    if (instance->session)
+        bn_conductor_detach (self, instance->session, 0);
+    for (uint32_t partition = 0; partition < self->state->partitions; partition++) {
+        if (live->owners[partition] == instance)
+            bn_assignment_free (live, partition, NULL);
+        if (live->former[partition] == instance)
+            live->former[partition] = NULL;
+    }
+    bn_assert (instance->owned == 0 && instance->revoked == 0);
+    bn_map_remove_str (live->instances, instance->name);
+    bn_assert (self->instances > 0);
+    self->instances--;
+    free (instance);
+}
+
+/*  ---- blame (G6) ---- */
+
+static bool may_charge (const bn_conductor_t *self, const bn_actor_partition_t *partition,
+                        uint64_t offset)
+{
+    if (bn_map_get_u64 (partition->parked, offset) || bn_map_get_u64 (partition->charged, offset))
+        return true;
+    return offset >= partition->floor && offset < partition->head &&
+           bn_map_count (partition->charged) < self->options.parked_max; /* G7 */
+}
+
+/*  Where the events end that a dead owner can have had in hand.  */
+static uint64_t suspicious_until (const bn_actor_partition_t *partition)
+{
+    uint64_t until = partition->floor < partition->head ? partition->head : 0;
+    bn_map_node_t *node = bn_map_first (partition->parked);
+    for (; node; node = bn_map_next (node))
+        if (bn_map_key_u64 (node) >= until)
+            until = bn_map_key_u64 (node) + 1;
+    return until;
+}
+
+/*  An event that was begun is the culprit of its partition; where none was begun, whatever may have
+ *  been delivered is handled carefully by the next owner, and nobody is charged.  */
+static bool suspect (bn_conductor_t *self, const bn_instance_t *instance)
+{
+    bn_suspicion_t suspicions[BN_PARTITIONS_MAX];
+    bn_actor_state_t *actor = instance->actor->state;
+    bn_record_t record = {.type = BN_RECORD_SUSPECT,
+                          .suspect = {.actor_id = actor->id, .suspicions = suspicions}};
+    for (uint32_t index = 0; index < self->state->partitions; index++) {
+        const bn_actor_partition_t *partition = &actor->partitions[index];
+        if (!bn_conductor_owns (instance, index))
+            continue;
+        bn_suspicion_t suspicion = {.partition = index, .charged = BN_NO_OFFSET};
+        if (partition->begun != BN_NO_OFFSET) {
+            if (may_charge (self, partition, partition->begun))
+                suspicion.charged = partition->begun;
+            suspicion.due_ms = bn_conductor_wall_ms (self) + actor->policy.backoff_min_ms;
+            bn_effects_log (self->effects, BN_LOG_WARNING,
+                            "%s/%s died while it handled offset %" PRIu64
+                            ", which is charged one attempt",
+                            actor->name, instance->name, partition->begun);
+        } else {
+            suspicion.careful_until = suspicious_until (partition);
+            if (suspicion.careful_until <= partition->careful_until)
+                continue;
+        }
+        suspicions[record.suspect.suspicion_count++] = suspicion;
+    }
+    return record.suspect.suspicion_count == 0 || bn_conductor_commit (self, &record);
+}
+
+void bn_conductor_death (bn_conductor_t *self, bn_instance_t *instance, const char *why)
+{
+    bn_actor_live_t *live = instance->actor;
+    bn_effects_log (self->effects, BN_LOG_WARNING,
+                    "%s/%s %s; its %" PRIu32 " partitions go to others", live->state->name,
+                    instance->name, why, instance->owned);
+    if (!suspect (self, instance))
+        return;
+    instance_end (self, instance);
+    if (bn_assignment_balance (self, live))
+        bn_conductor_push (self, live);
+}
+
+/*  ---- what an instance is told of its assignment ---- */
+
+static void beat_free (bn_beat_t *beat)
+{
+    for (uint32_t index = 0; beat->assignments && index < beat->assignment_count; index++) {
+        free (beat->assignments[index].parked);
+        free (beat->assignments[index].charged);
+    }
+    free (beat->assignments);
+    free (beat->heads);
+}
+
+static bool fill_assignment (bn_conductor_t *self, const bn_instance_t *instance, uint32_t index,
+                             bn_assignment_t *assignment)
+{
+    const bn_actor_partition_t *known = &instance->actor->state->partitions[index];
+    *assignment = (bn_assignment_t){
+        .partition = index,
+        .generation = known->generation,
+        .revoked = instance->actor->revoked[index],
+        /*  Nothing is unsettled: start where the journal ends, which saves a scan.  */
+        .floor = known->floor >= known->head ? self->state->tail : known->floor,
+        .head = known->head,
+        .careful_until = known->careful_until,
+        .parked = calloc (bn_map_count (known->parked) + 1, sizeof (bn_parked_t)),
+        .charged = calloc (bn_map_count (known->charged) + 1, sizeof (bn_charged_t))};
+    if (!assignment->parked || !assignment->charged)
+        return false;
+    bn_map_node_t *node;
+    uint64_t now = bn_conductor_wall_ms (self);
+    for (node = bn_map_first (known->parked); node; node = bn_map_next (node)) {
+        bn_parked_t *parked = &assignment->parked[assignment->parked_count++];
+        *parked = *(const bn_parked_t *)bn_map_value (node);
+        parked->due_ms = parked->due_ms > now ? parked->due_ms - now : 0;
+    }
+    for (node = bn_map_first (known->charged); node; node = bn_map_next (node))
+        assignment->charged[assignment->charged_count++] =
+            *(const bn_charged_t *)bn_map_value (node);
+    return true;
+}
+
+static void send_beat (bn_conductor_t *self, const bn_instance_t *instance, bn_message_type_t type,
+                       uint64_t request, bool full)
+{
+    bn_beat_t beat = {.actor_id = instance->actor->state->id,
+                      .version = instance->version,
+                      .tail = self->state->tail,
+                      .assignments_set = full};
+    beat.heads = calloc (instance->owned + 1, sizeof *beat.heads);
+    beat.assignments = calloc (instance->owned + 1, sizeof *beat.assignments);
+    bool ok = beat.heads && beat.assignments;
+    for (uint32_t index = 0; ok && index < self->state->partitions; index++) {
+        if (!bn_conductor_owns (instance, index))
+            continue;
+        beat.heads[beat.head_count++] = (bn_partition_u64_t){
+            .partition = index, .value = instance->actor->state->partitions[index].head};
+        if (full)
+            ok =
+                fill_assignment (self, instance, index, &beat.assignments[beat.assignment_count++]);
+    }
+    if (ok) {
+        bn_message_t message = {.type = type, .request = request, .beat = beat};
+        bn_conductor_send (self, instance->session->route, &message);
+    } else
+        self->effects->failed = true;
+    beat_free (&beat);
+}
+
+void bn_conductor_push (bn_conductor_t *self, bn_actor_live_t *live)
+{
+    for (bn_map_node_t *node = bn_map_first (live->instances); node; node = bn_map_next (node)) {
+        bn_instance_t *instance = bn_map_value (node);
+        if (!instance->dirty)
+            continue;
+        instance->dirty = false;
+        instance->version++;
+        if (!instance->session)
+            continue;
+        if (!instance->session->waits_for_read)
+            bn_conductor_stop_waiting (self, instance->session, true);
+        send_beat (self, instance, BN_BEAT, 0, true);
+    }
+}
+
+void bn_conductor_heartbeat (bn_conductor_t *self, bn_session_t *session, uint64_t version)
+{
+    const bn_instance_t *instance = session->instance;
+    send_beat (self, instance, BN_BEAT, self->request, version != instance->version);
+}
+
+/*  ---- JOIN: what is refused ---- */
+
+static bn_text_t text_of (const char *text)
+{
+    return (bn_text_t){text, strlen (text)};
+}
+
+/*  Is each pattern of the actor covered by one of the JOIN's?  */
+static bool join_covers (const bn_join_t *join, const bn_actor_state_t *actor)
+{
+    for (uint32_t inner = 0; inner < actor->pattern_count; inner++) {
+        bn_text_t pattern = text_of (actor->patterns[inner]);
+        uint32_t outer = 0;
+        while (outer < join->pattern_count &&
+               !bn_pattern_covers (join->patterns[outer].text, join->patterns[outer].size,
+                                   pattern.text, pattern.size))
+            outer++;
+        if (outer == join->pattern_count)
+            return false;
+    }
+    return true;
+}
+
+static bool actor_covers (const bn_actor_state_t *actor, const bn_join_t *join)
+{
+    for (uint32_t inner = 0; inner < join->pattern_count; inner++) {
+        uint32_t outer = 0;
+        while (outer < actor->pattern_count &&
+               !bn_pattern_covers (actor->patterns[outer], strlen (actor->patterns[outer]),
+                                   join->patterns[inner].text, join->patterns[inner].size))
+            outer++;
+        if (outer == actor->pattern_count)
+            return false;
+    }
+    return true;
+}
+
+static bool same_policy (const bn_policy_t *left, const bn_policy_t *right)
+{
+    return left->max_attempts == right->max_attempts &&
+           left->backoff_min_ms == right->backoff_min_ms &&
+           left->backoff_max_ms == right->backoff_max_ms &&
+           left->handler_deadline_ms == right->handler_deadline_ms;
+}
+
+static bool check_policy (bn_conductor_t *self, const bn_policy_t *policy)
+{
+    if (policy->max_attempts == 0 || policy->max_attempts > ATTEMPTS_MAX)
+        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0,
+                                    "JOIN: max attempts is %" PRIu32 ", it must be 1 to %d",
+                                    policy->max_attempts, ATTEMPTS_MAX);
+    if (policy->backoff_max_ms > BACKOFF_MS_MAX || policy->backoff_min_ms > policy->backoff_max_ms)
+        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0,
+                                    "JOIN: the backoff is %" PRIu32 " to %" PRIu32
+                                    " ms; it must rise and be at most %u",
+                                    policy->backoff_min_ms, policy->backoff_max_ms, BACKOFF_MS_MAX);
+    return true;
+}
+
+/*  Joined before another incarnation of the same name did: it is the older one.  */
+static bool is_replaced (const bn_actor_live_t *live, const bn_join_t *join)
+{
+    bool newer = false;
+    for (uint32_t back = 1; back <= BN_JOINS_REMEMBERED; back++) {
+        const bn_joined_before_t *before =
+            &live->joins[(live->join_next + BN_JOINS_REMEMBERED - back) % BN_JOINS_REMEMBERED];
+        if (strlen (before->name) != join->instance.size ||
+            memcmp (before->name, join->instance.text, join->instance.size) != 0)
+            continue;
+        if (before->incarnation == join->incarnation)
+            return newer;
+        newer = true;
+    }
+    return false;
+}
+
+static void remember_join (bn_actor_live_t *live, const bn_instance_t *instance)
+{
+    const bn_joined_before_t *last =
+        &live->joins[(live->join_next + BN_JOINS_REMEMBERED - 1) % BN_JOINS_REMEMBERED];
+    if (strcmp (last->name, instance->name) == 0 && last->incarnation == instance->incarnation)
+        return;
+    bn_joined_before_t *next = &live->joins[live->join_next];
+    memcpy (next->name, instance->name, sizeof next->name);
+    next->incarnation = instance->incarnation;
+    live->join_next = (live->join_next + 1) % BN_JOINS_REMEMBERED;
+}
+
+/*  Patterns that leave something out would strand what waits, or what others still take.  */
+static bool check_narrower (bn_conductor_t *self, const bn_actor_state_t *actor,
+                            const bn_actor_live_t *live, const bn_join_t *join)
+{
+    uint64_t pending = 0;
+    size_t parked = 0;
+    for (uint32_t index = 0; index < self->state->partitions; index++) {
+        const bn_actor_partition_t *partition = &actor->partitions[index];
+        pending += partition->pending;
+        pending += partition->pending == 0 && partition->floor < partition->head ? 1 : 0;
+        parked += bn_map_count (partition->parked);
+    }
+    if (pending || parked)
+        return bn_conductor_refuse (
+            self, BATON_ERR_CONFLICT, 0,
+            "actor %s is registered for topics that these patterns leave out, and %" PRIu64
+            " events wait: let it drain with the old patterns, or forget the actor",
+            actor->name, pending + parked);
+    bn_map_node_t *node = live ? bn_map_first (live->instances) : NULL;
+    for (; node; node = bn_map_next (node)) {
+        const bn_instance_t *other = bn_map_value (node);
+        bool same_name = strlen (other->name) == join->instance.size &&
+                         memcmp (other->name, join->instance.text, join->instance.size) == 0;
+        if (!same_name)
+            return bn_conductor_refuse (
+                self, BATON_ERR_CONFLICT, 0,
+                "actor %s is registered for topics that these patterns leave out, and instance %s "
+                "takes them: stop it first",
+                actor->name, other->name);
+    }
+    return true;
+}
+
+static bool check_join (bn_conductor_t *self, const bn_session_t *session,
+                        const bn_actor_state_t *actor, const bn_actor_live_t *live,
+                        const bn_join_t *join)
+{
+    const bn_instance_t *mine = session->instance;
+    const bn_instance_t *named =
+        live ? bn_map_get (live->instances, join->instance.text, join->instance.size) : NULL;
+    if (mine && (mine != named || mine->incarnation != join->incarnation))
+        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0,
+                                    "this connection has joined as %s/%s; LEAVE first",
+                                    mine->actor->state->name, mine->name);
+    if (join->pattern_count == 0)
+        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0, "JOIN without a pattern");
+    if (!check_policy (self, &join->policy))
+        return false;
+    if (!actor && bn_map_count (self->state->actors) >= self->options.actors_max)
+        return bn_conductor_refuse (self, BATON_ERR_LIMIT, 0,
+                                    "there are %" PRIu32 " actors already (actors_max); %.*s would "
+                                    "be a new one",
+                                    self->options.actors_max, (int)join->actor.size,
+                                    join->actor.text);
+    if (!named && self->instances >= self->options.sessions_max)
+        return bn_conductor_refuse (self, BATON_ERR_LIMIT, 0,
+                                    "there are %" PRIu32 " instances already (sessions_max)",
+                                    self->instances);
+    if (live && is_replaced (live, join))
+        return bn_conductor_refuse (self, BATON_ERR_FENCED, 0,
+                                    "a newer process has taken the instance name %.*s",
+                                    (int)join->instance.size, join->instance.text);
+    return !actor || join_covers (join, actor) || check_narrower (self, actor, live, join);
+}
+
+/*  ---- JOIN: what is done ---- */
+
+/*  Registers the actor, or its new patterns or policy. NULL: no memory.  */
+static bn_actor_state_t *register_actor (bn_conductor_t *self, bn_actor_state_t *actor,
+                                         const bn_join_t *join, bool *patterns_change)
+{
+    bn_text_t patterns[BN_PATTERNS_MAX];
+    *patterns_change = !actor || !join_covers (join, actor) || !actor_covers (actor, join);
+    if (actor && !*patterns_change && same_policy (&actor->policy, &join->policy))
+        return actor;
+    bn_register_record_t registration = {.actor_id =
+                                             actor ? actor->id : self->state->actor_id_last + 1,
+                                         .name = join->actor,
+                                         .patterns = patterns,
+                                         .policy = join->policy};
+    if (*patterns_change) {
+        registration.pattern_count = join->pattern_count;
+        memcpy (patterns, join->patterns, join->pattern_count * sizeof *patterns);
+    } else {
+        registration.pattern_count = actor->pattern_count;
+        for (uint32_t index = 0; index < actor->pattern_count; index++)
+            patterns[index] = text_of (actor->patterns[index]);
+    }
+    uint64_t tail = self->state->tail;
+    if (!actor) {
+        if (join->start == BN_START_TAIL ||
+            (join->start == BN_START_OFFSET && join->start_offset > tail))
+            registration.start = tail;
+        else if (join->start == BN_START_OFFSET)
+            registration.start = join->start_offset;
+        registration.exact = registration.start == 0 || registration.start == tail;
+    }
+    bn_record_t record = {.type = BN_RECORD_REGISTER, .registration = registration};
+    if (!bn_conductor_commit (self, &record))
+        return NULL;
+    bn_effects_log (self->effects, BN_LOG_INFO, "actor %.*s %s", (int)join->actor.size,
+                    join->actor.text, actor ? "has new patterns or policy" : "is registered");
+    return bn_map_get (self->state->actors, join->actor.text, join->actor.size);
+}
+
+/*  The others were started with other patterns: what they do not know they would step over. They
+ *  may finish what they have, and their partitions go to those that know.  */
+static void make_stale (bn_conductor_t *self, bn_actor_live_t *live)
+{
+    for (bn_map_node_t *node = bn_map_first (live->instances); node; node = bn_map_next (node)) {
+        bn_instance_t *instance = bn_map_value (node);
+        if (!instance->stale && instance->session)
+            bn_effects_log (self->effects, BN_LOG_WARNING,
+                            "%s/%s runs with older patterns and gets nothing more; restart it",
+                            live->state->name, instance->name);
+        if (!instance->stale)
+            instance->floor_max = self->state->tail;
+        instance->stale = true;
+    }
+}
+
+/*  The instance of that name: found (the same process, or one that takes its place), or new.  */
+static bn_instance_t *take_name (bn_conductor_t *self, bn_actor_live_t *live, const bn_join_t *join)
+{
+    bn_instance_t *instance =
+        bn_map_get (live->instances, join->instance.text, join->instance.size);
+    if (!instance)
+        return bn_conductor_instance_new (self, live, join->instance.text, join->instance.size,
+                                          join->incarnation);
+    bool same = instance->incarnation == join->incarnation;
+    if (instance->session && !same)
+        instance->session->fenced = true;
+    if (instance->session)
+        bn_conductor_detach (self, instance->session, 0);
+    if (!same) {
+        bn_effects_log (self->effects, BN_LOG_WARNING, "%s/%s: a new process takes its place",
+                        live->state->name, instance->name);
+        if (!suspect (self, instance))
+            return NULL;
+        remember_join (live, instance);
+        instance->incarnation = join->incarnation;
+    }
+    for (uint32_t partition = 0; partition < self->state->partitions; partition++)
+        if (bn_conductor_owns (instance, partition))
+            bn_assignment_give (live, partition, instance); /* in a new generation */
+    return instance;
+}
+
+void bn_conductor_join (bn_conductor_t *self, bn_session_t *session, const bn_join_t *join)
+{
+    bn_actor_state_t *actor = bn_map_get (self->state->actors, join->actor.text, join->actor.size);
+    bn_actor_live_t *live = actor ? bn_map_get_u64 (self->live, actor->id) : NULL;
+    if (!check_join (self, session, actor, live, join))
+        return;
+    bool patterns_change = false;
+    actor = register_actor (self, actor, join, &patterns_change);
+    live = actor ? bn_conductor_live (self, actor) : NULL;
+    if (!live)
+        return;
+    if (patterns_change)
+        make_stale (self, live);
+    bn_instance_t *instance = take_name (self, live, join);
+    if (!instance)
+        return;
+    instance->session = session;
+    session->instance = instance;
+    instance->stale = false;
+    remember_join (live, instance);
+    if (!bn_assignment_balance (self, live))
+        return;
+    instance->dirty = false;
+    instance->version++;
+    send_beat (self, instance, BN_JOINED, self->request, true);
+    bn_conductor_push (self, live);
+    bn_effects_log (self->effects, BN_LOG_INFO, "%s/%s joined with %" PRIu32 " partitions",
+                    actor->name, instance->name, instance->owned);
+}
+
+/*  ---- LEAVE ---- */
+
+void bn_conductor_leave (bn_conductor_t *self, bn_session_t *session,
+                         const bn_leave_message_t *leave)
+{
+    bn_instance_t *instance = session->instance;
+    bn_actor_live_t *live = instance->actor;
+    if (leave->reason == BN_LEAVE_EXPIRED) {
+        if (leave->partition >= self->state->partitions) {
+            bn_conductor_refuse (self, BATON_ERR_PARTITION, leave->partition,
+                                 "LEAVE: partition %" PRIu32 " does not exist", leave->partition);
+            return;
+        }
+        const bn_actor_partition_t *partition = &live->state->partitions[leave->partition];
+        bn_suspicion_t suspicion = {.partition = leave->partition,
+                                    .charged = leave->offset,
+                                    .due_ms = bn_conductor_wall_ms (self) +
+                                              live->state->policy.backoff_min_ms};
+        bn_record_t record = {.type = BN_RECORD_SUSPECT,
+                              .suspect = {.actor_id = live->state->id,
+                                          .suspicions = &suspicion,
+                                          .suspicion_count = 1}};
+        if (bn_conductor_owns (instance, leave->partition) &&
+            may_charge (self, partition, leave->offset) && !bn_conductor_commit (self, &record))
+            return;
+        bn_effects_log (self->effects, BN_LOG_WARNING,
+                        "%s/%s: the handler of offset %" PRIu64 " is past its deadline",
+                        live->state->name, instance->name, leave->offset);
+    } else
+        bn_effects_log (self->effects, BN_LOG_INFO, "%s/%s left", live->state->name,
+                        instance->name);
+    instance_end (self, instance);
+    if (!bn_assignment_balance (self, live))
+        return;
+    bn_message_t reply = {.type = BN_LEFT};
+    bn_conductor_reply (self, &reply);
+    bn_conductor_push (self, live);
+}

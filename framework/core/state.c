@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  state.c - making, finding, checking and freeing what state.h describes.  */
+#include "base/assert.h"
+#include "core/state_internal.h"
+#include "wire/topic.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*  Frees the values of a map with free (), then the map.  */
+static void map_free (bn_map_t **map_p)
+{
+    if (!*map_p)
+        return;
+    for (bn_map_node_t *node = bn_map_first (*map_p); node; node = bn_map_next (node))
+        free (bn_map_value (node));
+    bn_map_destroy (map_p);
+}
+
+bn_state_t *bn_state_new (uint32_t producers_max)
+{
+    bn_state_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->producers_max = producers_max ? producers_max : 1;
+    self->actors = bn_map_new ();
+    self->actors_by_id = bn_map_new ();
+    self->topics = bn_map_new ();
+    self->producers = bn_map_new ();
+    self->producers_by_use = bn_map_new ();
+    if (!self->actors || !self->actors_by_id || !self->topics || !self->producers ||
+        !self->producers_by_use)
+        bn_state_destroy (&self);
+    return self;
+}
+
+static void actor_free (bn_actor_state_t *actor, uint32_t partitions)
+{
+    for (uint32_t index = 0; index < actor->pattern_count; index++)
+        free (actor->patterns[index]);
+    for (uint32_t index = 0; actor->partitions && index < partitions; index++) {
+        map_free (&actor->partitions[index].parked);
+        map_free (&actor->partitions[index].charged);
+    }
+    free (actor->partitions);
+    map_free (&actor->dead);
+    free (actor);
+}
+
+static void topic_free (bn_topic_state_t *topic)
+{
+    free (topic->name);
+    free (topic->end_by_partition);
+    free (topic->count_by_partition);
+    free (topic->readers);
+    free (topic);
+}
+
+void bn_state_destroy (bn_state_t **self_p)
+{
+    bn_state_t *self = *self_p;
+    if (!self)
+        return;
+    bn_map_node_t *node;
+    for (node = self->actors ? bn_map_first (self->actors) : NULL; node; node = bn_map_next (node))
+        actor_free (bn_map_value (node), self->partition_room);
+    for (node = self->topics ? bn_map_first (self->topics) : NULL; node; node = bn_map_next (node))
+        topic_free (bn_map_value (node));
+    map_free (&self->producers);
+    bn_map_destroy (&self->actors);
+    bn_map_destroy (&self->actors_by_id);
+    bn_map_destroy (&self->topics);
+    bn_map_destroy (&self->producers_by_use);
+    free (self);
+    *self_p = NULL;
+}
+
+/*  ---- actors ---- */
+
+bn_actor_state_t *bn_state_actor_new (bn_state_t *self, uint32_t id, const char *name, size_t size)
+{
+    uint32_t partitions = self->partition_room;
+    bn_assert (size <= BATON_NAME_BYTES_MAX);
+    bn_actor_state_t *actor = calloc (1, sizeof *actor);
+    if (!actor)
+        return NULL;
+    actor->id = id;
+    memcpy (actor->name, name, size);
+    actor->dead = bn_map_new ();
+    actor->partitions = calloc (partitions, sizeof *actor->partitions);
+    bool ok = actor->dead && actor->partitions;
+    for (uint32_t index = 0; ok && index < partitions; index++) {
+        bn_actor_partition_t *partition = &actor->partitions[index];
+        partition->begun = BN_NO_OFFSET;
+        partition->parked = bn_map_new ();
+        partition->charged = bn_map_new ();
+        ok = partition->parked && partition->charged;
+    }
+    ok = ok && bn_map_put (self->actors, name, size, actor, NULL);
+    if (ok && !bn_map_put_u64 (self->actors_by_id, id, actor, NULL)) {
+        bn_map_remove (self->actors, name, size);
+        ok = false;
+    }
+    if (!ok) {
+        actor_free (actor, partitions);
+        return NULL;
+    }
+    return actor;
+}
+
+void bn_state_actor_remove (bn_state_t *self, bn_actor_state_t *actor)
+{
+    for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node))
+        bn_state_topic_reader (bn_map_value (node), actor, false);
+    bn_map_remove_str (self->actors, actor->name);
+    bn_map_remove_u64 (self->actors_by_id, actor->id);
+    actor_free (actor, self->partition_room);
+}
+
+bool bn_state_actor_patterns (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
+{
+    bn_assert (count <= BN_PATTERNS_MAX);
+    char *copies[BN_PATTERNS_MAX];
+    for (uint32_t index = 0; index < count; index++) {
+        copies[index] = malloc (patterns[index].size + 1);
+        if (!copies[index]) {
+            while (index > 0)
+                free (copies[--index]);
+            return false;
+        }
+        memcpy (copies[index], patterns[index].text, patterns[index].size);
+        copies[index][patterns[index].size] = '\0';
+    }
+    for (uint32_t index = 0; index < actor->pattern_count; index++)
+        free (actor->patterns[index]);
+    for (uint32_t index = 0; index < count; index++)
+        actor->patterns[index] = copies[index];
+    actor->pattern_count = count;
+    return true;
+}
+
+bool bn_state_actor_matches (const bn_actor_state_t *actor, const char *topic, size_t size)
+{
+    for (uint32_t index = 0; index < actor->pattern_count; index++)
+        if (bn_pattern_matches (actor->patterns[index], strlen (actor->patterns[index]), topic,
+                                size))
+            return true;
+    return false;
+}
+
+/*  ---- topics ---- */
+
+bool bn_state_topic_is_read_by (const bn_topic_state_t *topic, const bn_actor_state_t *actor)
+{
+    for (uint32_t index = 0; index < topic->reader_count; index++)
+        if (topic->readers[index] == actor)
+            return true;
+    return false;
+}
+
+bool bn_state_topic_reader (bn_topic_state_t *topic, bn_actor_state_t *actor, bool reads)
+{
+    uint32_t at = 0;
+    while (at < topic->reader_count && topic->readers[at]->id < actor->id)
+        at++;
+    bool there = at < topic->reader_count && topic->readers[at] == actor;
+    if (there == reads)
+        return true;
+    size_t behind = topic->reader_count - at;
+    if (!reads) {
+        topic->reader_count--;
+        memmove (topic->readers + at, topic->readers + at + 1,
+                 (behind - 1) * sizeof (bn_actor_state_t *));
+        return true;
+    }
+    bn_actor_state_t **readers =
+        realloc (topic->readers, (topic->reader_count + 1) * sizeof (bn_actor_state_t *));
+    if (!readers)
+        return false;
+    memmove (readers + at + 1, readers + at, behind * sizeof (bn_actor_state_t *));
+    readers[at] = actor;
+    topic->readers = readers;
+    topic->reader_count++;
+    return true;
+}
+
+bn_topic_state_t *bn_state_topic_ensure (bn_state_t *self, const char *name, size_t size)
+{
+    bn_topic_state_t *topic = bn_map_get (self->topics, name, size);
+    if (topic)
+        return topic;
+    topic = calloc (1, sizeof *topic);
+    if (!topic)
+        return NULL;
+    topic->name = malloc (size + 1);
+    topic->end_by_partition = calloc (self->partition_room, sizeof (uint64_t));
+    topic->count_by_partition = calloc (self->partition_room, sizeof (uint64_t));
+    bool ok = topic->name && topic->end_by_partition && topic->count_by_partition;
+    if (ok) {
+        memcpy (topic->name, name, size);
+        topic->name[size] = '\0';
+    }
+    for (bn_map_node_t *node = bn_map_first (self->actors_by_id); ok && node;
+         node = bn_map_next (node))
+        if (bn_state_actor_matches (bn_map_value (node), name, size))
+            ok = bn_state_topic_reader (topic, bn_map_value (node), true);
+    if (!ok || !bn_map_put (self->topics, name, size, topic, NULL)) {
+        topic_free (topic);
+        return NULL;
+    }
+    return topic;
+}
+
+/*  ---- producers ---- */
+
+bn_producer_state_t *bn_state_producer_ensure (bn_state_t *self, uint64_t id)
+{
+    bn_producer_state_t *producer = bn_map_get_u64 (self->producers, id);
+    if (producer)
+        return producer;
+    producer = calloc (1, sizeof *producer);
+    if (!producer)
+        return NULL;
+    producer->id = id;
+    if (!bn_map_put_u64 (self->producers, id, producer, NULL)) {
+        free (producer);
+        return NULL;
+    }
+    return producer;
+}
+
+bool bn_state_producer_used (bn_state_t *self, bn_producer_state_t *producer, uint64_t sequence)
+{
+    if (producer->used)
+        bn_map_remove_u64 (self->producers_by_use, producer->used);
+    producer->used = sequence;
+    if (!bn_map_put_u64 (self->producers_by_use, sequence, producer, NULL))
+        return false;
+    while (bn_map_count (self->producers) > self->producers_max) {
+        bn_map_node_t *node = bn_map_first (self->producers_by_use);
+        bn_producer_state_t *oldest = bn_map_value (node);
+        bn_map_remove_u64 (self->producers_by_use, oldest->used);
+        bn_map_remove_u64 (self->producers, oldest->id);
+        free (oldest);
+    }
+    return true;
+}
+
+/*  ---- parked, charged, dead ---- */
+
+static bool put_copy (bn_map_t *map, uint64_t key, const void *value, size_t size)
+{
+    void *copy = malloc (size);
+    if (!copy)
+        return false;
+    memcpy (copy, value, size);
+    void *old = NULL;
+    if (!bn_map_put_u64 (map, key, copy, &old)) {
+        free (copy);
+        return false;
+    }
+    bn_assert (!old);
+    return true;
+}
+
+bool bn_state_park (bn_actor_partition_t *partition, const bn_parked_t *parked)
+{
+    return put_copy (partition->parked, parked->offset, parked, sizeof *parked);
+}
+
+bool bn_state_charge (bn_actor_partition_t *partition, const bn_charged_t *charged)
+{
+    return put_copy (partition->charged, charged->offset, charged, sizeof *charged);
+}
+
+bool bn_state_bury (bn_actor_state_t *actor, const bn_dead_state_t *dead)
+{
+    return put_copy (actor->dead, dead->letter.dead_offset, dead, sizeof *dead);
+}
+
+/*  ---- questions ---- */
+
+uint64_t bn_state_needed_from (const bn_state_t *self)
+{
+    uint64_t needed = self->tail;
+    for (bn_map_node_t *node = bn_map_first (self->actors); node; node = bn_map_next (node)) {
+        const bn_actor_state_t *actor = bn_map_value (node);
+        for (uint32_t index = 0; index < self->partitions; index++) {
+            const bn_actor_partition_t *partition = &actor->partitions[index];
+            if (partition->floor < partition->head && partition->floor < needed)
+                needed = partition->floor;
+            bn_map_node_t *lowest = bn_map_first (partition->parked);
+            if (lowest && bn_map_key_u64 (lowest) < needed)
+                needed = bn_map_key_u64 (lowest);
+        }
+        for (bn_map_node_t *grave = bn_map_first (actor->dead); grave;
+             grave = bn_map_next (grave)) {
+            const bn_dead_state_t *dead = bn_map_value (grave);
+            if (dead->letter.offset < needed)
+                needed = dead->letter.offset;
+        }
+    }
+    return needed;
+}
+
+static bool check_actor (const bn_state_t *self, const bn_actor_state_t *actor, bn_map_t *seen,
+                         char what[256])
+{
+    for (uint32_t index = 0; index < self->partitions; index++) {
+        const bn_actor_partition_t *partition = &actor->partitions[index];
+        if (partition->floor > self->tail || partition->head > self->tail) {
+            snprintf (what, 256, "S1: %s/%u: floor or head is past the tail", actor->name, index);
+            return false;
+        }
+        if (partition->instance[0] && partition->generation == 0) {
+            snprintf (what, 256, "S2: %s/%u: an owner without a generation", actor->name, index);
+            return false;
+        }
+        for (bn_map_node_t *node = bn_map_first (partition->parked); node;
+             node = bn_map_next (node)) {
+            uint64_t offset = bn_map_key_u64 (node);
+            if (offset >= partition->floor) {
+                snprintf (what, 256, "S1: %s/%u: parked at or above the floor", actor->name, index);
+                return false;
+            }
+            if (bn_map_get_u64 (seen, offset)) {
+                snprintf (what, 256, "S3: %s: an offset is parked twice", actor->name);
+                return false;
+            }
+            if (!bn_map_put_u64 (seen, offset, bn_map_value (node), NULL)) {
+                snprintf (what, 256, "out of memory");
+                return false;
+            }
+        }
+    }
+    for (bn_map_node_t *node = bn_map_first (actor->dead); node; node = bn_map_next (node)) {
+        bn_dead_state_t *dead = bn_map_value (node);
+        if (dead->letter.offset >= actor->partitions[dead->letter.partition].floor ||
+            bn_map_get_u64 (seen, dead->letter.offset)) {
+            snprintf (what, 256, "S3: %s: an offset is dead and also something else", actor->name);
+            return false;
+        }
+        if (!bn_map_put_u64 (seen, dead->letter.offset, dead, NULL)) {
+            snprintf (what, 256, "out of memory");
+            return false;
+        }
+    }
+    return true;
+}
+
+bool bn_state_check (const bn_state_t *self, char what[256])
+{
+    for (bn_map_node_t *node = bn_map_first (self->actors); node; node = bn_map_next (node)) {
+        bn_map_t *seen = bn_map_new ();
+        if (!seen) {
+            snprintf (what, 256, "out of memory");
+            return false;
+        }
+        bool ok = check_actor (self, bn_map_value (node), seen, what);
+        bn_map_destroy (&seen);
+        if (!ok)
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  state_apply.c - the fold: what each journal record does to the state.
+ *
+ *  DESIGN. One function a record type. The conductor has checked what it writes, so that an error
+ *  here means: this record was not written by this code for this state. After an error the state is
+ *  half changed and good for nothing; recovery stops there.
+ *  INVARIANTS: S1 to S3 of state.h.  */
+#include "base/assert.h"
+#include "base/hash.h"
+#include "core/state_internal.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static baton_err_t misfit (char detail[256], const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
+
+static baton_err_t misfit (char detail[256], const char *format, ...)
+{
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (detail, 256, format, arguments);
+    va_end (arguments);
+    return BATON_ERR_ROT;
+}
+
+static baton_err_t no_memory (char detail[256])
+{
+    snprintf (detail, 256, "out of memory");
+    return BATON_ERR_MEMORY;
+}
+
+static bn_actor_state_t *find_actor (bn_state_t *self, uint32_t id, char detail[256])
+{
+    bn_actor_state_t *actor = bn_map_get_u64 (self->actors_by_id, id);
+    if (!actor)
+        misfit (detail, "it names the actor number %" PRIu32 ", which is not registered", id);
+    return actor;
+}
+
+/*  ---- events: PUBLISH and the emissions of SETTLE ---- */
+
+static void count_section (bn_topic_state_t *topic, const bn_section_t *section)
+{
+    uint64_t end = section->base + section->count;
+    topic->events += section->count;
+    topic->bytes += section->payload.size;
+    topic->end_by_partition[section->partition] = end;
+    topic->count_by_partition[section->partition] += section->count;
+    for (uint32_t index = 0; index < topic->reader_count; index++) {
+        bn_actor_partition_t *partition = &topic->readers[index]->partitions[section->partition];
+        partition->head = end;
+        partition->pending += section->count;
+    }
+}
+
+static baton_err_t apply_sections (bn_state_t *self, const bn_section_t *sections, uint32_t count,
+                                   uint64_t base, uint64_t events, char detail[256])
+{
+    uint64_t next = base;
+    for (uint32_t index = 0; index < count; index++) {
+        const bn_section_t *section = &sections[index];
+        if (section->partition >= self->partitions || section->base != next ||
+            section->count == 0 || section->count > events - (next - base))
+            return misfit (detail,
+                           "section %" PRIu32 " has a partition, offset or count that does "
+                           "not fit the record",
+                           index);
+        bn_topic_state_t *topic =
+            bn_state_topic_ensure (self, section->topic.text, section->topic.size);
+        if (!topic)
+            return no_memory (detail);
+        next += section->count;
+        self->tail = next;
+        if (self->on_section)
+            self->on_section (topic, section, self->on_section_arg);
+        count_section (topic, section);
+    }
+    if (next - base != events)
+        return misfit (detail, "its sections hold %" PRIu64 " events, the record says %" PRIu64,
+                       next - base, events);
+    return BATON_OK;
+}
+
+static baton_err_t apply_publish (bn_state_t *self, const bn_publish_t *publish, uint64_t sequence,
+                                  uint64_t base, uint32_t count, char detail[256])
+{
+    baton_err_t err =
+        apply_sections (self, publish->sections, publish->section_count, base, count, detail);
+    if (err)
+        return err;
+    bn_producer_state_t *producer = bn_state_producer_ensure (self, publish->producer_id);
+    if (!producer)
+        return no_memory (detail);
+    if (publish->sequence != producer->sequence + 1)
+        return misfit (detail, "producer %016" PRIx64 " skips from %" PRIu64 " to %" PRIu64,
+                       publish->producer_id, producer->sequence, publish->sequence);
+    producer->sequence = publish->sequence;
+    bn_receipt_t *receipt = &producer->receipts[publish->sequence % BN_PRODUCER_RECEIPTS];
+    receipt->sequence = publish->sequence;
+    receipt->base = base;
+    receipt->count = count;
+    if (!bn_state_producer_used (self, producer, sequence))
+        return no_memory (detail);
+    return BATON_OK;
+}
+
+/*  ---- actors ---- */
+
+/*  Pending and head of a new actor: exact from the beginning and from the tail; from between it is
+ *  at most what lies between, until the actor has caught up once.  */
+static void start_partition (const bn_state_t *self, const bn_actor_state_t *actor, uint32_t index,
+                             const bn_register_record_t *record)
+{
+    bn_actor_partition_t *partition = &actor->partitions[index];
+    partition->floor = record->start;
+    partition->exact = record->exact;
+    for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node)) {
+        const bn_topic_state_t *topic = bn_map_value (node);
+        if (!bn_state_topic_is_read_by (topic, actor))
+            continue;
+        if (topic->end_by_partition[index] > partition->head)
+            partition->head = topic->end_by_partition[index];
+        if (topic->end_by_partition[index] > record->start)
+            partition->pending += topic->count_by_partition[index];
+    }
+    if (partition->floor >= partition->head) {
+        partition->pending = 0;
+        partition->exact = true;
+    } else if (partition->pending > partition->head - partition->floor)
+        partition->pending = partition->head - partition->floor;
+}
+
+/*  Other patterns: topics that come in count from the floor on, or, where the actor had caught up,
+ *  from now on. `was` tells for each topic, in order, if the actor read it before.  */
+static void change_partition (const bn_state_t *self, const bn_actor_state_t *actor, uint32_t index,
+                              const bool *was)
+{
+    bn_actor_partition_t *partition = &actor->partitions[index];
+    if (partition->floor >= partition->head)
+        partition->floor = self->tail;
+    partition->head = 0;
+    size_t at = 0;
+    for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node), at++) {
+        const bn_topic_state_t *topic = bn_map_value (node);
+        if (!bn_state_topic_is_read_by (topic, actor))
+            continue;
+        uint64_t end = topic->end_by_partition[index];
+        if (end > partition->head)
+            partition->head = end;
+        if (was[at] || end <= partition->floor)
+            continue;
+        uint64_t between = end - partition->floor;
+        uint64_t all = topic->count_by_partition[index];
+        partition->pending += all < between ? all : between;
+        partition->exact = false;
+    }
+    if (partition->floor >= partition->head) {
+        partition->pending = 0;
+        partition->exact = true;
+    }
+}
+
+static bool same_patterns (const bn_actor_state_t *actor, const bn_register_record_t *record)
+{
+    if (actor->pattern_count != record->pattern_count)
+        return false;
+    for (uint32_t index = 0; index < record->pattern_count; index++)
+        if (strlen (actor->patterns[index]) != record->patterns[index].size ||
+            memcmp (actor->patterns[index], record->patterns[index].text,
+                    record->patterns[index].size) != 0)
+            return false;
+    return true;
+}
+
+static baton_err_t apply_patterns (bn_state_t *self, bn_actor_state_t *actor,
+                                   const bn_register_record_t *record, bool fresh)
+{
+    bool *was = calloc (bn_map_count (self->topics) + 1, sizeof *was);
+    bool ok = was && bn_state_actor_patterns (actor, record->patterns, record->pattern_count);
+    size_t at = 0;
+    bn_map_node_t *node = bn_map_first (self->topics);
+    for (; ok && node; node = bn_map_next (node), at++) {
+        bn_topic_state_t *topic = bn_map_value (node);
+        was[at] = bn_state_topic_is_read_by (topic, actor);
+        ok = bn_state_topic_reader (
+            topic, actor, bn_state_actor_matches (actor, topic->name, strlen (topic->name)));
+    }
+    for (uint32_t index = 0; ok && index < self->partitions; index++)
+        if (fresh)
+            start_partition (self, actor, index, record);
+        else
+            change_partition (self, actor, index, was);
+    free (was);
+    return ok ? BATON_OK : BATON_ERR_MEMORY;
+}
+
+static baton_err_t apply_register (bn_state_t *self, const bn_register_record_t *record,
+                                   char detail[256])
+{
+    bn_actor_state_t *actor = bn_map_get_u64 (self->actors_by_id, record->actor_id);
+    bn_actor_state_t *namesake = bn_map_get (self->actors, record->name.text, record->name.size);
+    bool fresh = !actor;
+    if (actor != namesake || record->pattern_count == 0 ||
+        record->pattern_count > BN_PATTERNS_MAX || record->name.size > BATON_NAME_BYTES_MAX)
+        return misfit (detail, "it registers an actor under another's name or number");
+    if (fresh && (record->actor_id != self->actor_id_last + 1 || record->start > self->tail))
+        return misfit (detail, "it registers a new actor with a number or start out of order");
+    if (fresh)
+        actor = bn_state_actor_new (self, record->actor_id, record->name.text, record->name.size);
+    if (!actor)
+        return no_memory (detail);
+    if (fresh)
+        self->actor_id_last = record->actor_id;
+    actor->policy = record->policy;
+    if (!same_patterns (actor, record) && apply_patterns (self, actor, record, fresh))
+        return no_memory (detail);
+    return BATON_OK;
+}
+
+static baton_err_t apply_assign (bn_state_t *self, const bn_assign_record_t *record,
+                                 char detail[256])
+{
+    bn_actor_state_t *actor = find_actor (self, record->actor_id, detail);
+    if (!actor)
+        return BATON_ERR_ROT;
+    for (uint32_t index = 0; index < record->owner_count; index++) {
+        const bn_owner_t *owner = &record->owners[index];
+        if (owner->partition >= self->partitions || owner->instance.size > BATON_NAME_BYTES_MAX ||
+            owner->generation <= actor->partitions[owner->partition].generation)
+            return misfit (detail, "it assigns partition %" PRIu32 " of %s with a stale generation",
+                           owner->partition, actor->name); /* S2 */
+        bn_actor_partition_t *partition = &actor->partitions[owner->partition];
+        bool same = owner->incarnation == partition->incarnation &&
+                    owner->instance.size == strlen (partition->instance) &&
+                    memcmp (owner->instance.text, partition->instance, owner->instance.size) == 0;
+        /*  A handler that was begun is still running if only the connection changed.  */
+        if (!same)
+            partition->begun = BN_NO_OFFSET;
+        partition->generation = owner->generation;
+        partition->incarnation = owner->incarnation;
+        memset (partition->instance, 0, sizeof partition->instance);
+        memcpy (partition->instance, owner->instance.text, owner->instance.size);
+    }
+    return BATON_OK;
+}
+
+static baton_err_t apply_begin (bn_state_t *self, const bn_begin_record_t *record, char detail[256])
+{
+    bn_actor_state_t *actor = find_actor (self, record->actor_id, detail);
+    if (!actor)
+        return BATON_ERR_ROT;
+    if (record->partition >= self->partitions ||
+        record->generation != actor->partitions[record->partition].generation)
+        return misfit (detail,
+                       "it begins an event of %s in a generation that is not the current one",
+                       actor->name);
+    actor->partitions[record->partition].begun = record->offset;
+    return BATON_OK;
+}
+
+static uint32_t one_more (uint32_t attempts)
+{
+    return attempts < UINT32_MAX ? attempts + 1 : attempts;
+}
+
+static baton_err_t apply_suspect (bn_state_t *self, const bn_suspect_record_t *record,
+                                  char detail[256])
+{
+    bn_actor_state_t *actor = find_actor (self, record->actor_id, detail);
+    if (!actor)
+        return BATON_ERR_ROT;
+    for (uint32_t index = 0; index < record->suspicion_count; index++) {
+        const bn_suspicion_t *suspicion = &record->suspicions[index];
+        if (suspicion->partition >= self->partitions)
+            return misfit (detail, "it suspects a partition that does not exist");
+        bn_actor_partition_t *partition = &actor->partitions[suspicion->partition];
+        if (suspicion->careful_until > partition->careful_until)
+            partition->careful_until = suspicion->careful_until;
+        partition->begun = BN_NO_OFFSET;
+        if (suspicion->charged == BN_NO_OFFSET)
+            continue;
+        bn_parked_t *parked = bn_map_get_u64 (partition->parked, suspicion->charged);
+        bn_charged_t *charged = bn_map_get_u64 (partition->charged, suspicion->charged);
+        if (parked) {
+            parked->attempts = one_more (parked->attempts);
+            parked->due_ms = suspicion->due_ms;
+        } else if (charged)
+            charged->attempts = one_more (charged->attempts);
+        else if (suspicion->charged < partition->floor)
+            return misfit (detail, "it charges offset %" PRIu64 " of %s, which is settled",
+                           suspicion->charged, actor->name);
+        else if (!bn_state_charge (partition, &(bn_charged_t){suspicion->charged, 1}))
+            return no_memory (detail);
+    }
+    return BATON_OK;
+}
+
+/*  ---- SETTLE ---- */
+
+/*  Where the copies of a partition's dead letters are: the cursor runs over the $dead sections of the
+ *  record for that partition.  */
+typedef struct {
+    const bn_settle_record_t *record;
+    const bn_actor_state_t *actor;
+    uint32_t partition;
+    uint32_t section; /* next one to look at */
+    uint64_t offset;  /* of the next event */
+    bn_batch_reader_t reader;
+} grave_cursor_t;
+
+static bool is_dead_topic_of (const bn_text_t *topic, const bn_actor_state_t *actor)
+{
+    const size_t prefix = sizeof "$dead." - 1;
+    size_t size = strlen (actor->name);
+    return topic->size == prefix + size && memcmp (topic->text, "$dead.", prefix) == 0 &&
+           memcmp (topic->text + prefix, actor->name, size) == 0;
+}
+
+static bool next_grave (grave_cursor_t *self, uint64_t *dead_offset, uint64_t *key_hash)
+{
+    bn_event_fields_t event;
+    while (self->reader.left == 0 || !bn_batch_next (&self->reader, &event)) {
+        const bn_section_t *section;
+        do {
+            if (self->section == self->record->section_count)
+                return false;
+            section = &self->record->sections[self->section++];
+        } while (section->partition != self->partition ||
+                 !is_dead_topic_of (&section->topic, self->actor));
+        self->offset = section->base;
+        if (bn_batch_reader_init (&self->reader, section->payload.data, section->payload.size,
+                                  section->count))
+            return false;
+    }
+    *dead_offset = self->offset++;
+    *key_hash = event.key.size ? bn_hash (event.key.text, event.key.size) : 0;
+    return true;
+}
+
+typedef struct {
+    bn_state_t *state;
+    bn_actor_state_t *actor;
+    bn_actor_partition_t *partition;
+    const bn_settlement_t *settlement;
+    uint64_t old_floor;
+    uint64_t named;   /* of the parked ones, settled now */
+    bool begun_named; /* the begun event is one of those named */
+} settling_t;
+
+static bool in_main_line (const settling_t *self, uint64_t offset)
+{
+    return offset >= self->old_floor && offset < self->settlement->floor;
+}
+
+static baton_err_t apply_parks (settling_t *self, char detail[256])
+{
+    const bn_settlement_t *settlement = self->settlement;
+    for (uint32_t index = 0; index < settlement->park_count; index++) {
+        const bn_parked_t *park = &settlement->parks[index];
+        bn_parked_t *known = bn_map_get_u64 (self->partition->parked, park->offset);
+        self->begun_named |= park->offset == self->partition->begun;
+        if (park->attempts > (known ? known->attempts : 0))
+            self->actor->retried++;
+        if (known) {
+            *known = *park;
+            continue;
+        }
+        if (!in_main_line (self, park->offset))
+            return misfit (detail, "it parks offset %" PRIu64 ", which is not between the floors",
+                           park->offset);
+        if (!bn_state_park (self->partition, park))
+            return no_memory (detail);
+    }
+    return BATON_OK;
+}
+
+static baton_err_t apply_dones (settling_t *self, char detail[256])
+{
+    for (uint32_t index = 0; index < self->settlement->done_count; index++) {
+        uint64_t offset = self->settlement->dones[index];
+        void *parked = bn_map_remove_u64 (self->partition->parked, offset);
+        if (!parked)
+            return misfit (detail, "it settles offset %" PRIu64 ", which is not parked", offset);
+        free (parked);
+        self->begun_named |= offset == self->partition->begun;
+        self->named++;
+    }
+    return BATON_OK;
+}
+
+static baton_err_t apply_died (settling_t *self, const bn_settle_record_t *record, uint64_t time_us,
+                               char detail[256])
+{
+    const bn_settlement_t *settlement = self->settlement;
+    grave_cursor_t cursor = {
+        .record = record, .actor = self->actor, .partition = settlement->partition};
+    for (uint32_t index = 0; index < settlement->died_count; index++) {
+        const bn_died_t *died = &settlement->died[index];
+        void *parked = bn_map_remove_u64 (self->partition->parked, died->offset);
+        if (!parked && !in_main_line (self, died->offset))
+            return misfit (detail,
+                           "it gives up offset %" PRIu64 ", which is neither parked nor "
+                           "between the floors",
+                           died->offset);
+        self->named += parked ? 1 : 0;
+        self->begun_named |= died->offset == self->partition->begun;
+        free (parked);
+        bn_dead_state_t dead = {.letter = {.offset = died->offset,
+                                           .partition = settlement->partition,
+                                           .attempts = died->attempts,
+                                           .time_us = time_us}};
+        if (!next_grave (&cursor, &dead.letter.dead_offset, &dead.key_hash))
+            return misfit (detail, "dead letters of partition %" PRIu32 " have no copies",
+                           settlement->partition);
+        if (bn_map_get_u64 (self->actor->dead, dead.letter.dead_offset))
+            return misfit (detail, "dead letter %" PRIu64 " is there twice",
+                           dead.letter.dead_offset);
+        if (!bn_state_bury (self->actor, &dead))
+            return no_memory (detail);
+        self->actor->died++;
+    }
+    return BATON_OK;
+}
+
+static void drop_charges_below (bn_actor_partition_t *partition, uint64_t floor)
+{
+    bn_map_node_t *node;
+    while ((node = bn_map_first (partition->charged)) && bn_map_key_u64 (node) < floor)
+        free (bn_map_remove_u64 (partition->charged, bn_map_key_u64 (node)));
+}
+
+/*  Careful ends once nothing is left that the dead instance can have had in hand: the floor is past
+ *  it, no event parked from before then is left, and none is being handled.  */
+static void end_careful (bn_actor_partition_t *partition)
+{
+    bn_map_node_t *lowest = bn_map_first (partition->parked);
+    if (partition->careful_until && partition->begun == BN_NO_OFFSET &&
+        partition->floor >= partition->careful_until &&
+        (!lowest || bn_map_key_u64 (lowest) >= partition->careful_until))
+        partition->careful_until = 0;
+}
+
+static void finish_settlement (settling_t *self, size_t parked_before)
+{
+    const bn_settlement_t *settlement = self->settlement;
+    bn_actor_partition_t *partition = self->partition;
+    uint64_t parked_new = bn_map_count (partition->parked) + self->named - parked_before;
+    uint64_t handled = settlement->handled;
+    self->actor->settled += self->named + (handled > parked_new ? handled - parked_new : 0);
+    partition->pending -= handled < partition->pending ? handled : partition->pending;
+    partition->floor = settlement->floor;
+    if (partition->floor >= partition->head) {
+        partition->pending = 0;
+        partition->exact = true;
+    }
+    drop_charges_below (partition, partition->floor);
+    if (self->begun_named || in_main_line (self, partition->begun) || settlement->release)
+        partition->begun = BN_NO_OFFSET;
+    end_careful (partition);
+    if (settlement->release) {
+        memset (partition->instance, 0, sizeof partition->instance);
+        partition->incarnation = 0;
+    }
+}
+
+static baton_err_t apply_settlement (settling_t *self, const bn_settle_record_t *record,
+                                     uint64_t time_us, char detail[256])
+{
+    const bn_settlement_t *settlement = self->settlement;
+    if (settlement->partition >= self->state->partitions)
+        return misfit (detail, "it settles a partition that does not exist");
+    self->partition = &self->actor->partitions[settlement->partition];
+    self->old_floor = self->partition->floor;
+    if (settlement->generation != self->partition->generation ||
+        settlement->floor < self->old_floor || settlement->floor > self->state->tail)
+        return misfit (detail,
+                       "it settles partition %" PRIu32 " of %s with a generation or floor "
+                       "that does not fit",
+                       settlement->partition, self->actor->name);
+    size_t parked_before = bn_map_count (self->partition->parked);
+    baton_err_t err = apply_parks (self, detail);
+    if (!err)
+        err = apply_dones (self, detail);
+    if (!err)
+        err = apply_died (self, record, time_us, detail);
+    if (!err)
+        finish_settlement (self, parked_before);
+    return err;
+}
+
+static baton_err_t apply_settle (bn_state_t *self, const bn_settle_record_t *record, uint64_t base,
+                                 uint32_t count, uint64_t time_us, char detail[256])
+{
+    bn_actor_state_t *actor = find_actor (self, record->actor_id, detail);
+    if (!actor)
+        return BATON_ERR_ROT;
+    for (uint32_t index = 0; index < record->settlement_count; index++) {
+        settling_t settling = {
+            .state = self, .actor = actor, .settlement = &record->settlements[index]};
+        baton_err_t err = apply_settlement (&settling, record, time_us, detail);
+        if (err)
+            return err;
+    }
+    return apply_sections (self, record->sections, record->section_count, base, count, detail);
+}
+
+/*  ---- dead letters ---- */
+
+static baton_err_t apply_dead (bn_state_t *self, const bn_dead_record_t *record, bool redrive,
+                               uint64_t time_us, char detail[256])
+{
+    bn_actor_state_t *actor = find_actor (self, record->actor_id, detail);
+    if (!actor)
+        return BATON_ERR_ROT;
+    for (uint32_t index = 0; index < record->dead_count; index++) {
+        bn_dead_state_t *dead = bn_map_remove_u64 (actor->dead, record->dead_offsets[index]);
+        if (!dead)
+            return misfit (detail, "%s has no dead letter %" PRIu64, actor->name,
+                           record->dead_offsets[index]);
+        bn_parked_t parked = {
+            .offset = dead->letter.offset, .due_ms = time_us / 1000, .key_hash = dead->key_hash};
+        bn_actor_partition_t *partition = &actor->partitions[dead->letter.partition];
+        free (dead);
+        if (!redrive)
+            continue;
+        if (bn_map_get_u64 (partition->parked, parked.offset))
+            return misfit (detail, "offset %" PRIu64 " is parked already", parked.offset); /* S3 */
+        if (!bn_state_park (partition, &parked))
+            return no_memory (detail);
+    }
+    return BATON_OK;
+}
+
+/*  ---- all ---- */
+
+static baton_err_t apply_genesis (bn_state_t *self, const bn_genesis_t *genesis, char detail[256])
+{
+    if (self->journal_id || genesis->journal_id == 0 || genesis->partitions == 0 ||
+        genesis->partitions > BN_PARTITIONS_MAX)
+        return misfit (detail, "a journal begins twice, or without an id or partitions");
+    self->journal_id = genesis->journal_id;
+    self->partitions = genesis->partitions;
+    self->partition_room = genesis->partitions;
+    return BATON_OK;
+}
+
+static baton_err_t apply_forget (bn_state_t *self, uint32_t actor_id, char detail[256])
+{
+    bn_actor_state_t *actor = find_actor (self, actor_id, detail);
+    if (!actor)
+        return BATON_ERR_ROT;
+    bn_state_actor_remove (self, actor);
+    return BATON_OK;
+}
+
+static baton_err_t apply_any (bn_state_t *self, const bn_record_t *record, uint64_t sequence,
+                              uint64_t base, uint32_t count, uint64_t time_us, char detail[256])
+{
+    switch (record->type) {
+    case BN_RECORD_GENESIS:
+        return apply_genesis (self, &record->genesis, detail);
+    case BN_RECORD_REGISTER:
+        return apply_register (self, &record->registration, detail);
+    case BN_RECORD_PUBLISH:
+        return apply_publish (self, &record->publish, sequence, base, count, detail);
+    case BN_RECORD_SETTLE:
+        return apply_settle (self, &record->settle, base, count, time_us, detail);
+    case BN_RECORD_ASSIGN:
+        return apply_assign (self, &record->assign, detail);
+    case BN_RECORD_BEGIN:
+        return apply_begin (self, &record->begin, detail);
+    case BN_RECORD_SUSPECT:
+        return apply_suspect (self, &record->suspect, detail);
+    case BN_RECORD_REDRIVE:
+        return apply_dead (self, &record->dead, true, time_us, detail);
+    case BN_RECORD_DISCARD:
+        return apply_dead (self, &record->dead, false, time_us, detail);
+    case BN_RECORD_FORGET:
+        return apply_forget (self, record->forget, detail);
+    }
+    return misfit (detail, "its type %d is unknown", (int)record->type);
+}
+
+baton_err_t bn_state_apply (bn_state_t *self, const bn_record_t *record, uint64_t sequence,
+                            uint64_t base, uint32_t count, uint64_t time_us, char detail[256])
+{
+    bool has_events = record->type == BN_RECORD_PUBLISH || record->type == BN_RECORD_SETTLE;
+    if (sequence != self->sequence + 1 || base != self->tail)
+        return misfit (detail,
+                       "record %" PRIu64 " at offset %" PRIu64 " does not follow %" PRIu64
+                       " at %" PRIu64,
+                       sequence, base, self->sequence, self->tail);
+    if ((record->type == BN_RECORD_GENESIS) != (self->journal_id == 0))
+        return misfit (detail, "the journal does not begin with its first record");
+    if (!has_events && count)
+        return misfit (detail, "a record without events counts %" PRIu32, count);
+    baton_err_t err = apply_any (self, record, sequence, base, count, time_us, detail);
+    if (!err)
+        self->sequence = sequence;
+    return err;
+}
