@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  outbox.c - a producer's groups to PUBLISH requests, and the answers to receipts.
+ *
+ *  DESIGN. One request in flight. While it is, groups gather, and go out together as the next one:
+ *  latency at low load, throughput at high load, no timer to tune. The request in flight keeps its
+ *  bytes and its sequence until it is answered; after a reconnect it is sent again as it was, and the
+ *  conductor answers a repeat with the first receipt. A refused request does not use up its sequence.
+ *
+ *  One bad group must not fail its neighbours: a refusal for good of several groups is answered by
+ *  sending fewer of them at a time, until the guilty one is alone.
+ *
+ *  A receipt's offset is exactly that of the group's first event: the receipt has the request's base,
+ *  and where the event stands in the request is known here. It is BN_NO_OFFSET in one case: a repeat
+ *  so late that the orchestrator no longer remembers where the first went.
+ *
+ *    DOWN --up--> GREETING --WELCOME--> READY --FATAL--> OVER
+ *      ^------------------down / no answer------'
+ *
+ *  INVARIANTS
+ *  O1  receipts are given in the order in which groups came in, one for each.
+ *  O2  at most one PUBLISH is in flight, and its sequence is `sequence + 1`.
+ *  O3  the bytes of the request in flight do not change.
+ *
+ *  Owned and run by the producer's courier thread.  */
+
+#include "core/outbox.h"
+#include "base/assert.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUEST_BYTES_MAX  (4 * 1024 * 1024)
+#define ANSWER_TIMEOUT_MS  5000
+#define RETRY_MIN_MS       200
+#define RETRY_MAX_MS       2000
+#define EVENT_BYTES        64   /* more than what an event's own encoding adds to its texts */
+#define MESSAGE_BYTES_LEFT 1024 /* of a message, for its header */
+#define NEVER_MS           UINT64_MAX
+
+typedef enum { LINK_DOWN, LINK_GREETING, LINK_READY, LINK_OVER } link_state_t;
+
+/*  A group that waits or is in flight.  */
+typedef struct node {
+    struct node *next;
+    bn_outbox_group_t *group; /* owned */
+    uint32_t section;         /* in flight: where its first event stands */
+    uint32_t place;
+} node_t;
+
+struct bn_outbox {
+    bn_outbox_options_t options;
+    uint64_t producer_id;       /* option's, or a fresh one after the orchestrator forgot us */
+    link_state_t link;
+    uint64_t journal_id;        /* WELCOME; 0: none yet */
+    uint32_t partitions;
+    uint32_t message_bytes_max;
+    uint64_t request_last;      /* number of the last request of any kind */
+    uint64_t asked;             /* number of the request that is to be answered; 0: none */
+    uint64_t asked_ms;
+    uint64_t hold_ms;           /* nothing is sent before; retriable refusals */
+    uint64_t retry_ms;          /* the next delay */
+    node_t *queue;              /* waiting groups, owned */
+    node_t **queue_end;
+    node_t *flight;             /* groups of the request in flight, owned */
+    uint32_t flight_groups;
+    uint32_t groups_max;        /* in the next request; 0: as many as fit */
+    uint64_t sequence;          /* last one receipted */
+    bn_section_t *sections;     /* owned; of the request in flight */
+    uint32_t section_count;
+
+    /*  during a step */
+    bn_outbox_effects_t *fx;
+    bn_time_t now;
+    uint64_t random;
+};
+
+/*  ---- groups and effects ---- */
+
+void bn_outbox_group_destroy (bn_outbox_group_t **self_p)
+{
+    bn_outbox_group_t *self = *self_p;
+    if (!self)
+        return;
+    free (self->items);
+    bn_blob_unref (&self->blob);
+    free (self);
+    *self_p = NULL;
+}
+
+static void effect_fini (bn_outbox_effect_t *effect)
+{
+    bn_blob_unref (&effect->head);
+    for (uint32_t i = 0; i < effect->payload_count; i++)
+        bn_blob_unref (&effect->payloads[i].blob);
+    free (effect->payloads);
+    free (effect->text);
+}
+
+void bn_outbox_effects_init (bn_outbox_effects_t *self)
+{
+    *self = (bn_outbox_effects_t){.items = NULL};
+}
+
+void bn_outbox_effects_clear (bn_outbox_effects_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        effect_fini (&self->items[i]);
+    self->count = 0;
+    self->failed = false;
+}
+
+void bn_outbox_effects_fini (bn_outbox_effects_t *self)
+{
+    bn_outbox_effects_clear (self);
+    free (self->items);
+    bn_outbox_effects_init (self);
+}
+
+/*  NULL: no memory, and the shell is told.  */
+static bn_outbox_effect_t *add_effect (bn_outbox_t *self, bn_outbox_effect_kind_t kind)
+{
+    bn_outbox_effects_t *fx = self->fx;
+    if (fx->count == fx->capacity) {
+        size_t capacity = fx->capacity ? fx->capacity * 2 : 16;
+        bn_outbox_effect_t *items = realloc (fx->items, capacity * sizeof *items);
+        if (!items) {
+            fx->failed = true;
+            return NULL;
+        }
+        fx->items = items;
+        fx->capacity = capacity;
+    }
+    bn_outbox_effect_t *effect = &fx->items[fx->count++];
+    *effect = (bn_outbox_effect_t){.kind = kind};
+    return effect;
+}
+
+__attribute__ ((format (printf, 4, 5))) static void
+say (bn_outbox_t *self, bn_outbox_effect_kind_t kind, baton_err_t err, const char *format, ...)
+{
+    bn_outbox_effect_t *effect = add_effect (self, kind);
+    if (!effect)
+        return;
+    char text[512];
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (text, sizeof text, format, arguments);
+    va_end (arguments);
+    effect->err = err;
+    effect->level = BN_LOG_WARNING;
+    effect->text = strdup (text);
+    if (!effect->text)
+        self->fx->failed = true;
+}
+
+static void send_message (bn_outbox_t *self, bn_message_t *message)
+{
+    bn_outbox_effect_t *effect = add_effect (self, BN_OUTBOX_SEND);
+    if (!effect)
+        return;
+    uint32_t count = message->type == BN_PUBLISH ? self->section_count : 0;
+    message->request = ++self->request_last;
+    self->asked = message->request;
+    self->asked_ms = self->now.mono_ms;
+    effect->head = bn_message_encode (message);
+    effect->payloads = count > 0 ? calloc (count, sizeof *effect->payloads) : NULL;
+    if (!effect->head || (count > 0 && !effect->payloads)) {
+        self->fx->failed = true;
+        return;
+    }
+    effect->payload_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        effect->payloads[i] = self->sections[i].payload;
+        bn_blob_ref (effect->payloads[i].blob);
+    }
+}
+
+/*  Receipts a group, or refuses it. Consumes the node.  */
+static void finish_group (bn_outbox_t *self, node_t *node, baton_err_t err, uint64_t offset,
+                          const char *text)
+{
+    bn_outbox_effect_t *effect = add_effect (self, BN_OUTBOX_RECEIPT);
+    if (effect) {
+        effect->ticket = node->group->ticket;
+        effect->err = err;
+        effect->offset = offset;
+        effect->events = node->group->count;
+        effect->bytes = node->group->bytes;
+        effect->text = text ? strdup (text) : NULL;
+    }
+    bn_outbox_group_destroy (&node->group);
+    free (node);
+}
+
+/*  ---- the queue and the request in flight ---- */
+
+static void nodes_free (node_t *node)
+{
+    while (node) {
+        node_t *next = node->next;
+        bn_outbox_group_destroy (&node->group);
+        free (node);
+        node = next;
+    }
+}
+
+static void drop_sections (bn_outbox_t *self)
+{
+    bn_section_array_free (self->sections, self->section_count);
+    self->sections = NULL;
+    self->section_count = 0;
+}
+
+/*  The request in flight will not be repeated as it is: its groups go first in the next one.  */
+static void requeue_flight (bn_outbox_t *self)
+{
+    drop_sections (self);
+    node_t **end = &self->flight;
+    while (*end)
+        end = &(*end)->next;
+    *end = self->queue;
+    if (!self->queue)
+        self->queue_end = self->flight ? end : &self->queue;
+    if (self->flight)
+        self->queue = self->flight;
+    self->flight = NULL;
+    self->flight_groups = 0;
+}
+
+/*  More than what the event takes in a message, whatever section it comes to.  */
+static size_t event_bytes (const bn_outbox_item_t *item)
+{
+    const bn_event_fields_t *fields = &item->fields;
+    return item->topic.size + fields->id_prefix.size + fields->id.size + fields->key.size
+           + 2 * (fields->source.size + fields->datacontenttype.size + fields->dataschema.size)
+           + fields->data_size + fields->ext_size + EVENT_BYTES;
+}
+
+static size_t group_bytes (const bn_outbox_group_t *group)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < group->count; i++)
+        bytes += event_bytes (&group->items[i]);
+    return bytes;
+}
+
+static void unqueue (bn_outbox_t *self)
+{
+    self->queue = self->queue->next;
+    if (!self->queue)
+        self->queue_end = &self->queue;
+}
+
+/*  Refuses what can never be sent: more than one message holds, or more than its sections may be. */
+static bool never_fits (bn_outbox_t *self, node_t *node, size_t bytes)
+{
+    char text[160];
+    baton_err_t err = BATON_ERR_TOO_LARGE;
+    if (bytes > self->message_bytes_max - MESSAGE_BYTES_LEFT)
+        snprintf (text, sizeof text, "a group of %zu bytes is more than a message may have (%u)",
+                  bytes, (unsigned) self->message_bytes_max);
+    else if (node->group->count > BN_SECTIONS_MAX)
+        snprintf (text, sizeof text, "a group of %u events; at most %d are atomic",
+                  (unsigned) node->group->count, BN_SECTIONS_MAX);
+    else
+        return false;
+    unqueue (self);
+    finish_group (self, node, err, BN_NO_OFFSET, text);
+    return true;
+}
+
+static bool add_group (bn_outbox_t *self, bn_sections_t *sections, node_t *node)
+{
+    const bn_outbox_group_t *group = node->group;
+    for (uint32_t i = 0; i < group->count; i++) {
+        const bn_outbox_item_t *item = &group->items[i];
+        baton_err_t err = bn_sections_add (sections, item->topic.text, item->topic.size,
+                                           &item->fields, item->spread);
+        if (err) {
+            bn_assert (err == BATON_ERR_MEMORY); /* the size was checked */
+            self->fx->failed = true;
+            return false;
+        }
+        if (i == 0)
+            bn_sections_last (sections, &node->section, &node->place);
+    }
+    return true;
+}
+
+/*  Moves groups from the queue into `sections` and into flight, as many as may go together.  */
+static bool fill (bn_outbox_t *self, bn_sections_t *sections)
+{
+    size_t bytes = 0;
+    uint32_t events = 0;
+    node_t **end = &self->flight;
+    while (self->queue && (self->groups_max == 0 || self->flight_groups < self->groups_max)) {
+        node_t *node = self->queue;
+        size_t more = group_bytes (node->group);
+        if (!self->flight && never_fits (self, node, more))
+            continue;
+        if (self->flight
+            && (bytes + more > self->options.request_bytes_max
+                || events + node->group->count > BN_SECTIONS_MAX))
+            break;
+        if (!add_group (self, sections, node))
+            return false;
+        bytes += more;
+        events += node->group->count;
+        unqueue (self);
+        node->next = NULL;
+        *end = node;
+        end = &node->next;
+        self->flight_groups++;
+    }
+    return self->flight != NULL;
+}
+
+static void send_flight (bn_outbox_t *self)
+{
+    bn_message_t message = {.type = BN_PUBLISH,
+                            .publish = {.producer_id = self->producer_id,
+                                        .sequence = self->sequence + 1, /* O2 */
+                                        .sections = self->sections,
+                                        .section_count = self->section_count}};
+    send_message (self, &message);
+}
+
+/*  Sends the next request if one may go out.  */
+static void pump (bn_outbox_t *self)
+{
+    if (self->link != LINK_READY || self->asked || self->now.mono_ms < self->hold_ms)
+        return;
+    if (!self->flight && self->queue) {
+        bn_sections_t *sections = bn_sections_new (self->partitions, self->message_bytes_max);
+        if (!sections)
+            self->fx->failed = true;
+        else if (fill (self, sections)) {
+            self->sections = bn_sections_take (sections, &self->section_count);
+            self->fx->failed |= !self->sections;
+        }
+        bn_sections_destroy (&sections);
+    }
+    if (self->flight && self->sections)
+        send_flight (self);
+}
+
+/*  ---- answers ---- */
+
+static void greet (bn_outbox_t *self)
+{
+    bn_message_t message = {
+        .type = BN_HELLO,
+        .hello = {.role = BN_ROLE_PRODUCER,
+                  .name = {self->options.source, strlen (self->options.source)},
+                  .incarnation = self->producer_id}};
+    self->link = LINK_GREETING;
+    send_message (self, &message);
+}
+
+/*  Goes on under a new id, because the orchestrator does not know the old one any more.  */
+static void start_anew (bn_outbox_t *self, const char *why)
+{
+    say (self, BN_OUTBOX_LOG, BATON_OK,
+         "%s: publishing goes on under a new producer id%s", why,
+         self->flight ? "; the request that was under way may be in the journal twice" : "");
+    self->producer_id = self->random ? self->random : 1;
+    self->sequence = 0;
+    requeue_flight (self);
+    greet (self);
+}
+
+static void take_welcome (bn_outbox_t *self, const bn_welcome_t *welcome)
+{
+    bool other = self->journal_id != 0 && self->journal_id != welcome->journal_id;
+    self->journal_id = welcome->journal_id;
+    self->partitions = welcome->partitions;
+    self->message_bytes_max = welcome->message_bytes_max;
+    if (self->options.request_bytes_max > self->message_bytes_max - MESSAGE_BYTES_LEFT)
+        self->options.request_bytes_max = self->message_bytes_max - MESSAGE_BYTES_LEFT;
+    if (other && self->sequence + (self->flight ? 1 : 0) > 0) {
+        start_anew (self, "the orchestrator has another journal than before");
+        return;
+    }
+    self->link = LINK_READY;
+}
+
+static uint64_t offset_of (const bn_outbox_t *self, const node_t *node, uint64_t base)
+{
+    if (base == BN_NO_OFFSET)
+        return base;
+    uint64_t offset = base + node->place;
+    for (uint32_t i = 0; i < node->section; i++)
+        offset += self->sections[i].count;
+    return offset;
+}
+
+static void take_receipt (bn_outbox_t *self, const bn_receipt_t *receipt)
+{
+    if (!self->flight || receipt->sequence != self->sequence + 1)
+        return;
+    self->sequence++;
+    self->retry_ms = RETRY_MIN_MS;
+    if (self->groups_max > 0)
+        self->groups_max = self->groups_max > UINT32_MAX / 2 ? 0 : self->groups_max * 2;
+    node_t *node = self->flight;
+    self->flight = NULL;
+    self->flight_groups = 0;
+    while (node) { /* O1 */
+        node_t *next = node->next;
+        finish_group (self, node, BATON_OK, offset_of (self, node, receipt->base), NULL);
+        node = next;
+    }
+    drop_sections (self);
+}
+
+/*  A refusal for good of what is in flight.  */
+static void refuse_flight (bn_outbox_t *self, const bn_error_t *error)
+{
+    if (self->flight_groups > 1) {
+        self->groups_max = self->flight_groups / 2;
+        requeue_flight (self);
+        return;
+    }
+    char text[512];
+    snprintf (text, sizeof text, "%.*s", (int) error->text.size, error->text.text);
+    node_t *node = self->flight;
+    self->flight = NULL;
+    self->flight_groups = 0;
+    drop_sections (self);
+    if (node)
+        finish_group (self, node, (baton_err_t) error->code, BN_NO_OFFSET, text);
+}
+
+static void take_error (bn_outbox_t *self, const bn_error_t *error)
+{
+    if (error->code == BATON_ERR_NO_SESSION) {
+        greet (self);
+        return;
+    }
+    if (error->retriable) {
+        if (self->retry_ms == RETRY_MIN_MS)
+            say (self, BN_OUTBOX_LOG, BATON_OK, "%.*s (%.*s): trying again until it goes",
+                 (int) error->text.size, error->text.text, (int) error->name.size,
+                 error->name.text);
+        self->hold_ms = self->now.mono_ms + self->retry_ms;
+        self->retry_ms = self->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : self->retry_ms * 2;
+        return;
+    }
+    if (self->link == LINK_GREETING || error->code == BATON_ERR_VERSION) {
+        self->link = LINK_OVER;
+        say (self, BN_OUTBOX_FATAL, (baton_err_t) error->code, "the orchestrator refuses: %.*s",
+             (int) error->text.size, error->text.text);
+        return;
+    }
+    if (error->code == BATON_ERR_SEQUENCE)
+        start_anew (self, "the orchestrator does not remember this producer");
+    else
+        refuse_flight (self, error);
+}
+
+static void take_message (bn_outbox_t *self, const bn_outbox_event_t *event)
+{
+    bn_message_t message;
+    char what[256];
+    baton_err_t err = bn_message_decode (&message, event->frames, event->frame_count, what);
+    if (err) {
+        say (self, BN_OUTBOX_LOG, BATON_OK, "an answer that cannot be read: %s", what);
+        return;
+    }
+    if (self->asked && message.request == self->asked) {
+        self->asked = 0;
+        if (message.type == BN_WELCOME && self->link == LINK_GREETING)
+            take_welcome (self, &message.welcome);
+        else if (message.type == BN_RECEIPT && self->link == LINK_READY)
+            take_receipt (self, &message.receipt);
+        else if (message.type == BN_ERROR)
+            take_error (self, &message.error);
+    }
+    bn_message_fini (&message);
+}
+
+/*  ---- steps ---- */
+
+static void take_group (bn_outbox_t *self, bn_outbox_group_t *group)
+{
+    node_t *node = calloc (1, sizeof *node);
+    if (!node) {
+        self->fx->failed = true;
+        bn_outbox_group_destroy (&group);
+        return;
+    }
+    node->group = group;
+    *self->queue_end = node;
+    self->queue_end = &node->next;
+}
+
+static void tick (bn_outbox_t *self)
+{
+    if (self->link == LINK_GREETING && !self->asked && self->now.mono_ms >= self->hold_ms)
+        greet (self);
+    if (self->asked && self->now.mono_ms - self->asked_ms >= self->options.answer_timeout_ms) {
+        self->asked = 0;
+        self->link = LINK_DOWN;
+        add_effect (self, BN_OUTBOX_RESET_LINK);
+    }
+}
+
+void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
+                     bn_outbox_effects_t *effects)
+{
+    self->fx = effects;
+    self->now = event->now;
+    self->random = event->random;
+    if (self->link == LINK_OVER) {
+        bn_outbox_group_t *group = event->group;
+        if (event->kind == BN_OUTBOX_GROUP)
+            bn_outbox_group_destroy (&group);
+        return;
+    }
+    switch (event->kind) {
+    case BN_OUTBOX_LINK_UP:
+        greet (self);
+        break;
+    case BN_OUTBOX_LINK_DOWN:
+        self->link = LINK_DOWN;
+        self->asked = 0;
+        break;
+    case BN_OUTBOX_MESSAGE:
+        take_message (self, event);
+        break;
+    case BN_OUTBOX_GROUP:
+        take_group (self, event->group);
+        break;
+    case BN_OUTBOX_TICK:
+        tick (self);
+        break;
+    }
+    pump (self);
+    self->fx = NULL;
+}
+
+uint64_t bn_outbox_due_ms (const bn_outbox_t *self)
+{
+    if (self->link == LINK_DOWN || self->link == LINK_OVER)
+        return NEVER_MS;
+    if (self->asked)
+        return self->asked_ms + self->options.answer_timeout_ms;
+    bool wants = self->link == LINK_GREETING || self->flight || self->queue;
+    return wants ? self->hold_ms : NEVER_MS;
+}
+
+uint32_t bn_outbox_partitions (const bn_outbox_t *self)
+{
+    return self->partitions;
+}
+
+/*  ---- life ---- */
+
+bn_outbox_t *bn_outbox_new (const bn_outbox_options_t *options)
+{
+    bn_outbox_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->options = *options;
+    if (self->options.request_bytes_max == 0)
+        self->options.request_bytes_max = REQUEST_BYTES_MAX;
+    if (self->options.answer_timeout_ms == 0)
+        self->options.answer_timeout_ms = ANSWER_TIMEOUT_MS;
+    self->producer_id = options->producer_id;
+    self->retry_ms = RETRY_MIN_MS;
+    self->queue_end = &self->queue;
+    return self;
+}
+
+void bn_outbox_destroy (bn_outbox_t **self_p)
+{
+    bn_outbox_t *self = *self_p;
+    if (!self)
+        return;
+    nodes_free (self->queue);
+    nodes_free (self->flight);
+    drop_sections (self);
+    free (self);
+    *self_p = NULL;
+}
