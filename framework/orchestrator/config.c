@@ -37,8 +37,7 @@ static const property_t properties[] = {
     {FIELD (partitions, TYPE_COUNT), 1, BN_PARTITIONS_MAX, 32, NULL,
      "fixed when the journal is created: the parallelism of an actor at most"},
     {FIELD (sync, TYPE_SYNC), 0, 0, 0, "always",
-     "always: a receipt means fdatasync has returned; interval: written, synced now and then; "
-     "never: tests only"},
+     "fdatasync always: before every receipt; interval: now and then; never: tests only"},
     {FIELD (sync_interval_ms, TYPE_MS), 1, 60000, 50, NULL, "between syncs, for sync = interval"},
     {FIELD (segment_bytes, TYPE_BYTES), MIB, 4 * GIB, 64 * MIB, NULL, "one file of the journal"},
     {FIELD (disk_reserve_bytes, TYPE_BYTES), 1, UINT64_MAX, 128 * MIB, NULL,
@@ -390,7 +389,7 @@ void bn_orchestrator_config_print (FILE *out)
         else
             print_number (value, sizeof value, property->type, property->preset);
         fprintf (out, "    #  %s", property->about);
-        if (property->max > 0) {
+        if (property->max > 0 && (property->min > 0 || property->max < UINT64_MAX)) {
             char range[80];
             describe_range (property, range, sizeof range);
             fprintf (out, "; %s", range);

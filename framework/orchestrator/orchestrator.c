@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -80,6 +81,21 @@ static baton_err_t take_options (baton_orchestrator_t *self,
     return BATON_OK;
 }
 
+static baton_err_t start_threads (baton_orchestrator_t *self)
+{
+    bn_service_options_t options = {
+        .options = &self->options,
+        .recovered = &self->recovered,
+        .sockets = &self->sockets,
+        .stop_fd = self->stop_fd,
+    };
+    baton_err_t err = bn_service_new (&self->service, &options);
+    if (!err && pthread_create (&self->thread, NULL, run, self) != 0)
+        err = BATON_ERR_SYSTEM;
+    self->running = !err;
+    return err;
+}
+
 static baton_err_t start (baton_orchestrator_t *self, char detail[512])
 {
     bn_recovery_options_t recovery = {
@@ -98,22 +114,18 @@ static baton_err_t start (baton_orchestrator_t *self, char detail[512])
     err = bn_sockets_open (&self->sockets, &self->options, detail);
     if (err)
         return err;
-    bn_service_options_t service = {
-        .options = &self->options,
-        .recovered = &self->recovered,
-        .sockets = &self->sockets,
-        .stop_fd = self->stop_fd,
-    };
     uint64_t tail = self->recovered.journal.tail;
-    err = bn_service_new (&self->service, &service);
-    if (err)
-        return err;
-    bn_log (BN_LOG_INFO, "serving at %s, fan-out at %s, data in %s, next offset %" PRIu64,
-            self->sockets.endpoint, self->sockets.fanout_endpoint, self->options.data_dir, tail);
-    if (pthread_create (&self->thread, NULL, run, self) != 0)
-        return BATON_ERR_SYSTEM;
-    self->running = true;
-    return BATON_OK;
+    /*  Signals are the host program's: its own threads take them.  */
+    sigset_t all, before;
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, &before);
+    err = start_threads (self);
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    if (!err)
+        bn_log (BN_LOG_INFO, "serving at %s, fan-out at %s, data in %s, next offset %" PRIu64,
+                self->sockets.endpoint, self->sockets.fanout_endpoint, self->options.data_dir,
+                tail);
+    return err;
 }
 
 baton_err_t baton_orchestrator_new (baton_orchestrator_t **orchestrator,

@@ -29,6 +29,21 @@ static baton_err_t system_error (int error)
     }
 }
 
+/*  The process id in the lock's file.  */
+static void read_owner (bn_vfs_t *vfs, char *owner, size_t size)
+{
+    bn_vfile_t *file;
+    *owner = '\0';
+    if (vfs->open (vfs, "lock", false, false, &file) == 0) {
+        int64_t read = vfs->pread (vfs, file, owner, size - 1, 0);
+        owner[read > 0 ? read : 0] = '\0';
+        owner[strspn (owner, "0123456789")] = '\0';
+        vfs->close (vfs, &file);
+    }
+    if (!*owner)
+        snprintf (owner, size, "unknown");
+}
+
 static baton_err_t open_directory (bn_recovered_t *self, const bn_recovery_options_t *options,
                                    char detail[512])
 {
@@ -40,7 +55,9 @@ static baton_err_t open_directory (bn_recovered_t *self, const bn_recovery_optio
     }
     rc = self->vfs->lock (self->vfs);
     if (rc == -EWOULDBLOCK) {
-        snprintf (detail, 512, "another process owns the data directory '%.200s'",
+        char owner[24];
+        read_owner (self->vfs, owner, sizeof owner);
+        snprintf (detail, 512, "another process (%s) owns the data directory '%.200s'", owner,
                   options->data_dir);
         return BATON_ERR_LOCKED;
     }

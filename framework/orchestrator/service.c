@@ -204,9 +204,12 @@ static void refuse (bn_service_t *self, baton_err_t err, const char *text)
     const bn_frame_t *frames = self->inbound.frames;
     size_t count = self->inbound.count;
     bn_message_t message = {.request = 0};
-    if (count > 1 && bn_message_decode (&message, frames + 1, count - 1, NULL) == BATON_OK)
+    bool decoded =
+        count > 1 && bn_message_decode (&message, frames + 1, count - 1, NULL) == BATON_OK;
+    uint64_t request = message.request; /* set as far as it could be read */
+    if (decoded)
         bn_message_fini (&message);
-    bn_blob_t *head = bn_error_encode (message.request, err, 0, text);
+    bn_blob_t *head = bn_error_encode (request, err, 0, text);
     if (head)
         send_to (self, frames[0].data, frames[0].size, head, NULL, 0);
     bn_blob_unref (&head);
@@ -417,6 +420,8 @@ static bool intake_open (const bn_service_t *self)
 
 static long poll_timeout_ms (const bn_service_t *self)
 {
+    if (self->stopping)
+        return DISK_CHECK_MS; /* no more ticks: only the journal is waited for */
     uint64_t now_ms = bn_clock_now ().mono_ms;
     uint64_t due_ms = bn_conductor_due_ms (self->conductor);
     if (due_ms <= now_ms)

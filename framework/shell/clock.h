@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  clock.h - clocks and randomness of this computer, for the shells; the machines never call it.  */
+/*  clock.h - clocks and randomness of this computer, for the shells; machines never call it.  */
 #ifndef BN_CLOCK_H
 #define BN_CLOCK_H
 

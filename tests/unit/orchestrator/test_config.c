@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "orchestrator/config.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 /*  Parses `text` as the file "x.conf" and reads its first section.  */
 static baton_err_t load (bn_orchestrator_config_t *config, const char *text, char detail[512])

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "orchestrator/routes.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <zmq.h>
+
+#include <cmocka.h>
 
 typedef struct {
     void *context;

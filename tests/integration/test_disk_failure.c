@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  An orchestrator's thread over a disk that stops working: nothing is receipted any more, and the
+ *  reason is told.  */
+
+#include "integration/peer.h"
+#include "orchestrator/config.h"
+#include "orchestrator/service.h"
+#include <errno.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+typedef struct {
+    char directory[64];
+    baton_orchestrator_options_t options;
+    bn_recovered_t recovered;
+    bn_sockets_t sockets;
+    bn_service_t *service;
+    pthread_t thread;
+    int stop_fd;
+    baton_err_t err;
+    char detail[512];
+} fixture_t;
+
+static fixture_t fixture;
+
+/*  The disk: errno that each call fails with; 0: works.  */
+static atomic_int sync_errno, write_errno;
+static int (*real_datasync) (bn_vfs_t *self, bn_vfile_t *file);
+static int64_t (*real_pwrite) (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
+                               uint64_t at);
+
+static int faulty_datasync (bn_vfs_t *self, bn_vfile_t *file)
+{
+    int error = atomic_load (&sync_errno);
+    return error ? -error : real_datasync (self, file);
+}
+
+static int64_t faulty_pwrite (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
+                              uint64_t at)
+{
+    int error = atomic_load (&write_errno);
+    return error ? -error : real_pwrite (self, file, bytes, size, at);
+}
+
+static void *run (void *arg)
+{
+    (void)arg;
+    fixture.err = bn_service_run (fixture.service, fixture.detail);
+    return NULL;
+}
+
+static void open_all (void)
+{
+    char detail[512] = "";
+    bn_recovery_options_t recovery = {
+        .data_dir = fixture.directory,
+        .segment_bytes = 1024 * 1024,
+        .record_bytes_max = 16 * 1024 * 1024,
+        .producers_max = 100,
+    };
+    assert_int_equal (bn_recover (&fixture.recovered, &recovery, detail), BATON_OK);
+    bn_vfs_t *vfs = fixture.recovered.vfs;
+    real_datasync = vfs->datasync;
+    real_pwrite = vfs->pwrite;
+    vfs->datasync = faulty_datasync;
+    vfs->pwrite = faulty_pwrite;
+    assert_int_equal (bn_sockets_open (&fixture.sockets, &fixture.options, detail), BATON_OK);
+    bn_service_options_t options = {
+        .options = &fixture.options,
+        .recovered = &fixture.recovered,
+        .sockets = &fixture.sockets,
+        .stop_fd = fixture.stop_fd,
+    };
+    assert_int_equal (bn_service_new (&fixture.service, &options), BATON_OK);
+    assert_int_equal (pthread_create (&fixture.thread, NULL, run, NULL), 0);
+}
+
+static void close_all (void)
+{
+    pthread_join (fixture.thread, NULL);
+    bn_service_destroy (&fixture.service);
+    bn_sockets_close (&fixture.sockets, 0);
+    bn_recovered_fini (&fixture.recovered);
+}
+
+static int setup (void **state)
+{
+    (void)state;
+    char detail[512];
+    baton_orchestrator_options_t options = {
+        .endpoint = "tcp://127.0.0.1:*",
+        .partitions = 4,
+        .disk_reserve_bytes = 1,
+        .segment_bytes = 1024 * 1024,
+    };
+    strcpy (fixture.directory, "/tmp/baton-test-XXXXXX");
+    assert_non_null (mkdtemp (fixture.directory));
+    assert_int_equal (bn_orchestrator_options_fill (&fixture.options, &options, detail), BATON_OK);
+    fixture.stop_fd = eventfd (0, EFD_CLOEXEC);
+    atomic_store (&sync_errno, 0);
+    atomic_store (&write_errno, 0);
+    return 0;
+}
+
+static int remove_entry (const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove (path);
+}
+
+static int teardown (void **state)
+{
+    (void)state;
+    close (fixture.stop_fd);
+    return nftw (fixture.directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/*  Publishes once well, then with the disk failing, and looks at what is left.  */
+static void fail_while_publishing (atomic_int *fault, int error)
+{
+    open_all ();
+    peer_t peer;
+    peer_init (&peer, fixture.sockets.endpoint);
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    assert_int_equal (peer_publish (&peer, 11, 1, "a.b", 3, 0)->type, BN_RECEIPT);
+    atomic_store (fault, error);
+    peer_publish_only (&peer, 11, 2, "a.b", 3, 0);
+    pthread_join (fixture.thread, NULL);
+    assert_int_equal (fixture.err, error == ENOSPC ? BATON_ERR_DISK_FULL : BATON_ERR_IO);
+    assert_non_null (strstr (fixture.detail, strerror (error)));
+    assert_null (peer_receive (&peer, 200));
+    peer_fini (&peer);
+    bn_service_destroy (&fixture.service);
+    bn_sockets_close (&fixture.sockets, 0);
+    bn_recovered_fini (&fixture.recovered);
+
+    /*  A start on a disk that works again has what was receipted; the rest it may have or not.  */
+    atomic_store (fault, 0);
+    open_all ();
+    peer_init (&peer, fixture.sockets.endpoint);
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    assert_true (peer.tail == 3 || peer.tail == 6);
+    assert_int_equal (peer.producer_sequence, peer.tail / 3);
+    const bn_message_t *reply = peer_publish (&peer, 11, 2, "a.b", 3, 0);
+    assert_int_equal (reply->type, BN_RECEIPT);
+    assert_int_equal (reply->receipt.base, 3);
+    peer_fini (&peer);
+    uint64_t one = 1;
+    assert_int_equal (write (fixture.stop_fd, &one, sizeof one), sizeof one);
+    close_all ();
+    assert_int_equal (fixture.err, BATON_OK);
+}
+
+static void test_no_receipt_after_a_failed_sync (void **state)
+{
+    (void)state;
+    fail_while_publishing (&sync_errno, EIO);
+}
+
+static void test_no_receipt_after_a_failed_write (void **state)
+{
+    (void)state;
+    fail_while_publishing (&write_errno, EIO);
+}
+
+static void test_no_receipt_after_a_write_without_room (void **state)
+{
+    (void)state;
+    fail_while_publishing (&write_errno, ENOSPC);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST (test_no_receipt_after_a_failed_sync),
+        TEST (test_no_receipt_after_a_failed_write),
+        TEST (test_no_receipt_after_a_write_without_room),
+    };
+    return cmocka_run_group_tests_name ("disk_failure", tests, NULL, NULL);
+}
