@@ -6,7 +6,15 @@
  *  marks) and a *reader* (another thread: finds and reads what is durable). What the writer knows and
  *  the reader needs travels in extents, by value. Nothing here knows what a record's body means.
  *  Offsets count events: a record covers [base, base + count). File names and positions stay inside.
- *  Bytes: docs/journal-format.md.  */
+ *  Bytes: docs/journal-format.md.
+ *
+ *  The vfs is opened on the data directory, which looks like this:
+ *
+ *    lock                                 owned by one process at a time; taken before anything else
+ *    FORMAT                               text: "baton 1"
+ *    journal/MARK                         oldest segment, what was synced at the last close
+ *    journal/00000000000000000001.seg     segments
+ *    views/                               the checkpoint (views.h); not the journal's business  */
 #ifndef BN_JOURNAL_H
 #define BN_JOURNAL_H
 
@@ -19,20 +27,23 @@ typedef enum { BN_SYNC_ALWAYS, BN_SYNC_INTERVAL, BN_SYNC_NEVER } bn_sync_t;
 typedef struct {
     uint64_t segment_bytes;    /* default 64 MiB */
     uint32_t record_bytes_max; /* body; default 16 MiB */
-    bool read_only;            /* for verify and dump: no lock, no repair */
+    bool read_only;            /* for verify and dump: no lock, no repair, no writer; goes on where
+                                  the journal begins, whatever trusted_sequence says */
+    uint64_t salt;             /* of a new journal: any number that nobody can guess; 0: getrandom.
+                                  For simulations, which must draw it from their seed */
 } bn_journal_options_t;
 
 /*  A record handed to or by the journal.  */
 typedef struct {
     uint32_t type;
-    uint64_t sequence;         /* 1, 2, 3, ... no holes */
-    uint64_t base;             /* offset of its first event (or of the next one, if it has none) */
-    uint32_t count;            /* events */
-    uint64_t time_us;          /* wall clock when it was made */
+    uint64_t sequence; /* 1, 2, 3, ... no holes */
+    uint64_t base;     /* offset of its first event (or of the next one, if it has none) */
+    uint32_t count;    /* events */
+    uint64_t time_us;  /* wall clock when it was made */
     const uint8_t *body;
     size_t body_size;
-    uint64_t segment;          /* reading: where it is, for messages to people */
-    uint64_t position;         /* reading: byte position in the segment file */
+    uint64_t segment;  /* reading: where it is, for messages to people */
+    uint64_t position; /* reading: byte position in the segment file */
 } bn_journal_record_t;
 
 /*  A place where a reader may start: sparse index entry, at most one per 64 KiB written.  */
@@ -49,20 +60,22 @@ typedef struct bn_journal_reader bn_journal_reader_t;
 
 typedef struct {
     uint64_t sequence_next;
-    uint64_t tail;             /* base + count of the last record */
-    uint64_t first_sequence;   /* oldest record that is still there; = sequence_next: empty */
+    uint64_t tail;           /* base + count of the last record */
+    uint64_t first_sequence; /* oldest record that is still there; = sequence_next: empty */
     uint64_t first_base;
-    uint64_t torn_bytes;       /* cut off at the end during recovery; 0: none */
-    bool created;              /* the directory was empty */
+    uint64_t torn_bytes; /* cut off at the end during recovery; 0: none */
+    bool created;        /* the directory was empty */
 } bn_journal_recovery_t;
 
-/*  Opens for writing: locks, finds the segments, checks the newest ones from the last checkpoint on
+/*  Opens for writing: locks (fine if this vfs has the lock already), finds the segments, checks the newest ones from the last checkpoint on
  *  (`trusted_sequence`: what the views already include; 0: check everything), cuts a torn tail,
  *  refuses rot. Then calls `replay` (may be NULL) for each record with sequence > trusted_sequence,
  *  in order; an error from it stops and is returned. `detail` (512 bytes) says file, position and
- *  reason. Errors: LOCKED, PERMISSION, IO, ROT, FORMAT, DISK_FULL, MEMORY; NOT_FOUND: the journal no
- *  longer reaches back to trusted_sequence + 1.
- *  vfs is borrowed and must outlive both halves.  */
+ *  reason. Errors: LOCKED, PERMISSION, IO, ROT, FORMAT, DISK_FULL, SYSTEM, MEMORY; NOT_FOUND: the
+ *  journal no longer reaches back to trusted_sequence + 1 (read_only: there is none).
+ *  ROT also if the journal ends before trusted_sequence: a checkpoint vouches for what it includes,
+ *  so it may be made only of records that bn_journal_sync has seen.
+ *  The reader shows what was recovered. vfs is borrowed and must outlive both halves.  */
 typedef baton_err_t (bn_journal_replay_fn) (const bn_journal_record_t *record, void *arg);
 
 baton_err_t bn_journal_open (bn_journal_writer_t **writer, bn_journal_reader_t **reader,
@@ -71,25 +84,30 @@ baton_err_t bn_journal_open (bn_journal_writer_t **writer, bn_journal_reader_t *
                              bn_journal_recovery_t *recovery, char detail[512]);
 
 /*  ---- writer: the journal thread ---- */
+/*  Syncs what was written and marks the journal as closed, unless there was an error.  */
 void bn_journal_writer_destroy (bn_journal_writer_t **self_p);
-/*  Writes the records behind the last one (in order, sequence without holes), rolling as needed. Not
- *  durable yet. Any error is final: the writer refuses everything afterwards.  */
+/*  Writes the records behind the last one (in order, sequence and base without holes), rolling as
+ *  needed. Not durable yet. Any error is final: the writer refuses everything afterwards. Errors:
+ *  those of the disk, TOO_LARGE, MEMORY.  */
 baton_err_t bn_journal_write (bn_journal_writer_t *self, const bn_journal_record_t *records,
                               size_t count, char detail[512]);
 /*  fdatasync of everything written, then the commit mark rules of docs/journal-format.md.  */
 baton_err_t bn_journal_sync (bn_journal_writer_t *self, char detail[512]);
 /*  Prepares the next segment if there is none ready: written with zeros, synced, renamed, directory
- *  synced. Called when there is nothing better to do; bn_journal_write does it itself otherwise. */
+ *  synced. Called when there is nothing better to do; bn_journal_write does it itself otherwise, bit
+ *  by bit. DISK_FULL is not final here: nothing of the journal was touched.  */
 baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512]);
 /*  Copies out the extents since the last call (at most `max`); returns how many.  */
 size_t bn_journal_writer_extents (bn_journal_writer_t *self, bn_extent_t *extents, size_t max);
 /*  Removes (or recycles) segments whose records all lie below `offset` and below `sequence`; never
- *  the newest. *first_base and *first_sequence: what is left; the caller tells the reader.  */
+ *  the newest. *first_base and *first_sequence: what is left; the caller tells the reader. Any error
+ *  is final.  */
 baton_err_t bn_journal_trim (bn_journal_writer_t *self, uint64_t offset, uint64_t sequence,
                              uint64_t *first_base, uint64_t *first_sequence, char detail[512]);
 /*  Bytes in segments that hold records; time of the newest record in the oldest segment.  */
 void bn_journal_writer_usage (const bn_journal_writer_t *self, uint64_t *bytes,
-                              uint64_t *oldest_segment_time_us, uint64_t *oldest_segment_end_offset);
+                              uint64_t *oldest_segment_time_us,
+                              uint64_t *oldest_segment_end_offset);
 
 /*  ---- reader: one other thread ---- */
 void bn_journal_reader_destroy (bn_journal_reader_t **self_p);

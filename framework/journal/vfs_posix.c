@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  The directory is held open: renaming or replacing it underneath changes nothing for us.
+ *
+ *  The lock is an open file description lock (F_OFD_SETLK): like flock it belongs to the descriptor
+ *  and goes with the process, but it can also be asked about without being taken, which is what
+ *  looking at a running journal needs.  */
+#include "base/assert.h"
+#include "journal/vfs.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define LOCK_NAME "lock"
+
+struct bn_vfile {
+    int fd;
+};
+
+typedef struct {
+    bn_vfs_t vfs;
+    int directory; /* descriptor */
+    int lock;      /* descriptor while we own the directory; -1 */
+} posix_t;
+
+static posix_t *of (bn_vfs_t *self)
+{
+    return self->arg;
+}
+
+static int posix_open (bn_vfs_t *self, const char *name, bool create, bool write, bn_vfile_t **file)
+{
+    *file = NULL;
+    int flags = O_CLOEXEC | (write ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0);
+    int fd = openat (of (self)->directory, name, flags, 0600);
+    if (fd < 0)
+        return -errno;
+    *file = malloc (sizeof **file);
+    if (!*file) {
+        close (fd);
+        return -ENOMEM;
+    }
+    (*file)->fd = fd;
+    return 0;
+}
+
+static void posix_close (bn_vfs_t *self, bn_vfile_t **file_p)
+{
+    (void)self;
+    if (!*file_p)
+        return;
+    close ((*file_p)->fd);
+    free (*file_p);
+    *file_p = NULL;
+}
+
+static int64_t posix_pread (bn_vfs_t *self, bn_vfile_t *file, void *bytes, size_t size, uint64_t at)
+{
+    (void)self;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t rc = pread (file->fd, (char *)bytes + done, size - done, (off_t)(at + done));
+        if (rc < 0 && errno == EINTR)
+            continue;
+        if (rc < 0)
+            return -errno;
+        if (rc == 0)
+            break;
+        done += (size_t)rc;
+    }
+    return (int64_t)done;
+}
+
+static int64_t posix_pwrite (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
+                             uint64_t at)
+{
+    (void)self;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t rc = pwrite (file->fd, (const char *)bytes + done, size - done, (off_t)(at + done));
+        if (rc < 0 && errno == EINTR)
+            continue;
+        if (rc <= 0)
+            return rc < 0 ? -errno : -EIO;
+        done += (size_t)rc;
+    }
+    return (int64_t)done;
+}
+
+static int posix_datasync (bn_vfs_t *self, bn_vfile_t *file)
+{
+    (void)self;
+    return fdatasync (file->fd) == 0 ? 0 : -errno;
+}
+
+static int64_t posix_size (bn_vfs_t *self, bn_vfile_t *file)
+{
+    (void)self;
+    struct stat status;
+    return fstat (file->fd, &status) == 0 ? (int64_t)status.st_size : -errno;
+}
+
+static int posix_rename (bn_vfs_t *self, const char *from, const char *to)
+{
+    int directory = of (self)->directory;
+    return renameat (directory, from, directory, to) == 0 ? 0 : -errno;
+}
+
+static int posix_remove (bn_vfs_t *self, const char *name)
+{
+    return unlinkat (of (self)->directory, name, 0) == 0 ? 0 : -errno;
+}
+
+static int posix_make_directory (bn_vfs_t *self, const char *directory)
+{
+    if (mkdirat (of (self)->directory, directory, 0700) == 0 || errno == EEXIST)
+        return 0;
+    return -errno;
+}
+
+static int open_directory (bn_vfs_t *self, const char *directory)
+{
+    int fd = openat (of (self)->directory, *directory ? directory : ".",
+                     O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 ? fd : -errno;
+}
+
+static int posix_sync_directory (bn_vfs_t *self, const char *directory)
+{
+    int fd = open_directory (self, directory);
+    if (fd < 0)
+        return fd;
+    int rc = fsync (fd) == 0 ? 0 : -errno;
+    close (fd);
+    return rc;
+}
+
+static int posix_list (bn_vfs_t *self, const char *directory, bn_vfs_list_fn *fn, void *arg)
+{
+    int fd = open_directory (self, directory);
+    if (fd < 0)
+        return fd;
+    DIR *entries = fdopendir (fd);
+    if (!entries) {
+        int rc = -errno;
+        close (fd);
+        return rc;
+    }
+    bool more = true;
+    errno = 0;
+    for (struct dirent *entry; more && (entry = readdir (entries)) != NULL;) {
+        if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0)
+            more = fn (entry->d_name, arg);
+        errno = 0;
+    }
+    int rc = more ? -errno : 0;
+    closedir (entries);
+    return rc;
+}
+
+static int posix_free_bytes (bn_vfs_t *self, uint64_t *bytes)
+{
+    struct statvfs status;
+    if (fstatvfs (of (self)->directory, &status) != 0)
+        return -errno;
+    *bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    return 0;
+}
+
+static int posix_lock (bn_vfs_t *self)
+{
+    posix_t *posix = of (self);
+    if (posix->lock >= 0)
+        return 0;
+    int fd = openat (posix->directory, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl (fd, F_OFD_SETLK, &whole) != 0) {
+        int rc = errno == EACCES ? -EWOULDBLOCK : -errno;
+        close (fd);
+        return rc;
+    }
+    char text[24];
+    int size = snprintf (text, sizeof text, "%ld\n", (long)getpid ());
+    /*  Who owns it is for people only: a full disk is found out where it matters.  */
+    ssize_t written = ftruncate (fd, 0) == 0 ? pwrite (fd, text, (size_t)size, 0) : 0;
+    (void)written;
+    posix->lock = fd;
+    return 0;
+}
+
+static bool posix_locked (bn_vfs_t *self)
+{
+    posix_t *posix = of (self);
+    if (posix->lock >= 0)
+        return false;
+    int fd = openat (posix->directory, LOCK_NAME, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    struct flock probe = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    bool taken = fcntl (fd, F_OFD_GETLK, &probe) == 0 && probe.l_type != F_UNLCK;
+    close (fd);
+    return taken;
+}
+
+static void posix_destroy (bn_vfs_t **self_p)
+{
+    if (!*self_p)
+        return;
+    posix_t *posix = of (*self_p);
+    if (posix->lock >= 0)
+        close (posix->lock);
+    close (posix->directory);
+    free (posix);
+    *self_p = NULL;
+}
+
+/*  So that the new directory is still there after a power cut. A parent that may not be read can
+ *  not be synced: then it is the file system's business.  */
+static void sync_parent (int directory)
+{
+    int parent = openat (directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return;
+    fsync (parent);
+    close (parent);
+}
+
+int bn_vfs_posix_new (bn_vfs_t **vfs, const char *directory, bool create)
+{
+    bn_assert (vfs && directory);
+    *vfs = NULL;
+    bool made = create && mkdir (directory, 0700) == 0;
+    if (create && !made && errno != EEXIST)
+        return -errno;
+    posix_t *posix = malloc (sizeof *posix);
+    if (!posix)
+        return -ENOMEM;
+    posix->lock = -1;
+    posix->directory = open (directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (posix->directory < 0) {
+        int rc = -errno;
+        free (posix);
+        return rc;
+    }
+    if (made)
+        sync_parent (posix->directory);
+    posix->vfs = (bn_vfs_t){.arg = posix,
+                            .open = posix_open,
+                            .close = posix_close,
+                            .pread = posix_pread,
+                            .pwrite = posix_pwrite,
+                            .datasync = posix_datasync,
+                            .size = posix_size,
+                            .rename = posix_rename,
+                            .remove = posix_remove,
+                            .make_directory = posix_make_directory,
+                            .sync_directory = posix_sync_directory,
+                            .list = posix_list,
+                            .free_bytes = posix_free_bytes,
+                            .lock = posix_lock,
+                            .locked = posix_locked,
+                            .destroy = posix_destroy};
+    *vfs = &posix->vfs;
+    return 0;
+}

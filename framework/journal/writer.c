@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  writer.c - frames records into segments, syncs, rolls, trims.
+ *
+ *  DESIGN. Records are framed into a stage and written in large pieces; large bodies go straight
+ *  from the caller's memory. The next segment is prepared ahead (zeros, synced, renamed, directory
+ *  synced), because overwriting written blocks needs no metadata in the sync. While the newer half
+ *  of a segment fills up, preparing keeps pace with writing, so that no roll has to wait for 64 MiB
+ *  of zeros even if the caller is never idle.
+ *
+ *  A roll is: END frame, sync the old file, header into the new one, sync it. Only then records
+ *  follow. So an earlier segment is always wholly on disk, and a header without records is harmless.
+ *
+ *  After a sync a COMMIT frame is laid behind the last record, without a sync of its own: it
+ *  survives the death of the process at once, and a power cut from the next sync or writeback on.
+ *  The next record is written over it and says the same.
+ *
+ *  INVARIANT W1: behind `position` there is always room for one more frame (COMMIT or END).
+ *  INVARIANT W2: after an error nothing is written any more. A sync that failed is not repeated: the
+ *                kernel may have dropped the pages. Running out of space while preparing ahead is
+ *                not such an error; nothing of the journal is touched by it.  */
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "journal/internal.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STAGE_BYTES      (1u << 20)
+#define STRAIGHT_BYTES   (256u << 10) /* bodies from this size on are not copied */
+#define PREPARE_BYTES    (1u << 20)   /* of zeros at a time, when keeping pace */
+#define PREPARE_PER_BYTE 4            /* zeros per byte written, when keeping pace */
+
+struct bn_journal_writer {
+    bn_vfs_t *vfs;
+    bn_journal_options_t options;
+    bn_catalog_t catalog; /* last segment: the one being written */
+    bn_journal_end_t end;
+    bn_vfile_t *file; /* of the last segment */
+    uint64_t tag;
+    uint64_t capacity; /* bytes of `file` that were written before */
+    uint8_t *stage;    /* STAGE_BYTES */
+    size_t staged;
+    uint64_t stage_at; /* position of stage[0] */
+
+    bn_vfile_t *next;     /* next.tmp, being filled; NULL: not begun, or ready */
+    uint64_t next_filled; /* bytes of it that are zero */
+    uint64_t owed;        /* bytes of zeros that keeping pace still wants */
+    bool spare;           /* spare.tmp can be had instead */
+
+    bn_extent_t *extents; /* owned; not yet fetched */
+    size_t extent_count;
+    size_t extent_capacity;
+    uint64_t last_extent; /* position of the last one in this segment */
+
+    baton_err_t failed; /* sticks (W2) */
+};
+
+static bn_segment_t *current (const bn_journal_writer_t *self)
+{
+    return &self->catalog.segments[self->catalog.count - 1];
+}
+
+static baton_err_t fail (bn_journal_writer_t *self, int64_t rc, const char *what, char detail[512])
+{
+    char name[BN_SEGMENT_NAME_MAX];
+    bn_segment_name (name, current (self)->id);
+    self->failed = bn_journal_fail_io (rc, detail, name, what);
+    return self->failed;
+}
+
+static baton_err_t refuse (const bn_journal_writer_t *self, char detail[512])
+{
+    return bn_journal_fail (self->failed, detail, "the journal stopped after an earlier error: %s",
+                            baton_err_text (self->failed));
+}
+
+/*  ---- preparing ---- */
+
+static int64_t prepare_done (bn_journal_writer_t *self, const char *from)
+{
+    char name[BN_SEGMENT_NAME_MAX];
+    bn_segment_name (name, current (self)->id + 1);
+    int64_t rc = self->vfs->rename (self->vfs, from, name);
+    if (rc == 0)
+        rc = self->vfs->sync_directory (self->vfs, BN_JOURNAL_FOLDER);
+    self->catalog.next_ready = rc == 0;
+    return rc;
+}
+
+/*  A trimmed segment has written blocks already; its header must not be taken for one.  */
+static int64_t prepare_from_spare (bn_journal_writer_t *self)
+{
+    bn_vfile_t *file;
+    int64_t rc = self->vfs->open (self->vfs, BN_SPARE_FILE, false, true, &file);
+    if (rc != 0)
+        return rc;
+    rc = bn_catalog_fill (self->vfs, file, 0, BN_SEGMENT_AREA);
+    if (rc == 0)
+        rc = self->vfs->datasync (self->vfs, file);
+    self->vfs->close (self->vfs, &file);
+    self->spare = false;
+    return rc == 0 ? prepare_done (self, BN_SPARE_FILE) : rc;
+}
+
+static int64_t prepare_zeros (bn_journal_writer_t *self, uint64_t bytes)
+{
+    int64_t rc = 0;
+    if (!self->next) {
+        self->next_filled = 0;
+        rc = self->vfs->open (self->vfs, BN_NEXT_FILE, true, true, &self->next);
+        if (rc != 0)
+            return rc;
+    }
+    uint64_t left = self->options.segment_bytes - self->next_filled;
+    uint64_t to = self->next_filled + (bytes < left ? bytes : left);
+    rc = bn_catalog_fill (self->vfs, self->next, self->next_filled, to);
+    if (rc == 0)
+        rc = self->vfs->datasync (self->vfs, self->next);
+    if (rc == 0)
+        self->next_filled = to;
+    bool full = rc == 0 && to == self->options.segment_bytes;
+    if (rc != 0 || full)
+        self->vfs->close (self->vfs, &self->next);
+    return full ? prepare_done (self, BN_NEXT_FILE) : rc;
+}
+
+/*  Up to `bytes` more of the next segment.  */
+static baton_err_t prepare (bn_journal_writer_t *self, uint64_t bytes, char detail[512])
+{
+    if (self->catalog.next_ready)
+        return BATON_OK;
+    int64_t rc = self->spare ? prepare_from_spare (self) : prepare_zeros (self, bytes);
+    if (rc == 0)
+        return BATON_OK;
+    baton_err_t err = bn_journal_fail_io (rc, detail, BN_JOURNAL_FOLDER, "prepare a segment");
+    if (err == BATON_ERR_DISK_FULL) {
+        /*  Give the space back; it is tried again when it is asked for again.  */
+        self->vfs->remove (self->vfs, BN_NEXT_FILE);
+        self->owed = 0;
+    } else
+        self->failed = err;
+    return err;
+}
+
+baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512])
+{
+    bn_assert (self);
+    if (self->failed)
+        return refuse (self, detail);
+    return prepare (self, self->options.segment_bytes, detail);
+}
+
+static baton_err_t keep_pace (bn_journal_writer_t *self, uint64_t written, char detail[512])
+{
+    if (self->catalog.next_ready || self->end.position < self->options.segment_bytes / 2)
+        return BATON_OK;
+    self->owed += PREPARE_PER_BYTE * written;
+    if (self->owed < PREPARE_BYTES)
+        return BATON_OK;
+    uint64_t bytes = self->owed;
+    self->owed = 0;
+    baton_err_t err = prepare (self, bytes, detail);
+    return err == BATON_ERR_DISK_FULL ? BATON_OK : err; /* the roll will tell, if it comes to it */
+}
+
+/*  ---- frames ---- */
+
+static baton_err_t flush (bn_journal_writer_t *self, char detail[512])
+{
+    if (self->staged > 0) {
+        int64_t rc =
+            self->vfs->pwrite (self->vfs, self->file, self->stage, self->staged, self->stage_at);
+        if (rc < 0)
+            return fail (self, rc, "write", detail);
+    }
+    self->stage_at += self->staged;
+    self->staged = 0;
+    return BATON_OK;
+}
+
+static baton_err_t put (bn_journal_writer_t *self, const void *bytes, size_t size, char detail[512])
+{
+    while (size > 0) {
+        size_t room = STAGE_BYTES - self->staged;
+        size_t part = size < room ? size : room;
+        memcpy (self->stage + self->staged, bytes, part);
+        self->staged += part;
+        bytes = (const uint8_t *)bytes + part;
+        size -= part;
+        baton_err_t err = self->staged == STAGE_BYTES ? flush (self, detail) : BATON_OK;
+        if (err)
+            return err;
+    }
+    return BATON_OK;
+}
+
+static baton_err_t put_body (bn_journal_writer_t *self, const uint8_t *body, size_t size,
+                             char detail[512])
+{
+    static const uint8_t zeros[8];
+    baton_err_t err = BATON_OK;
+    if (size >= STRAIGHT_BYTES) {
+        err = flush (self, detail);
+        int64_t rc =
+            err ? 0 : self->vfs->pwrite (self->vfs, self->file, body, size, self->stage_at);
+        if (rc < 0)
+            return fail (self, rc, "write", detail);
+        self->stage_at += size;
+    } else
+        err = put (self, body, size, detail);
+    return err ? err : put (self, zeros, (size_t)(bn_padded (size) - size), detail);
+}
+
+/*  A frame that is about the records before it: COMMIT or END.  */
+static baton_err_t write_closing (bn_journal_writer_t *self, bn_frame_kind_t kind, uint32_t *crc,
+                                  char detail[512])
+{
+    uint8_t bytes[BN_FRAME_BYTES];
+    bn_frame_t frame = {.kind = (uint16_t)kind,
+                        .tag = self->tag,
+                        .sequence = self->end.sequence_next - 1,
+                        .base = self->end.tail,
+                        .time_us = self->end.time_us,
+                        .synced = self->end.synced,
+                        .previous_crc = self->end.crc};
+    bn_frame_encode (&frame, bytes);
+    *crc = frame.crc;
+    int64_t rc = self->vfs->pwrite (self->vfs, self->file, bytes, sizeof bytes, self->end.position);
+    return rc < 0 ? fail (self, rc, "write", detail) : BATON_OK;
+}
+
+static baton_err_t sync_file (bn_journal_writer_t *self, char detail[512])
+{
+    int rc = self->vfs->datasync (self->vfs, self->file);
+    if (rc != 0)
+        return fail (self, rc, "fdatasync", detail);
+    self->end.synced = self->end.sequence_next - 1;
+    return BATON_OK;
+}
+
+static baton_err_t add_extent (bn_journal_writer_t *self, const bn_journal_record_t *record)
+{
+    uint64_t at = self->end.position;
+    if (at != BN_SEGMENT_AREA && at - self->last_extent < BN_EXTENT_BYTES)
+        return BATON_OK;
+    if (self->extent_count == self->extent_capacity) {
+        size_t capacity = self->extent_capacity ? self->extent_capacity * 2 : 64;
+        bn_extent_t *extents = realloc (self->extents, capacity * sizeof *extents);
+        if (!extents)
+            return self->failed = BATON_ERR_MEMORY;
+        self->extents = extents;
+        self->extent_capacity = capacity;
+    }
+    self->last_extent = at;
+    self->extents[self->extent_count++] = (bn_extent_t){.segment = current (self)->id,
+                                                        .position = at,
+                                                        .sequence = record->sequence,
+                                                        .base = record->base,
+                                                        .time_us = record->time_us};
+    return BATON_OK;
+}
+
+/*  ---- rolling ---- */
+
+/*  The first record to come gives the new segment its time.  */
+static baton_err_t open_next (bn_journal_writer_t *self, uint64_t time_us, char detail[512])
+{
+    baton_err_t err = BATON_OK;
+    while (!self->catalog.next_ready && !err)
+        err = prepare (self, self->options.segment_bytes, detail);
+    if (err)
+        return self->failed = err;
+    self->vfs->close (self->vfs, &self->file);
+    bn_segment_t segment = {.id = current (self)->id + 1,
+                            .first_sequence = self->end.sequence_next,
+                            .first_base = self->end.tail,
+                            .first_time_us = time_us,
+                            .end = BN_SEGMENT_AREA,
+                            .previous_crc = self->end.crc};
+    bn_segment_header_t header = {.segment = segment.id,
+                                  .salt = self->catalog.mark.salt,
+                                  .first_sequence = segment.first_sequence,
+                                  .first_base = segment.first_base,
+                                  .time_us = time_us,
+                                  .previous_end = self->end.position - BN_FRAME_BYTES,
+                                  .previous_crc = self->end.crc};
+    if (!bn_catalog_add (&self->catalog, &segment))
+        return self->failed = BATON_ERR_MEMORY;
+    self->catalog.next_ready = false;
+    uint8_t area[BN_SEGMENT_AREA];
+    char name[BN_SEGMENT_NAME_MAX];
+    bn_segment_name (name, segment.id);
+    bn_segment_header_encode (&header, area);
+    int64_t rc = self->vfs->open (self->vfs, name, false, true, &self->file);
+    if (rc == 0)
+        rc = self->vfs->pwrite (self->vfs, self->file, area, sizeof area, 0);
+    if (rc >= 0)
+        rc = self->vfs->datasync (self->vfs, self->file);
+    if (rc != 0)
+        return fail (self, rc, "open the segment", detail);
+    self->tag = bn_segment_tag (header.salt, segment.id);
+    self->capacity = self->options.segment_bytes;
+    self->end.position = self->stage_at = BN_SEGMENT_AREA;
+    self->end.ended = false;
+    return BATON_OK;
+}
+
+static baton_err_t roll (bn_journal_writer_t *self, uint64_t time_us, char detail[512])
+{
+    baton_err_t err = flush (self, detail);
+    uint32_t crc = 0;
+    if (!err)
+        err = write_closing (self, BN_FRAME_END, &crc, detail);
+    if (!err)
+        err = sync_file (self, detail);
+    if (err)
+        return err;
+    self->end.position += BN_FRAME_BYTES;
+    self->end.crc = crc;
+    self->end.ended = true;
+    current (self)->end = self->end.position;
+    return open_next (self, time_us, detail);
+}
+
+/*  ---- writing ---- */
+
+static baton_err_t write_one (bn_journal_writer_t *self, const bn_journal_record_t *record,
+                              char detail[512])
+{
+    bn_assert (record->sequence == self->end.sequence_next && record->base == self->end.tail);
+    if (record->body_size > self->options.record_bytes_max)
+        return bn_journal_fail (self->failed = BATON_ERR_TOO_LARGE, detail,
+                                "a record of %zu bytes; the limit is %u", record->body_size,
+                                self->options.record_bytes_max);
+    uint64_t size = BN_FRAME_BYTES + bn_padded (record->body_size);
+    baton_err_t err = BATON_OK;
+    if (self->end.ended)
+        err = open_next (self, record->time_us, detail);
+    else if (self->end.position + size + BN_FRAME_BYTES > self->capacity &&
+             self->end.position > BN_SEGMENT_AREA)
+        err = roll (self, record->time_us, detail);
+    /*  A record larger than a segment has one to itself, which grows.  */
+    if (!err && self->end.position + size + BN_FRAME_BYTES > self->capacity)
+        self->capacity = self->end.position + size + BN_FRAME_BYTES;
+    if (!err)
+        err = add_extent (self, record);
+    if (err)
+        return err;
+    static const uint8_t zeros[8];
+    bn_frame_t frame = {.kind = BN_FRAME_RECORD,
+                        .type = record->type,
+                        .count = record->count,
+                        .tag = self->tag,
+                        .sequence = record->sequence,
+                        .base = record->base,
+                        .time_us = record->time_us,
+                        .synced = self->end.synced,
+                        .body_size = (uint32_t)record->body_size,
+                        .previous_crc = self->end.crc};
+    frame.body_crc = bn_crc32c (0, record->body, record->body_size);
+    frame.body_crc = bn_crc32c (frame.body_crc, zeros,
+                                (size_t)(bn_padded (record->body_size) - record->body_size));
+    uint8_t bytes[BN_FRAME_BYTES];
+    bn_frame_encode (&frame, bytes);
+    err = put (self, bytes, sizeof bytes, detail);
+    if (!err)
+        err = put_body (self, record->body, record->body_size, detail);
+    self->end.sequence_next++;
+    self->end.tail += record->count;
+    self->end.time_us = record->time_us;
+    self->end.crc = frame.crc;
+    self->end.position += size;
+    bn_segment_t *segment = current (self);
+    segment->end = self->end.position;
+    segment->newest_time_us = record->time_us;
+    if (segment->first_time_us == 0)
+        segment->first_time_us = record->time_us;
+    return err;
+}
+
+baton_err_t bn_journal_write (bn_journal_writer_t *self, const bn_journal_record_t *records,
+                              size_t count, char detail[512])
+{
+    bn_assert (self && (records || count == 0));
+    if (self->failed)
+        return refuse (self, detail);
+    baton_err_t err = BATON_OK;
+    uint64_t written = 0;
+    for (size_t i = 0; i < count && !err; i++) {
+        err = write_one (self, &records[i], detail);
+        written += BN_FRAME_BYTES + records[i].body_size;
+    }
+    if (!err)
+        err = flush (self, detail);
+    if (!err)
+        err = keep_pace (self, written, detail);
+    if (err == BATON_ERR_MEMORY)
+        bn_journal_fail (err, detail, "%s", baton_err_text (err));
+    return err;
+}
+
+baton_err_t bn_journal_sync (bn_journal_writer_t *self, char detail[512])
+{
+    bn_assert (self);
+    if (self->failed)
+        return refuse (self, detail);
+    if (self->end.synced + 1 == self->end.sequence_next)
+        return BATON_OK;
+    uint32_t crc;
+    baton_err_t err = sync_file (self, detail);
+    return err ? err : write_closing (self, BN_FRAME_COMMIT, &crc, detail);
+}
+
+size_t bn_journal_writer_extents (bn_journal_writer_t *self, bn_extent_t *extents, size_t max)
+{
+    size_t count = self->extent_count < max ? self->extent_count : max;
+    if (count == 0)
+        return 0;
+    memcpy (extents, self->extents, count * sizeof *extents);
+    self->extent_count -= count;
+    memmove (self->extents, self->extents + count, self->extent_count * sizeof *extents);
+    return count;
+}
+
+/*  ---- trimming ---- */
+
+/*  The mark first: from then on the segment is a leftover, whatever of it is still there. Oldest
+ *  first, each one durable before the next, so that no hole can appear.  */
+static int64_t let_go (bn_journal_writer_t *self, const bn_segment_t *segment)
+{
+    char name[BN_SEGMENT_NAME_MAX];
+    bn_segment_name (name, segment->id);
+    bool reusable = !self->spare && segment->end <= self->options.segment_bytes;
+    int64_t rc = 0;
+    if (reusable) {
+        bn_vfile_t *file;
+        rc = self->vfs->open (self->vfs, name, false, false, &file);
+        if (rc == 0) {
+            reusable = self->vfs->size (self->vfs, file) == (int64_t)self->options.segment_bytes;
+            self->vfs->close (self->vfs, &file);
+        }
+    }
+    if (rc == 0)
+        rc = reusable ? self->vfs->rename (self->vfs, name, BN_SPARE_FILE)
+                      : self->vfs->remove (self->vfs, name);
+    if (rc == 0)
+        rc = self->vfs->sync_directory (self->vfs, BN_JOURNAL_FOLDER);
+    self->spare = self->spare || (rc == 0 && reusable);
+    return rc;
+}
+
+baton_err_t bn_journal_trim (bn_journal_writer_t *self, uint64_t offset, uint64_t sequence,
+                             uint64_t *first_base, uint64_t *first_sequence, char detail[512])
+{
+    bn_assert (self);
+    if (self->failed)
+        return refuse (self, detail);
+    bn_catalog_t *catalog = &self->catalog;
+    size_t count = 0;
+    while (count + 1 < catalog->count && catalog->segments[count + 1].first_base <= offset &&
+           catalog->segments[count + 1].first_sequence <= sequence)
+        count++;
+    if (count > 0) {
+        catalog->mark.first_segment = catalog->segments[count].id;
+        catalog->mark.synced = self->end.synced;
+        int64_t rc = bn_catalog_write_mark (self->vfs, &catalog->mark);
+        for (size_t i = 0; i < count && rc == 0; i++)
+            rc = let_go (self, &catalog->segments[i]);
+        if (rc != 0)
+            return self->failed = bn_journal_fail_io (rc, detail, BN_JOURNAL_FOLDER, "trim");
+        catalog->count -= count;
+        memmove (catalog->segments, catalog->segments + count,
+                 catalog->count * sizeof *catalog->segments);
+    }
+    *first_base = catalog->segments[0].first_base;
+    *first_sequence = catalog->segments[0].first_sequence;
+    return BATON_OK;
+}
+
+void bn_journal_writer_usage (const bn_journal_writer_t *self, uint64_t *bytes,
+                              uint64_t *oldest_segment_time_us, uint64_t *oldest_segment_end_offset)
+{
+    const bn_catalog_t *catalog = &self->catalog;
+    *bytes = 0;
+    for (size_t i = 0; i < catalog->count; i++)
+        *bytes += catalog->segments[i].end;
+    *oldest_segment_time_us = catalog->segments[0].newest_time_us;
+    *oldest_segment_end_offset =
+        catalog->count > 1 ? catalog->segments[1].first_base : self->end.tail;
+}
+
+/*  ---- life ---- */
+
+baton_err_t bn_journal_writer_new (bn_journal_writer_t **writer, bn_vfs_t *vfs,
+                                   const bn_journal_options_t *options, bn_catalog_t *catalog,
+                                   const bn_journal_end_t *end, char detail[512])
+{
+    bn_journal_writer_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return BATON_ERR_MEMORY;
+    self->vfs = vfs;
+    self->options = *options;
+    self->catalog = *catalog;
+    *catalog = (bn_catalog_t){.count = 0};
+    self->end = *end;
+    self->stage_at = end->position;
+    self->stage = malloc (STAGE_BYTES);
+    if (!self->stage) {
+        bn_journal_writer_destroy (&self);
+        return BATON_ERR_MEMORY;
+    }
+    char name[BN_SEGMENT_NAME_MAX];
+    bn_segment_name (name, current (self)->id);
+    self->tag = bn_segment_tag (self->catalog.mark.salt, current (self)->id);
+    baton_err_t err = BATON_OK;
+    int64_t rc = vfs->open (vfs, name, false, true, &self->file);
+    int64_t size = rc == 0 ? vfs->size (vfs, self->file) : rc;
+    if (size < 0)
+        err = fail (self, size, "open", detail);
+    self->capacity = size > 0 ? (uint64_t)size : 0;
+    uint32_t crc;
+    if (!err && !end->ended)
+        err = write_closing (self, BN_FRAME_COMMIT, &crc, detail);
+    if (err)
+        bn_journal_writer_destroy (&self);
+    *writer = self;
+    return err;
+}
+
+/*  Closing says what is synced, so that not even the last record can be taken for a torn one.  */
+static void close_cleanly (bn_journal_writer_t *self)
+{
+    char detail[512];
+    if (self->failed || bn_journal_sync (self, detail) != BATON_OK)
+        return;
+    if (self->catalog.mark.synced == self->end.synced)
+        return;
+    self->catalog.mark.synced = self->end.synced;
+    bn_catalog_write_mark (self->vfs, &self->catalog.mark);
+}
+
+void bn_journal_writer_destroy (bn_journal_writer_t **self_p)
+{
+    bn_journal_writer_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->file)
+        close_cleanly (self);
+    self->vfs->close (self->vfs, &self->next);
+    self->vfs->close (self->vfs, &self->file);
+    bn_catalog_fini (&self->catalog);
+    free (self->extents);
+    free (self->stage);
+    free (self);
+    *self_p = NULL;
+}
