@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/hash.h"
+#include "base/prng.h"
+#include "wire/message.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { PARTITIONS = 4 };
+
+static bn_text_t text (const char *chars)
+{
+    return (bn_text_t){chars, strlen (chars)};
+}
+
+static bn_event_fields_t event (const char *key, uint64_t number)
+{
+    return (bn_event_fields_t){.id_prefix = text ("p"),
+                               .id_number_set = true,
+                               .id_number = number,
+                               .key = text (key),
+                               .source = text ("/test"),
+                               .time_us = 1000,
+                               .data = (const uint8_t *)"\x01",
+                               .data_size = 1};
+}
+
+static baton_err_t add (bn_sections_t *sections, const char *topic, const char *key,
+                        uint64_t number, uint32_t spread)
+{
+    bn_event_fields_t fields = event (key, number);
+    return bn_sections_add (sections, topic, strlen (topic), &fields, spread);
+}
+
+/*  A key for each partition.  */
+static const char *key_of (uint32_t partition)
+{
+    static const char *const keys[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"};
+    for (size_t i = 0; i < sizeof (keys) / sizeof (keys[0]); i++)
+        if (bn_hash_partition (bn_hash (keys[i], 1), PARTITIONS) == partition)
+            return keys[i];
+    fail_msg ("no key for partition %u", partition);
+    return NULL;
+}
+
+static void test_events_of_one_topic_and_partition_share_a_section (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+    for (uint64_t i = 0; i < 10; i++)
+        assert_int_equal (add (sections, "t", key_of (1), i, 0), BATON_OK);
+    assert_int_equal (bn_sections_count (sections), 1);
+    assert_int_equal (bn_sections_events (sections), 10);
+    size_t bytes = bn_sections_bytes (sections);
+    uint32_t count;
+    bn_section_t *array = bn_sections_take (sections, &count);
+    assert_int_equal (count, 1);
+    assert_int_equal (array[0].count, 10);
+    assert_int_equal (array[0].partition, 1);
+    assert_int_equal (array[0].base, 0);
+    assert_int_equal (array[0].payload.size, bytes);
+    assert_memory_equal (array[0].topic.text, "t", 1);
+    bn_section_array_free (array, count);
+    assert_int_equal (bn_sections_count (sections), 0);
+    assert_int_equal (bn_sections_bytes (sections), 0);
+    assert_null (bn_sections_take (sections, &count));
+    assert_int_equal (count, 0);
+    bn_sections_destroy (&sections);
+    assert_null (sections);
+}
+
+static void test_another_topic_in_between_opens_a_new_section (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+    assert_int_equal (add (sections, "x", key_of (1), 0, 0), BATON_OK);
+    assert_int_equal (add (sections, "y", key_of (1), 1, 0), BATON_OK);
+    assert_int_equal (add (sections, "x", key_of (1), 2, 0), BATON_OK);
+    assert_int_equal (add (sections, "x", key_of (2), 3, 0), BATON_OK);
+    assert_int_equal (add (sections, "x", key_of (1), 4, 0), BATON_OK);
+    uint32_t count;
+    bn_section_t *array = bn_sections_take (sections, &count);
+    assert_int_equal (count, 4);
+    static const char *const topics[] = {"x", "y", "x", "x"};
+    static const uint32_t partitions[] = {1, 1, 1, 2};
+    static const uint32_t counts[] = {1, 1, 2, 1};
+    for (uint32_t i = 0; i < count; i++) {
+        assert_memory_equal (array[i].topic.text, topics[i], 1);
+        assert_int_equal (array[i].partition, partitions[i]);
+        assert_int_equal (array[i].count, counts[i]);
+    }
+    bn_section_array_free (array, count);
+    bn_sections_destroy (&sections);
+}
+
+/*  G3: however topics and keys are mixed, a partition's events come out as they went in, and every
+ *  section passes the check of the orchestrator.  */
+static void test_order_within_a_partition_survives (void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"a.x", "b.x", "c.x"};
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        bn_prng_t prng;
+        bn_prng_init (&prng, seed);
+        bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+        for (uint64_t i = 0; i < 300; i++) {
+            char key[8];
+            uint64_t pick = bn_prng_below (&prng, 8);
+            snprintf (key, sizeof (key), pick ? "k%u" : "", (unsigned)pick);
+            assert_int_equal (add (sections, topics[bn_prng_below (&prng, 3)], key, i,
+                                   (uint32_t)bn_prng_next (&prng)),
+                              BATON_OK);
+        }
+        uint32_t count;
+        bn_section_t *array = bn_sections_take (sections, &count);
+        int64_t last[PARTITIONS] = {-1, -1, -1, -1};
+        uint32_t events = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            bn_batch_limits_t limits = {array[i].partition, PARTITIONS, 100};
+            uint32_t index;
+            const char *what;
+            assert_int_equal (bn_batch_check (array[i].payload.data, array[i].payload.size,
+                                              array[i].count, &limits, &index, &what),
+                              BATON_OK);
+            bn_batch_reader_t reader;
+            bn_event_fields_t fields;
+            bn_batch_reader_init (&reader, array[i].payload.data, array[i].payload.size,
+                                  array[i].count);
+            while (bn_batch_next (&reader, &fields)) {
+                if ((int64_t)fields.id_number <= last[array[i].partition])
+                    fail_msg ("seed %llu: event %llu", (unsigned long long)seed,
+                              (unsigned long long)fields.id_number);
+                last[array[i].partition] = (int64_t)fields.id_number;
+                events++;
+            }
+        }
+        assert_int_equal (events, 300);
+        bn_section_array_free (array, count);
+        bn_sections_destroy (&sections);
+    }
+}
+
+static void test_events_without_a_key_are_spread (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+    for (uint32_t i = 0; i < 2 * PARTITIONS; i++)
+        assert_int_equal (add (sections, "t", "", i, i), BATON_OK);
+    assert_int_equal (bn_sections_count (sections), PARTITIONS);
+    bn_sections_destroy (&sections);
+}
+
+static void test_at_the_bound_nothing_is_added (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 200);
+    uint64_t added = 0;
+    while (add (sections, "t", key_of (added % 2), added, 0) == BATON_OK)
+        added++;
+    assert_true (added > 2);
+    size_t bytes = bn_sections_bytes (sections);
+    assert_true (bytes <= 200);
+    assert_int_equal (add (sections, "u", key_of (3), 9, 0), BATON_ERR_TOO_LARGE);
+    assert_int_equal (bn_sections_count (sections), 2);
+    assert_int_equal (bn_sections_events (sections), added);
+    assert_int_equal (bn_sections_bytes (sections), bytes);
+    uint32_t count;
+    bn_section_t *array = bn_sections_take (sections, &count);
+    assert_int_equal (count, 2);
+    assert_int_equal (array[0].count + array[1].count, added);
+    bn_section_array_free (array, count);
+    assert_int_equal (add (sections, "u", key_of (3), 9, 0), BATON_OK);
+    bn_sections_destroy (&sections);
+}
+
+static void test_the_number_of_sections_is_bounded (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (1, SIZE_MAX);
+    for (uint32_t i = 0; i < BN_SECTIONS_MAX; i++)
+        assert_int_equal (add (sections, i % 2 ? "x" : "y", "k", i, 0), BATON_OK);
+    assert_int_equal (add (sections, "y", "k", 0, 0), BATON_ERR_TOO_LARGE);
+    assert_int_equal (add (sections, "x", "k", 0, 0), BATON_OK); /* the last one is still open */
+    assert_int_equal (bn_sections_count (sections), BN_SECTIONS_MAX);
+    bn_sections_destroy (&sections);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_events_of_one_topic_and_partition_share_a_section),
+        cmocka_unit_test (test_another_topic_in_between_opens_a_new_section),
+        cmocka_unit_test (test_order_within_a_partition_survives),
+        cmocka_unit_test (test_events_without_a_key_are_spread),
+        cmocka_unit_test (test_at_the_bound_nothing_is_added),
+        cmocka_unit_test (test_the_number_of_sections_is_bounded),
+    };
+    return cmocka_run_group_tests_name ("wire.sections", tests, NULL, NULL);
+}
