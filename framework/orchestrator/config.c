@@ -37,7 +37,7 @@ static const property_t properties[] = {
     {FIELD (partitions, TYPE_COUNT), 1, BN_PARTITIONS_MAX, 32, NULL,
      "fixed when the journal is created: the parallelism of an actor at most"},
     {FIELD (sync, TYPE_SYNC), 0, 0, 0, "always",
-     "fdatasync always: before every receipt; interval: now and then; never: tests only"},
+     "always: receipts wait for fdatasync; interval: it comes now and then; never: tests"},
     {FIELD (sync_interval_ms, TYPE_MS), 1, 60000, 50, NULL, "between syncs, for sync = interval"},
     {FIELD (segment_bytes, TYPE_BYTES), MIB, 4 * GIB, 64 * MIB, NULL, "one file of the journal"},
     {FIELD (disk_reserve_bytes, TYPE_BYTES), 1, UINT64_MAX, 128 * MIB, NULL,

@@ -124,7 +124,10 @@ static baton_err_t scan_range (scan_t *scan, bn_journal_reader_t *reader)
         scan->from_set = true;
     }
     bool end = false;
-    while (!err && !scan->full && scan->scanned < BN_READ_SCAN_BYTES_MAX) {
+    /*  A long run of records without events is no progress that could be reported: go on to the
+     *  next event, or the asker would come back to the same place for ever.  */
+    while (!err && !scan->full &&
+           (scan->scanned < BN_READ_SCAN_BYTES_MAX || scan->scanned_to == scan->from)) {
         bn_journal_record_t record;
         err = bn_journal_next (reader, &record, &end, scan->detail);
         end = end || (!err && record.base >= spec->upto);

@@ -521,6 +521,85 @@ static void test_a_lost_connection_frees_its_partitions (void **state)
     peer_fini (&second);
 }
 
+/*  A byte of an old segment changes on the disk. Whoever reads it is told where; nobody else is
+ *  hurt.  */
+static void test_rot_is_named_to_whoever_reads_it (void **state)
+{
+    (void)state;
+    start ();
+    peer_t peer;
+    peer_init (&peer, endpoint ());
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    for (uint64_t sequence = 1; sequence <= 8; sequence++)
+        assert_int_equal (peer_publish (&peer, 11, sequence, "big.data", 8, 60000)->type,
+                          BN_RECEIPT);
+    char path[128];
+    snprintf (path, sizeof path, "%s/journal/00000000000000000001.seg", fixture.directory);
+    FILE *file = fopen (path, "r+");
+    assert_non_null (file);
+    fseek (file, 300000, SEEK_SET);
+    int byte = fgetc (file);
+    fseek (file, 300000, SEEK_SET);
+    fputc (byte ^ 0x10, file);
+    fclose (file);
+
+    peer_hello (&peer, BN_ROLE_ADMIN, 12);
+    const bn_message_t *reply = peer_read (&peer, 0, 8 * 1024 * 1024);
+    expect_error (reply, BATON_ERR_ROT);
+    char text[512];
+    snprintf (text, sizeof text, "%.*s", (int)reply->error.text.size, reply->error.text.text);
+    assert_non_null (strstr (text, "00000000000000000001.seg"));
+    reply = peer_read (&peer, 48, 8 * 1024 * 1024);
+    assert_int_equal (reply->type, BN_EVENTS);
+    assert_int_equal (reply->events.scanned_to, 64);
+    peer_fini (&peer);
+    expect_serving ();
+}
+
+/*  More journal than one request looks at, and none of it has events: the next READ still arrives at
+ *  what comes after.  */
+static void test_reads_over_a_long_run_without_events (void **state)
+{
+    (void)state;
+    fixture.options.sync = BATON_SYNC_NEVER;
+    start ();
+    peer_t peer;
+    peer_init (&peer, endpoint ());
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    assert_int_equal (peer_publish (&peer, 11, 1, "a.b", 1, 0)->type, BN_RECEIPT);
+    peer_hello (&peer, BN_ROLE_ACTOR, 21);
+    bn_text_t patterns[BN_PATTERNS_MAX];
+    char names[BN_PATTERNS_MAX][BATON_TOPIC_BYTES_MAX + 1];
+    for (uint64_t round = 0; round < 1000; round++) {
+        /*  Each JOIN with another policy is a REGISTER record with all the patterns in it.  */
+        for (uint32_t i = 0; i < BN_PATTERNS_MAX; i++) {
+            snprintf (names[i], sizeof names[i], "t%u.%0190u", i, i);
+            patterns[i] = peer_text (names[i]);
+        }
+        bn_message_t message = {
+            .type = BN_JOIN,
+            .join = {.actor = peer_text ("wide"),
+                     .instance = peer_text ("wide-1"),
+                     .incarnation = 21,
+                     .patterns = patterns,
+                     .pattern_count = BN_PATTERNS_MAX,
+                     .policy = {.max_attempts = 1 + (uint32_t)(round % 100),
+                                .backoff_min_ms = 100,
+                                .backoff_max_ms = 1000,
+                                .handler_deadline_ms = 1000}},
+        };
+        assert_int_equal (peer_request (&peer, &message)->type, BN_JOINED);
+    }
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    assert_int_equal (peer_publish (&peer, 11, 2, "a.b", 1, 0)->type, BN_RECEIPT);
+    peer_hello (&peer, BN_ROLE_ADMIN, 12);
+    const bn_message_t *reply = peer_read (&peer, 1, 1024);
+    assert_int_equal (reply->type, BN_EVENTS);
+    assert_int_equal (reply->events.scanned_to, 2);
+    assert_int_equal (reply->events.section_count, 1);
+    peer_fini (&peer);
+}
+
 static void test_retention_lets_go_of_old_segments (void **state)
 {
     (void)state;
@@ -569,6 +648,8 @@ int main (void)
         TEST (test_a_peer_must_not_choose_its_routing_id),
         TEST (test_an_event_is_fanned_out_after_its_receipt),
         TEST (test_a_lost_connection_frees_its_partitions),
+        TEST (test_rot_is_named_to_whoever_reads_it),
+        TEST (test_reads_over_a_long_run_without_events),
         TEST (test_retention_lets_go_of_old_segments),
     };
     return cmocka_run_group_tests_name ("orchestrator", tests, NULL, NULL);

@@ -49,7 +49,9 @@ static void test_reads_properties (void **state)
                             "    segment_bytes = 4MiB\n"
                             "    retention_ms = 7d\n"
                             "    disk_reserve_bytes = 1048576\n"
-                            "    heartbeat_ms = 250 # milliseconds\n",
+                            "    topics_max = 77  \n"
+                            "    actors_max = 55\r\n"
+                            "    heartbeat_ms = 250 # milliseconds",
                             detail);
     assert_string_equal (detail, "");
     assert_int_equal (err, BATON_OK);
@@ -61,6 +63,8 @@ static void test_reads_properties (void **state)
     assert_int_equal (config.options.segment_bytes, 4 * 1024 * 1024);
     assert_int_equal (config.options.retention_ms, UINT64_C (7) * 86400000);
     assert_int_equal (config.options.disk_reserve_bytes, 1048576);
+    assert_int_equal (config.options.topics_max, 77);
+    assert_int_equal (config.options.actors_max, 55);
     assert_int_equal (config.options.heartbeat_ms, 250);
     bn_orchestrator_config_fini (&config);
 }
