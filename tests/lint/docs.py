@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MPL-2.0
-"""Checks that the documents say what is there: links lead somewhere, and the README's first actor is
-the one that is built.
+"""Checks that the documents say what is there: links lead somewhere, and the first actor of the
+README is the one that is built.
 
 usage: docs.py ROOT
 Prints FILE:LINE: what is wrong; exits 1 if anything is.
