@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "cli/up_config.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char s_path[] = "/tmp/baton-up.XXXXXX";
+
+static int make_file (void **state)
+{
+    (void)state;
+    int fd = mkstemp (s_path);
+    return fd < 0 ? -1 : close (fd);
+}
+
+static int remove_file (void **state)
+{
+    (void)state;
+    return unlink (s_path);
+}
+
+static baton_err_t load (bn_up_config_t *config, const char *text, char detail[512])
+{
+    FILE *file = fopen (s_path, "we");
+    assert_non_null (file);
+    assert_true (fputs (text, file) >= 0);
+    fclose (file);
+    return bn_up_config_load (config, s_path, detail);
+}
+
+/*  Refused with LINE and a part of the text.  */
+static void refuses (const char *text, int line, const char *part)
+{
+    bn_up_config_t config;
+    char detail[512] = "", lead[64];
+    assert_int_equal (load (&config, text, detail), BATON_ERR_CONFIG);
+    snprintf (lead, sizeof (lead), line ? "%s:%d: " : "%s: ", s_path, line);
+    if (strncmp (detail, lead, strlen (lead)) || !strstr (detail, part))
+        print_error ("%s\n", detail);
+    assert_memory_equal (detail, lead, strlen (lead));
+    assert_non_null (strstr (detail, part));
+    bn_up_config_fini (&config);
+}
+
+static void test_reads_a_file (void **state)
+{
+    bn_up_config_t config;
+    char detail[512] = "";
+    (void)state;
+    baton_err_t err = load (&config,
+                            "orchestrator\n"
+                            "    data_dir = /tmp/x\n"
+                            "    endpoint = tcp://127.0.0.1:*\n"
+                            "restart_backoff_max = 500ms\n"
+                            "actors\n"
+                            "    payment\n"
+                            "        command = \"sh -c 'exit 3' a''b\"\n"
+                            "        instances = 3\n"
+                            "        directory = /tmp\n"
+                            "        stop_timeout = 2s\n"
+                            "        environment\n"
+                            "            LEVEL = debug\n"
+                            "            EMPTY =\n"
+                            "    ledger\n"
+                            "        command = true\n",
+                            detail);
+    assert_string_equal (detail, "");
+    assert_int_equal (err, BATON_OK);
+    assert_string_equal (config.data_dir, "/tmp/x");
+    assert_int_equal (config.backoff_max_ms, 500);
+    assert_int_equal (config.actor_count, 2);
+    const bn_up_actor_t *payment = &config.actors[0];
+    assert_string_equal (payment->name, "payment");
+    assert_string_equal (payment->argv[0], "sh");
+    assert_string_equal (payment->argv[2], "exit 3");
+    assert_string_equal (payment->argv[3], "ab");
+    assert_null (payment->argv[4]);
+    assert_string_equal (payment->environment[0], "LEVEL=debug");
+    assert_string_equal (payment->environment[1], "EMPTY=");
+    assert_null (payment->environment[2]);
+    assert_string_equal (payment->directory, "/tmp");
+    assert_int_equal (payment->instances, 3);
+    assert_int_equal (payment->stop_timeout_ms, 2000);
+    assert_int_equal (config.actors[1].instances, 1);
+
+    /*  The free port is a real one, the actors are told it, and the file for the orchestrator has
+     *  it.  */
+    assert_int_equal (bn_up_config_settle (&config, detail), BATON_OK);
+    assert_int_equal (strncmp (config.connect, "tcp://127.0.0.1:", 16), 0);
+    assert_true (atoi (config.connect + 16) > 0);
+    assert_true (bn_up_config_write (&config, s_path));
+    bn_orchestrator_config_t written;
+    bn_orchestrator_config_init (&written);
+    assert_int_equal (bn_orchestrator_config_load (&written, s_path, detail), BATON_OK);
+    assert_string_equal (written.options.endpoint, config.connect);
+    assert_string_equal (written.options.data_dir, "/tmp/x");
+    bn_orchestrator_config_fini (&written);
+    bn_up_config_fini (&config);
+}
+
+static void test_connects_to_what_listens_everywhere (void **state)
+{
+    bn_up_config_t config;
+    char detail[512] = "";
+    (void)state;
+    assert_int_equal (load (&config, "orchestrator\n    endpoint = tcp://0.0.0.0:*\n", detail),
+                      BATON_OK);
+    assert_int_equal (bn_up_config_settle (&config, detail), BATON_OK);
+    assert_int_equal (strncmp (config.connect, "tcp://127.0.0.1:", 16), 0);
+    bn_up_config_fini (&config);
+}
+
+static void test_goes_without_an_orchestrator (void **state)
+{
+    bn_up_config_t config;
+    char detail[512] = "";
+    (void)state;
+    assert_int_equal (load (&config,
+                            "connect = tcp://10.0.0.1:7711\n"
+                            "actors\n"
+                            "    a\n"
+                            "        command = true\n",
+                            detail),
+                      BATON_OK);
+    assert_false (config.orchestrator_set);
+    assert_string_equal (config.data_dir, "./.baton");
+    assert_int_equal (bn_up_config_settle (&config, detail), BATON_OK);
+    assert_string_equal (config.connect, "tcp://10.0.0.1:7711");
+    bn_up_config_fini (&config);
+}
+
+#define ACTOR "orchestrator\nactors\n    a\n"
+
+static void test_refuses_mistakes (void **state)
+{
+    (void)state;
+    refuses ("", 0, "'orchestrator'");
+    refuses ("orchestrator\nfoo = 1\n", 2, "unknown section 'foo'");
+    refuses ("orchestrator\n    endpint = 1\n", 2, "unknown property 'endpint'");
+    refuses ("orchestrator\norchestrator\n", 2, "second");
+    refuses ("orchestrator\nconnect = tcp://127.0.0.1:1\n", 0, "'connect'");
+    refuses ("orchestrator\ndata_dir = x\n", 0, "'data_dir'");
+    refuses ("orchestrator\nrestart_backoff_max = soon\n", 2, "soon");
+    refuses (ACTOR, 3, "has no command");
+    refuses (ACTOR "        command =\n", 4, "needs a value");
+    refuses (ACTOR "        command = \"sh 'a\"\n", 4, "quote");
+    refuses (ACTOR "        command = /no/such/program\n", 4, "no such program");
+    refuses (ACTOR "        command = /tmp\n", 4, "not a program");
+    refuses (ACTOR "        comand = true\n", 4, "unknown property 'comand'");
+    refuses (ACTOR "        command = true\n        instances = two\n", 5, "instances = two");
+    refuses (ACTOR "        command = true\n        instances = 1\n        instances = 2\n", 6,
+             "twice");
+    refuses (ACTOR "        command = true\n        instances = 256\n", 3, "in all");
+    refuses (ACTOR "        command = true\n        stop_timeout = 2d\n", 5, "stop_timeout");
+    refuses (ACTOR "        command = true\n    a\n        command = true\n", 5, "is taken");
+    refuses ("orchestrator\nactors\n    a.b\n", 3, "'a.b'");
+    refuses ("orchestrator\nactors\n    orchestrator\n        command = true\n", 3, "is taken");
+    refuses ("orchestrator\nactors\n  a\n", 3, "four spaces");
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_reads_a_file),
+        cmocka_unit_test (test_connects_to_what_listens_everywhere),
+        cmocka_unit_test (test_goes_without_an_orchestrator),
+        cmocka_unit_test (test_refuses_mistakes),
+    };
+    return cmocka_run_group_tests (tests, make_file, remove_file);
+}
