@@ -3,9 +3,9 @@
 /*  publish.c - `baton publish`: lines of JSON become events.
  *
  *  The main thread reads and publishes; receipts come on the producer's thread. They come in the
- * order of publishing, so a queue of "which line was that" is enough to name a line that the
- * orchestrator refuses. The queue is as long as what has no receipt, which the producer bounds in
- * bytes.  */
+ *  order of publishing, so a queue of "which line was that" is enough to name a line that the
+ *  orchestrator refuses. The queue is as long as what has no receipt, which the producer bounds in
+ *  bytes.  */
 
 #include "cli/cli.h"
 #include "cli/json.h"
@@ -249,7 +249,7 @@ static void s_take_line (s_publish_t *self, const char *line, size_t size, s_pla
 }
 
 /*  Reads a line into text (bounded), without its end. 1: a line, 0: the end of the file, -1: the
- * line was longer than the bound (it was read to its end, and is not there).  */
+ *  line was longer than the bound (it was read to its end, and is not there).  */
 static int s_read_line (FILE *file, bn_buffer_t *text)
 {
     char piece[8192];

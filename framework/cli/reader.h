@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 /*  reader.h - events out of the journal, one by one, for the subcommands that print or look at
- * them. A loop of READ requests around a callback.  */
+ *  them. A loop of READ requests around a callback.  */
 #ifndef BN_CLI_READER_H
 #define BN_CLI_READER_H
 

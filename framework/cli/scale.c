@@ -74,7 +74,7 @@ int bn_cli_scale (int argc, char **argv)
     const char *data_dir = BN_DEFAULT_DATA_DIR;
     bool as_json = false;
     const bn_option_t table[] = {
-        {"data", 'd', BN_OPTION_TEXT, &data_dir, "DIR",
+        {"data-dir", 'd', BN_OPTION_TEXT, &data_dir, "DIR",
          "data directory of the `baton up` (default: " BN_DEFAULT_DATA_DIR ")", 0, 0},
         BN_JSON_OPTION (&as_json),
     };

@@ -36,6 +36,7 @@ static const char s_details[] =
     "  orchestrator                  what `baton orchestrator` takes: baton orchestrator --help\n"
     "      data_dir = ./.baton\n"
     "      endpoint = tcp://127.0.0.1:7711     port *: a free one, kept over restarts\n"
+    "  restart_backoff_max = 10s     between restarts of what keeps ending; default 10s\n"
     "  actors                        started in this order\n"
     "      payment\n"
     "          command = \"./payment --max-attempts 3\"    words; no shell\n"
@@ -218,8 +219,10 @@ static int s_up (bn_up_config_t *config, const char *log)
                          .name_width = strlen ("orchestrator.1")};
     s_gate_t gate = {0};
     bn_supervisor_t *supervisor;
-    bn_supervisor_options_t options = {
-        .line = s_line, .arg = &output, .instance_variable = "BATON_INSTANCE"};
+    bn_supervisor_options_t options = {.line = s_line,
+                                       .arg = &output,
+                                       .instance_variable = "BATON_INSTANCE",
+                                       .backoff_max_ms = config->backoff_max_ms};
 
     if (log)
         setenv ("BATON_LOG", log, 1); /* for the children too */

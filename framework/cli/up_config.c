@@ -76,6 +76,18 @@ static baton_err_t s_text (bn_zpl_t *zpl, zconfig_t *item, char **text, char det
     return *text ? BATON_OK : s_no_memory (detail);
 }
 
+static baton_err_t s_time (bn_zpl_t *zpl, zconfig_t *item, uint32_t *time_ms, char detail[512])
+{
+    const char *value = zconfig_value (item) ? zconfig_value (item) : "";
+    uint64_t ms;
+    if (!bn_config_ms (value, &ms) || ms < 1 || ms > 3600000)
+        return bn_zpl_refuse (zpl, item, detail,
+                              "%s = %s: expected a time up to 1h, such as 500ms or 10s",
+                              zconfig_name (item), value);
+    *time_ms = (uint32_t)ms;
+    return BATON_OK;
+}
+
 static baton_err_t s_command (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item, char detail[512])
 {
     const char *what = NULL;
@@ -135,16 +147,8 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
         self->instances = (uint32_t)count;
         return BATON_OK;
     }
-    if (!strcmp (name, "stop_timeout")) {
-        uint64_t ms;
-        if (!bn_config_ms (value, &ms) || ms < 1 || ms > 3600000)
-            return bn_zpl_refuse (zpl, item, detail,
-                                  "stop_timeout = %s: expected a time up to 1h, such as 500ms or "
-                                  "10s",
-                                  value);
-        self->stop_timeout_ms = (uint32_t)ms;
-        return BATON_OK;
-    }
+    if (!strcmp (name, "stop_timeout"))
+        return s_time (zpl, item, &self->stop_timeout_ms, detail);
     return bn_zpl_refuse (zpl, item, detail,
                           "unknown property '%s': expected command, instances, directory, "
                           "stop_timeout or environment",
@@ -202,6 +206,8 @@ static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *it
         return s_text (zpl, item, &self->connect, detail);
     if (!strcmp (name, "data_dir"))
         return s_text (zpl, item, &self->data_dir, detail);
+    if (!strcmp (name, "restart_backoff_max"))
+        return s_time (zpl, item, &self->backoff_max_ms, detail);
     if (!strcmp (name, "orchestrator")) {
         if (self->orchestrator_set)
             return bn_zpl_refuse (zpl, item, detail, "a second section 'orchestrator'");
@@ -222,8 +228,8 @@ static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *it
         return BATON_OK;
     }
     return bn_zpl_refuse (zpl, item, detail,
-                          "unknown section '%s': expected orchestrator, actors, connect or "
-                          "data_dir",
+                          "unknown section '%s': expected orchestrator, actors, connect, data_dir "
+                          "or restart_backoff_max",
                           name);
 }
 

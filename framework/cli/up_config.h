@@ -2,9 +2,12 @@
 
 /*  up_config.h - the file of `baton up`: an orchestrator and the actors around it.
  *
- *    orchestrator                    # what `baton orchestrator` takes; left out: one runs
- * elsewhere data_dir = ./.baton connect = tcp://10.0.0.1:7711   # only without an orchestrator
- * section data_dir = ./.baton             # only without: where the control socket is actors
+ *    orchestrator                    # what `baton orchestrator` takes
+ *        data_dir = ./.baton
+ *    connect = tcp://10.0.0.1:7711   # instead of that section: the orchestrator runs elsewhere
+ *    data_dir = ./.baton             # only with connect: where the control socket is
+ *    restart_backoff_max = 10s       # between restarts of what keeps ending; default 10s
+ *    actors
  *        payment                     # name of the actor; started in this order
  *            command = "./payment --max-attempts 3"
  *            instances = 2           # default 1
@@ -14,7 +17,7 @@
  *                LEVEL = debug
  *
  *  A command is words between blanks; '...' and "..." keep blanks in a word, and no shell is
- * involved. Relative paths start from where `baton up` runs.  */
+ *  involved. Relative paths start from where `baton up` runs.  */
 #ifndef BN_UP_CONFIG_H
 #define BN_UP_CONFIG_H
 
@@ -40,18 +43,19 @@ typedef struct {
     zconfig_t *section;                    /* owned copy of the section, or NULL */
     char *connect;                         /* owned; where the actors connect to */
     char *data_dir;                        /* owned */
+    uint32_t backoff_max_ms;               /* 0: the default */
     bn_up_actor_t actors[BN_SUPERVISOR_SERVICES_MAX];
     size_t actor_count;
 } bn_up_config_t;
 
 /*  Reads and checks FILE, also that each command can be run. `detail` (512 bytes) gets FILE:LINE
- * and what is wrong. Free with bn_up_config_fini, also after an error. Errors: NOT_FOUND,
- * PERMISSION, SYSTEM, CONFIG, MEMORY.  */
+ *  and what is wrong. Free with bn_up_config_fini, also after an error. Errors: NOT_FOUND,
+ *  PERMISSION, SYSTEM, CONFIG, MEMORY.  */
 baton_err_t bn_up_config_load (bn_up_config_t *self, const char *path, char detail[512]);
 void bn_up_config_fini (bn_up_config_t *self);
 
 /*  Puts ports in the place of '*' in the orchestrator's endpoints: ports that are free now, and
- * below those that the kernel gives to outgoing connections, so that nobody takes one while the
+ *  below those that the kernel gives to outgoing connections, so that nobody takes one while the
  *  orchestrator restarts. Sets `connect`. Errors: ADDRESS, MEMORY.  */
 baton_err_t bn_up_config_settle (bn_up_config_t *self, char detail[512]);
 /*  Writes the orchestrator's section for `baton orchestrator PATH`; false with errno.  */

@@ -4,7 +4,7 @@
  *
  *  Synchronous and small. When no answer comes in time the connection is made anew before the next
  *  request, so that a late reply can never be taken for the answer to another question. One thread
- * at a time.  */
+ *  at a time.  */
 #ifndef BN_ADMIN_H
 #define BN_ADMIN_H
 
@@ -29,9 +29,9 @@ const bn_welcome_t *bn_admin_welcome (bn_admin_t *self);
 
 /*  Sends `request` (its number is filled in; sections are not sent) and waits for the answer, which
  *  must be of type `wanted`. *reply is borrowed until the next call. A session that the
- * orchestrator has forgotten is opened again without a word. `wait_ms` is added to the timeout
- * (long polls). Errors: UNREACHABLE, what the orchestrator refused (its code), MALFORMED (a bad
- * answer), MEMORY. Blocks.  */
+ *  orchestrator has forgotten is opened again without a word. `wait_ms` is added to the timeout
+ *  (long polls). Errors: UNREACHABLE, what the orchestrator refused (its code), MALFORMED (a bad
+ *  answer), MEMORY. Blocks.  */
 baton_err_t bn_admin_request (bn_admin_t *self, bn_message_t *request, bn_message_type_t wanted,
                               uint32_t wait_ms, const bn_message_t **reply);
 

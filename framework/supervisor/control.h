@@ -4,7 +4,7 @@
  *
  *  A Unix socket in the data directory: who may write there may control the processes, nobody else.
  *  At most 8 connections at a time, one request of at most 256 bytes on each, 2 s for it; a reply
- * that the peer does not take is dropped with the connection.  */
+ *  that the peer does not take is dropped with the connection.  */
 #ifndef BN_CONTROL_H
 #define BN_CONTROL_H
 

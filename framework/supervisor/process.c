@@ -49,7 +49,7 @@ typedef struct {
 } s_report_t;
 
 /*  OK if `name` in the folder is a file that may be run; *path is absolute then, because the child
- * may run in another directory.  */
+ *  may run in another directory.  */
 static baton_err_t s_runnable (const char *folder, size_t folder_size, const char *name,
                                char **path)
 {

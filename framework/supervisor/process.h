@@ -4,16 +4,17 @@
  *
  *  DESIGN. fork and exec, where the child runs only async-signal-safe calls on what the parent has
  *  prepared before: the parent may have threads (ZeroMQ's). What goes wrong in the child before
- * exec comes back through a pipe that exec closes, so a program that cannot be run is an error of
+ *  exec comes back through a pipe that exec closes, so a program that cannot be run is an error of
  *  bn_process_start and not a mysterious exit code.
  *
  *    - The child leads a process group of its own: Ctrl-C in the terminal reaches only the parent,
  *      and a signal to the child reaches what it has started.
  *    - PR_SET_PDEATHSIG SIGKILL: when the parent dies, however, the child does too. It is tied to
- * the *thread* that forked, so bn_process_start must be called from one that lives as long as the
- *      process. A child of the child does not inherit it.
+ *      the *thread* that forked, so bn_process_start must be called from one that lives as long as
+ *      the process. A child of the child does not inherit it.
  *    - The end is heard through a pidfd: no SIGCHLD handler, no wait for any child, so that the
- * rest of the process may have children of its own.
+ *      rest of the process may have children of its own. What the process has left behind in its
+ *      group is killed then.
  *    - Standard input is /dev/null; standard output and error come as lines, if asked for.
  *
  *  INVARIANT P1: a process that was started is reaped exactly once, by bn_process_poll or

@@ -120,6 +120,8 @@ baton_err_t bn_supervisor_new (bn_supervisor_t **supervisor, const bn_supervisor
         return BATON_ERR_MEMORY;
     if (options)
         self->options = *options;
+    if (!self->options.backoff_max_ms)
+        self->options.backoff_max_ms = BACKOFF_MAX_MS;
     bn_prng_init (&self->prng, bn_random_u64 ());
     sigemptyset (&set);
     sigaddset (&set, SIGINT);
@@ -247,11 +249,13 @@ baton_err_t bn_supervisor_add (bn_supervisor_t *self, const bn_service_options_t
 
 static void s_slot_backoff (s_slot_t *self, uint64_t now_ms)
 {
+    bn_supervisor_t *supervisor = self->service->supervisor;
+    uint32_t max_ms = supervisor->options.backoff_max_ms;
     if (self->started_ms && now_ms - self->started_ms >= HEALTHY_MS)
         self->backoff_ms = 0;
     uint32_t backoff_ms = self->backoff_ms ? self->backoff_ms * 2 : BACKOFF_MIN_MS;
-    self->backoff_ms = backoff_ms < BACKOFF_MAX_MS ? backoff_ms : BACKOFF_MAX_MS;
-    uint64_t random_ms = bn_prng_below (&self->service->supervisor->prng, backoff_ms / 5 + 1);
+    self->backoff_ms = backoff_ms < max_ms ? backoff_ms : max_ms;
+    uint64_t random_ms = bn_prng_below (&supervisor->prng, self->backoff_ms / 5 + 1);
     self->due_ms = now_ms + self->backoff_ms - self->backoff_ms / 5 + random_ms;
     self->state = SLOT_WAITING;
 }

@@ -4,18 +4,18 @@
  *
  *  A service is a program and how many instances of it are wanted. An instance has a slot, 1 to N,
  *  and keeps its slot, and so its name "SERVICE-SLOT", over restarts. Services start in the order
- * in which they were added and stop in the reverse one.
+ *  in which they were added and stop in the reverse one.
  *
  *  DESIGN. One thread, one poll loop, no timers but its timeout. Each slot is a small state
- * machine:
+ *  machine:
  *
  *      WAITING --due, and the gate of an earlier service is open--> RUNNING
  *      RUNNING --ended--> WAITING (backoff)
  *      RUNNING --stop--> STOPPING --ended--> gone
  *                        (SIGTERM, and after stop_timeout_ms SIGKILL)
  *
- *  Backoff: 200 ms, doubled with each death up to 10 s, a fifth of it random, so that instances
- * that die of the same cause do not come back as one; it starts anew after 10 s of life.
+ *  Backoff: 200 ms, doubled with each death up to 10 s (or as told), a fifth of it random, so that
+ *  instances that die of the same cause do not come back as one; it starts anew after 10 s of life.
  *
  *  INVARIANT V1: while the supervisor stops, nothing is started.
  *  INVARIANT V2: a service receives SIGTERM only after every instance of all later ones has ended.
@@ -58,6 +58,7 @@ typedef struct {
     void (*line) (const char *service, uint32_t slot, const char *line, size_t size, void *arg);
     void *arg;
     const char *instance_variable; /* environment variable that gets "SERVICE-SLOT"; NULL: none */
+    uint32_t backoff_max_ms;       /* default 10,000 */
 } bn_supervisor_options_t;
 
 /*  options may be NULL. Blocks SIGINT and SIGTERM in the calling thread, for good: they are read

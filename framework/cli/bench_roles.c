@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  bench_roles.c - the processes of a benchmark. See bench.h for what they say.  */
+
+#include "cli/bench.h"
+#include "cli/histogram.h"
+#include "shell/clock.h"
+#include "shell/log.h"
+#include <baton/baton.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REPORT_MS        100
+#define RESULT_BYTES_MAX (256 * 1024)
+
+baton_err_t bn_bench_sync (const char *text, int *sync)
+{
+    static const char *const names[] = {"always", "interval", "never"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp (text, names[i])) {
+            *sync = i;
+            return BATON_OK;
+        }
+    return BATON_ERR_ARGUMENT;
+}
+
+/*  SIGTERM and SIGINT from a descriptor; before other threads are made.  */
+static int s_signals (void)
+{
+    sigset_t set;
+    sigemptyset (&set);
+    sigaddset (&set, SIGINT);
+    sigaddset (&set, SIGTERM);
+    pthread_sigmask (SIG_BLOCK, &set, NULL);
+    return signalfd (-1, &set, SFD_CLOEXEC);
+}
+
+static void s_say (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
+
+static void s_say (const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    vprintf (format, args);
+    va_end (args);
+    fflush (stdout);
+}
+
+static void s_say_result (uint64_t events, uint64_t first_ns, uint64_t last_ns,
+                          const bn_histogram_t *latency)
+{
+    bn_buffer_t text;
+    bn_buffer_init (&text, RESULT_BYTES_MAX);
+    bn_histogram_put (latency, &text);
+    if (!text.failed)
+        s_say ("result {\"events\":%" PRIu64 ",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64
+               ",\"latency\":%.*s}\n",
+               events, first_ns, last_ns, (int)text.size, (char *)bn_buffer_data (&text));
+    bn_buffer_fini (&text);
+}
+
+/*  ---- orchestrator ---- */
+
+int bn_bench_orchestrator (const bn_bench_t *bench)
+{
+    baton_orchestrator_t *orchestrator;
+    char detail[512] = "";
+    int sync = BATON_SYNC_ALWAYS;
+    int signals = s_signals ();
+    bn_bench_sync (bench->sync, &sync);
+    bn_log_setup ("orchestrator", BN_LOG_TEXT, BN_LOG_WARNING);
+    baton_orchestrator_options_t options = {
+        .data_dir = bench->data_dir, .endpoint = "tcp://127.0.0.1:*", .sync = (baton_sync_t)sync};
+    baton_err_t err = baton_orchestrator_new (&orchestrator, &options, detail, sizeof (detail));
+    if (err)
+        return bn_failure ("bench", err, "orchestrator: %s", detail);
+    s_say ("ready %s\n", baton_orchestrator_endpoint (orchestrator));
+    struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
+                            {.fd = baton_orchestrator_fd (orchestrator), .events = POLLIN}};
+    while (poll (fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    int code = BN_EXIT_OK;
+    if (fds[1].revents) {
+        err = baton_orchestrator_failure (orchestrator, detail, sizeof (detail));
+        code = bn_failure ("bench", err, "orchestrator: %s", detail);
+    }
+    baton_orchestrator_destroy (&orchestrator);
+    close (signals);
+    return code;
+}
+
+/*  ---- actor ---- */
+
+typedef struct {
+    baton_actor_t *actor;
+    int signals;
+    atomic_uint_fast64_t handled;
+    atomic_bool ended;
+    uint64_t first_ns, last_ns;
+    bn_histogram_t latency;
+} s_actor_t;
+
+static baton_verdict_t s_handle (baton_context_t *context, const baton_event_t *event, void *arg)
+{
+    s_actor_t *self = arg;
+    int64_t sent_ns = 0;
+    (void)context;
+    if (!baton_event_int (event, "t", &sent_ns))
+        return BATON_REJECT;
+    self->last_ns = bn_clock_mono_ns ();
+    if (!self->first_ns)
+        self->first_ns = self->last_ns;
+    bn_histogram_add (&self->latency,
+                      self->last_ns > (uint64_t)sent_ns ? self->last_ns - (uint64_t)sent_ns : 0);
+    atomic_fetch_add (&self->handled, 1);
+    return BATON_ACK;
+}
+
+/*  Says how far it is and waits for the signal, beside the handlers.  */
+static void *s_actor_reporter (void *arg)
+{
+    s_actor_t *self = arg;
+    uint64_t told = 0;
+    while (!atomic_load (&self->ended)) {
+        struct pollfd fd = {.fd = self->signals, .events = POLLIN};
+        if (poll (&fd, 1, REPORT_MS) > 0) {
+            struct signalfd_siginfo info;
+            if (read (self->signals, &info, sizeof (info)) == sizeof (info))
+                baton_actor_stop (self->actor);
+        }
+        uint64_t handled = atomic_load (&self->handled);
+        if (handled != told)
+            s_say ("handled %" PRIu64 "\n", handled);
+        told = handled;
+    }
+    return NULL;
+}
+
+int bn_bench_actor (const bn_bench_t *bench)
+{
+    s_actor_t self = {.signals = s_signals ()};
+    pthread_t reporter;
+    bn_histogram_init (&self.latency);
+    bn_log_setup (bench->name, BN_LOG_TEXT, BN_LOG_WARNING);
+    baton_actor_options_t options = {.name = bench->name,
+                                     .endpoint = bench->connect.endpoint,
+                                     .start = BATON_START_OFFSET,
+                                     .start_value = bench->index};
+    baton_err_t err = baton_actor_new (&self.actor, &options);
+    if (!err)
+        err = baton_actor_on (self.actor, bench->topic, s_handle, &self);
+    if (!err && pthread_create (&reporter, NULL, s_actor_reporter, &self))
+        err = BATON_ERR_SYSTEM;
+    if (err) {
+        baton_actor_destroy (&self.actor);
+        return bn_failure ("bench", err, "actor: %s", baton_err_text (err));
+    }
+    err = baton_actor_run (self.actor);
+    atomic_store (&self.ended, true);
+    pthread_join (reporter, NULL);
+    if (err)
+        bn_failure ("bench", err, "actor: %s", baton_actor_error_text (self.actor));
+    s_say_result (atomic_load (&self.handled), self.first_ns, self.last_ns, &self.latency);
+    baton_actor_destroy (&self.actor);
+    close (self.signals);
+    return err ? BN_EXIT_FAILED : BN_EXIT_OK;
+}
+
+/*  ---- producer ---- */
+
+#define SENT_MAX (1u << 20) /* events without a receipt whose time is remembered */
+
+typedef struct {
+    _Atomic uint64_t *sent_ns; /* owned ring, by the number of the event */
+    uint64_t receipts;         /* on the producer's thread, until the flush */
+    uint64_t refused;
+    uint64_t last_ns;
+    bn_histogram_t latency;
+} s_producer_t;
+
+static void s_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void *arg)
+{
+    s_producer_t *self = arg;
+    uint64_t now_ns = bn_clock_mono_ns ();
+    (void)ticket;
+    (void)offset;
+    uint64_t sent_ns = atomic_load (&self->sent_ns[self->receipts % SENT_MAX]);
+    bn_histogram_add (&self->latency, now_ns > sent_ns ? now_ns - sent_ns : 0);
+    self->receipts++;
+    self->refused += err != BATON_OK;
+    self->last_ns = now_ns;
+}
+
+/*  Sleeps until the k-th event is due, and returns when that was: latencies are counted from then,
+ *  so that a stall is charged to all that it delayed. Without a rate: now.  */
+static uint64_t s_due_ns (uint64_t start_ns, uint64_t k, double interval_ns)
+{
+    if (interval_ns <= 0)
+        return bn_clock_mono_ns ();
+    uint64_t due_ns = start_ns + (uint64_t)((double)k * interval_ns);
+    struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000u),
+                           .tv_nsec = (long)(due_ns % 1000000000u)};
+    while (clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+        ;
+    return due_ns;
+}
+
+static baton_err_t s_produce (const bn_bench_t *bench, s_producer_t *self, uint64_t start_ns,
+                              uint64_t events, baton_producer_t *producer, baton_data_t *data)
+{
+    double interval_ns = bench->rate ? 1e9 * (double)bench->producers / (double)bench->rate : 0;
+    char *padding = calloc (1, bench->size);
+    baton_err_t err = padding ? BATON_OK : BATON_ERR_MEMORY;
+    if (padding)
+        memset (padding, 'x', bench->size);
+    for (uint64_t k = 0; k < events && !err; k++) {
+        char key[32];
+        uint64_t sent_ns = s_due_ns (start_ns, k, interval_ns);
+        snprintf (key, sizeof (key), "k%" PRIu64,
+                  (k * bench->producers + bench->index) % bench->keys);
+        atomic_store (&self->sent_ns[k % SENT_MAX], sent_ns);
+        baton_data_clear (data);
+        baton_data_put_uint (data, "t", sent_ns);
+        /*  The head of the map, "t", the number, "p" and the length of the text: 17 bytes.  */
+        baton_data_put_strn (data, "p", padding, bench->size - 17);
+        err = baton_publish_data (producer, bench->topic, key, data);
+    }
+    free (padding);
+    return err ? err : baton_producer_flush (producer, -1);
+}
+
+int bn_bench_producer (const bn_bench_t *bench)
+{
+    s_producer_t self = {.sent_ns = calloc (SENT_MAX, sizeof (*self.sent_ns))};
+    baton_producer_t *producer = NULL;
+    baton_data_t *data = baton_data_new ();
+    bn_histogram_init (&self.latency);
+    bn_log_setup ("producer", BN_LOG_TEXT, BN_LOG_WARNING);
+    baton_producer_options_t options = {.endpoint = bench->connect.endpoint,
+                                        .source = "/baton/bench",
+                                        .connect_timeout_ms = 5000,
+                                        .on_receipt = s_receipt,
+                                        .on_receipt_arg = &self};
+    uint64_t events =
+        bench->events / bench->producers + (bench->index < bench->events % bench->producers);
+    uint64_t start_ns = 0;
+    baton_err_t err =
+        self.sent_ns && data ? baton_producer_new (&producer, &options) : BATON_ERR_MEMORY;
+    if (!err) {
+        start_ns = bn_clock_mono_ns ();
+        err = s_produce (bench, &self, start_ns, events, producer, data);
+    }
+    if (err)
+        bn_failure ("bench", err, "producer: %s", baton_err_text (err));
+    else
+        s_say_result (self.receipts - self.refused, start_ns, self.last_ns, &self.latency);
+    baton_producer_destroy (&producer);
+    baton_data_destroy (&data);
+    free (self.sent_ns);
+    return err ? BN_EXIT_FAILED : BN_EXIT_OK;
+}
