@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECORD_OVERHEAD 64 /* bytes that looking at a record costs beside its body */
+
 typedef struct {
     const bn_read_spec_t *spec;
     bn_read_reply_t *reply;
@@ -124,10 +126,8 @@ static baton_err_t scan_range (scan_t *scan, bn_journal_reader_t *reader)
         scan->from_set = true;
     }
     bool end = false;
-    /*  A long run of records without events is no progress that could be reported: go on to the
-     *  next event, or the asker would come back to the same place for ever.  */
-    while (!err && !scan->full &&
-           (scan->scanned < BN_READ_SCAN_BYTES_MAX || scan->scanned_to == scan->from)) {
+    /*  A seek by offset ends at a record with events, so that each request makes progress.  */
+    while (!err && !scan->full && scan->scanned < BN_READ_SCAN_BYTES_MAX) {
         bn_journal_record_t record;
         err = bn_journal_next (reader, &record, &end, scan->detail);
         end = end || (!err && record.base >= spec->upto);
@@ -137,7 +137,7 @@ static baton_err_t scan_range (scan_t *scan, bn_journal_reader_t *reader)
             scan->from = scan->scanned_to = record.base;
             scan->from_set = true;
         }
-        scan->scanned += record.body_size;
+        scan->scanned += record.body_size + RECORD_OVERHEAD;
         if (record.count > 0)
             err = scan_record (scan, &record);
     }
