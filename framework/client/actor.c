@@ -88,6 +88,7 @@ baton_err_t baton_actor_new (baton_actor_t **actor, const baton_actor_options_t 
     self->options.name = self->name;
     self->options.instance = self->instance;
     self->options.endpoint = self->endpoint;
+    self->run_ms_max = BN_RUN_MS_MAX;
     self->crossing = bn_crossing_new ();
     if (!self->crossing) {
         free (self);
@@ -175,7 +176,7 @@ void bn_actor_handle_run (baton_actor_t *self, baton_context_t *context, bn_run_
     bool holes = false; /* some item of the run was not acknowledged or rejected */
     for (uint32_t i = 0; i < run->count && bytes < BN_RUN_BYTES_MAX; i++) {
         uint64_t now_ms = i == 0 ? start_ms : bn_clock_mono_ns () / 1000000;
-        if (bn_crossing_stopping (self->crossing) || now_ms - start_ms >= BN_RUN_MS_MAX)
+        if (bn_crossing_stopping (self->crossing) || now_ms - start_ms >= self->run_ms_max)
             break;
         bn_run_item_t *item = &run->items[i];
         if (!holes || !waits (run, i)) {

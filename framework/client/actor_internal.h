@@ -33,13 +33,14 @@ struct baton_actor {
     const char *patterns[BN_PATTERNS_MAX]; /* of handlers, in the same order */
     uint32_t handler_count;
     bn_crossing_t *crossing;
+    uint32_t run_ms_max; /* BN_RUN_MS_MAX */
     bool ran;
     baton_err_t err; /* why it ended; courier's until it is joined */
     char error_text[BN_ERROR_TEXT_BYTES];
 };
 
 /*  Body of the courier thread: joins, carries, and returns when the actor has drained or cannot go
- * on (self->err, error_text). Closes the crossing in any case.  */
+ *  on (self->err, error_text). Closes the crossing in any case.  */
 void bn_courier_run (baton_actor_t *self);
 
 /*  Handles the items of one run until it is done, full, or a stop was asked for.  */

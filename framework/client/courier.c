@@ -9,7 +9,7 @@
  *
  *  Deadlines. An item past its deadline is told to the mailbox once (EXPIRED: the partition goes to
  *  somebody else). If the handler is still not back one more deadline later, and the options say
- * so, the process ends: a thread that hangs cannot be stopped, and a supervisor starts a new one.
+ *  so, the process ends: a thread that hangs cannot be stopped, and a supervisor starts a new one.
  *
  *  INVARIANT C1: the mailbox is stepped by this thread only, and every effect of a step is done
  *  before the next step.  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 /*  crossing.h - the only way between the two threads of an actor: the courier (sockets, mailbox)
- * and the handler thread (the one that called baton_actor_run).
+ *  and the handler thread (the one that called baton_actor_run).
  *
  *      courier                                    handler thread
  *         | give (run) ------------------------------> take () waits
@@ -10,8 +10,8 @@
  *         | close () ---------------------------------> take () returns NULL
  *
  *  DESIGN. A run belongs to one side at a time and passes under the lock. What may be looked at
- * from the other side is small and atomic: which item is in hand, until when, and that a stop was
- * asked for. bn_crossing_stop is async-signal-safe: an atomic store and a write to an eventfd.
+ *  from the other side is small and atomic: which item is in hand, until when, and that a stop was
+ *  asked for. bn_crossing_stop is async-signal-safe: an atomic store and a write to an eventfd.
  *
  *  INVARIANT X1: at most one run is on the handlers' side.
  *  INVARIANT X2: the courier reads only offset and partition of the run that is out, and nobody

@@ -3,11 +3,11 @@
 /*  data.c - a builder for a MessagePack map.
  *
  *  DESIGN. MessagePack writes counts before contents, a builder learns them after. The outermost
- * map has HEAD_BYTES_MAX bytes kept free in front, and its head is written right-aligned into them
- * each time the bytes are asked for. A nested one starts with a head of one byte (up to 15 entries,
- * the usual case); when it is closed with more, its contents move up by the two or four bytes that
- * the larger head needs. Rejected: always taking the largest head, which costs four bytes on every
- *  nesting of every event for ever.  */
+ *  map has HEAD_BYTES_MAX bytes kept free in front, and its head is written right-aligned into them
+ *  each time the bytes are asked for. A nested one starts with a head of one byte (up to 15
+ *  entries, the usual case); when it is closed with more, its contents move up by the two or four
+ *  bytes that the larger head needs. Rejected: always taking the largest head, which costs four
+ *  bytes on every nesting of every event for ever.  */
 
 #include "base/buffer.h"
 #include "wire/mp.h"

@@ -5,8 +5,8 @@
  *  DESIGN. A DEALER that libzmq reconnects by itself would send what is left in its queue into the
  *  next connection, before the HELLO that has to come first. So each connection has a fresh DEALER
  *  with libzmq's own reconnecting switched off; its socket monitor says when the handshake
- * succeeded and when the connection is lost; then the socket is thrown away with all that is in it,
- * and the machine above decides what is sent again.
+ *  succeeded and when the connection is lost; then the socket is thrown away with all that is in
+ *  it, and the machine above decides what is sent again.
  *
  *          connect              handshake
  *    WAIT ---------> CONNECTING ---------> UP
@@ -44,7 +44,7 @@ void bn_link_pollitems (bn_link_t *self, zmq_pollitem_t *items);
 /*  Monotonic ms when bn_link_advance wants to be called at the latest.  */
 uint64_t bn_link_due_ms (const bn_link_t *self);
 /*  Reads the monitor, connects when it is time, logs a warning each 5 s while nobody answers. At
- * most one change a call: call it until BN_LINK_SAME.  */
+ *  most one change a call: call it until BN_LINK_SAME.  */
 bn_link_change_t bn_link_advance (bn_link_t *self, uint64_t now_ms);
 /*  Throws the connection away; the next advance says BN_LINK_WENT_DOWN if it was up.  */
 void bn_link_reset (bn_link_t *self, uint64_t now_ms);

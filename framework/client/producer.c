@@ -12,9 +12,9 @@
  *     flush   <- done_ticket, inflight <------ receipts
  *
  *  INVARIANT P1: tickets are 1, 2, 3, ... in the order of the list, and every ticket is reported to
- * the callback exactly once, in that order. INVARIANT P2: a flush that returns has seen the
- * callbacks of everything it waited for return. INVARIANT P3: inflight_bytes is the sum over the
- * groups from done_ticket + 1 to last_ticket.  */
+ *  the callback exactly once, in that order.
+ *  INVARIANT P2: a flush that returns has seen the callbacks of everything it waited for return.
+ *  INVARIANT P3: inflight_bytes is the sum over the groups from done_ticket + 1 to last_ticket.  */
 
 #include "base/assert.h"
 #include "client/link.h"
@@ -158,8 +158,11 @@ static void step (baton_producer_t *self, bn_outbox_event_t event)
     event.random = bn_random_u64 ();
     self->now_ms = event.now.mono_ms;
     bn_outbox_step (self->outbox, &event, &self->effects);
+    /*  An effect was lost: there is no telling which.  */
+    if (self->effects.failed)
+        fail (self, BATON_ERR_MEMORY, NULL);
     receipts_t receipts = {.bytes = 0};
-    for (size_t i = 0; i < self->effects.count; i++) {
+    for (size_t i = 0; i < self->effects.count && !self->ended; i++) {
         bn_outbox_effect_t *effect = &self->effects.items[i];
         switch (effect->kind) {
         case BN_OUTBOX_SEND:
@@ -176,15 +179,11 @@ static void step (baton_producer_t *self, bn_outbox_event_t event)
             bn_log (effect->level, "%s", effect->text);
             break;
         case BN_OUTBOX_FATAL:
-            note_receipts (self, &receipts);
-            receipts = (receipts_t){.bytes = 0};
             fail (self, effect->err, effect->text);
             break;
         }
     }
     note_receipts (self, &receipts);
-    if (self->effects.failed)
-        fail (self, BATON_ERR_MEMORY, NULL);
     bn_outbox_effects_clear (&self->effects);
 }
 
