@@ -95,20 +95,34 @@ static int unknown (const char *name)
 
 static int help (int argc, char **argv)
 {
-    if (argc > 1 && strcmp (argv[1], "--help") != 0) {
-        subcommand_fn *run = find (argv[1]);
-        char option[] = "--help";
-        char *arguments[] = {argv[1], option, NULL};
-        return run ? run (2, arguments) : unknown (argv[1]);
+    const bn_command_t command = {
+        .usage = "help [SUBCOMMAND]",
+        .about = "Prints the list of subcommands, or what one of them does.",
+    };
+    int first;
+    int code = bn_options_parse (&command, argc, argv, &first);
+    if (code >= 0)
+        return code;
+    if (first == argc) {
+        print_help (stdout);
+        return BN_EXIT_OK;
     }
-    print_help (stdout);
-    return BN_EXIT_OK;
+    subcommand_fn *run = find (argv[first]);
+    char option[] = "--help";
+    char *arguments[] = {argv[first], option, NULL};
+    return run ? run (2, arguments) : unknown (argv[first]);
 }
 
 static int version (int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
+    const bn_command_t command = {
+        .usage = "version",
+        .about = "Prints the versions of the program, the wire protocol and the journal format.",
+    };
+    int first;
+    int code = bn_options_parse (&command, argc, argv, &first);
+    if (code >= 0)
+        return code;
     printf ("baton %s, protocol %d, journal format %d\n", BATON_VERSION_TEXT,
             BATON_PROTOCOL_VERSION, BATON_JOURNAL_VERSION);
     return BN_EXIT_OK;
@@ -123,9 +137,11 @@ int main (int argc, char **argv)
         return BN_EXIT_USAGE;
     }
     const char *name = argv[1];
-    if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0)
-        name = "help";
-    else if (strcmp (name, "--version") == 0)
+    if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0) {
+        print_help (stdout);
+        return BN_EXIT_OK;
+    }
+    if (strcmp (name, "--version") == 0)
         name = "version";
     subcommand_fn *run = find (name);
     return run ? run (argc - 1, argv + 1) : unknown (name);
