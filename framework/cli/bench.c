@@ -39,7 +39,7 @@
 static const char s_about[] =
     "Measures throughput and latency under a load of one's own choosing, with an orchestrator,\n"
     "actors and producers in processes of their own on this machine. Events are small maps, their\n"
-      "keys take turns; every actor gets every event. receipt is the time from publishing to\n"
+    "keys take turns; every actor gets every event. receipt is the time from publishing to\n"
     "the receipt, delivery from publishing to the handler. Without --rate the producers publish "
     "as\n"
     "fast as they are let, and latencies are then those of a full queue; with --rate they count\n"
@@ -229,16 +229,20 @@ static uint64_t s_joined (s_run_t *self)
     const bn_message_t *reply;
     bn_message_t request = {.type = BN_STATUS};
     uint64_t joined = 0;
-    size_t i;
-    json_t *actor;
+    size_t i, k;
+    json_t *actor, *instance;
     if (bn_admin_request (self->admin, &request, BN_STATUS_REPLY, 0, &reply))
         return 0;
     json_t *status = bn_json_from_value (reply->status.data, reply->status.size);
     json_array_foreach (json_object_get (status, "actors"), i, actor)
     {
         const char *name = json_string_value (json_object_get (actor, "name"));
-        if (name && !strncmp (name, self->topic + strlen ("bench."), 16))
-            joined += json_array_size (json_object_get (actor, "instances"));
+        if (!name || strncmp (name, self->topic + strlen ("bench."), 16))
+            continue;
+        json_array_foreach (json_object_get (actor, "instances"), k, instance)
+        {
+            joined += json_is_true (json_object_get (instance, "connected"));
+        }
     }
     json_decref (status);
     return joined;

@@ -24,6 +24,7 @@ static const struct {
     {"scale", bn_cli_scale, "change the number of instances of a running actor"},
     {"publish", bn_cli_publish, "publish JSON lines as events"},
     {"read", bn_cli_read, "print events from the journal"},
+    {"status", bn_cli_status, "show the orchestrator, its topics and its actors"},
     {"dead", bn_cli_dead, "list, show, redrive or discard dead letters"},
     {"forget", bn_cli_forget, "unregister an actor"},
     {"bench", bn_cli_bench, "measure throughput and latency"},

@@ -38,7 +38,7 @@ static baton_err_t s_step (bn_reader_t *self, bn_admin_t *admin, bool *enough)
         patterns[i] = (bn_text_t){.text = self->patterns[i], .size = strlen (self->patterns[i])};
     bn_message_t request = {.type = BN_READ,
                             .read = {.wait_ms = wait_ms,
-                                     .bytes_max = BYTES_MAX,
+                                     .bytes_max = self->bytes_max ? self->bytes_max : BYTES_MAX,
                                      .from_kind = self->from_kind,
                                      .from = self->from,
                                      .patterns = count ? patterns : NULL,

@@ -20,9 +20,10 @@ typedef bool (bn_read_fn) (const bn_read_event_t *event, void *arg);
 
 typedef struct {
     bn_from_t from_kind;
-    uint64_t from; /* offset, or microseconds since 1970 UTC */
-    uint64_t upto; /* exclusive; BN_NO_OFFSET with `follow`: for ever */
-    bool follow;   /* waits for more at the end, and for an orchestrator that is away */
+    uint64_t from;      /* offset, or microseconds since 1970 UTC */
+    uint64_t upto;      /* exclusive; BN_NO_OFFSET with `follow`: for ever */
+    uint32_t bytes_max; /* of one answer, at least one section; default 1 MiB */
+    bool follow;        /* waits for more at the end, and for an orchestrator that is away */
     const char *const *patterns;
     size_t pattern_count; /* 0: all topics, also those of dead letters */
     bn_read_fn *event;
