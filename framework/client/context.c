@@ -203,10 +203,10 @@ baton_err_t baton_emit_data (baton_context_t *self, const char *topic, const cha
                              baton_data_t *data)
 {
     size_t size;
-    const void *bytes = data ? baton_data_bytes (data, &size) : NULL;
+    const void *bytes = baton_data_bytes (data, &size);
     if (bytes)
         return baton_emit (self, topic, key, bytes, size, NULL);
-    baton_err_t err = data ? baton_data_error (data) : BATON_ERR_ARGUMENT;
+    baton_err_t err = baton_data_error (data);
     if (!self->emit_err)
         snprintf (self->emit_what, sizeof self->emit_what, "the data builder failed: %s",
                   baton_err_text (err));

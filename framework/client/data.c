@@ -53,6 +53,8 @@ void baton_data_destroy (baton_data_t **self_p)
 
 void baton_data_clear (baton_data_t *self)
 {
+    if (!self)
+        return;
     bn_buffer_clear (&self->buffer);
     self->err = bn_buffer_grow (&self->buffer, HEAD_BYTES_MAX) ? BATON_OK : BATON_ERR_MEMORY;
     self->levels[0] = (level_t){.at = HEAD_BYTES_MAX, .map = true};
@@ -61,7 +63,7 @@ void baton_data_clear (baton_data_t *self)
 
 static void fail (baton_data_t *self, baton_err_t err)
 {
-    if (!self->err)
+    if (self && !self->err)
         self->err = err;
 }
 
@@ -97,9 +99,9 @@ static void write_text (baton_data_t *self, const char *text, size_t size)
 /*  Writes the name where one belongs and counts the entry; false after an error.  */
 static bool begin_entry (baton_data_t *self, const char *name)
 {
-    level_t *level = &self->levels[self->depth - 1];
-    if (self->err)
+    if (!self || self->err)
         return false;
+    level_t *level = &self->levels[self->depth - 1];
     if (level->map) {
         if (name)
             write_text (self, name, strlen (name));
@@ -190,6 +192,8 @@ void baton_data_put_value (baton_data_t *self, const char *name, baton_value_t v
         fail (self, BATON_ERR_ARGUMENT);
         return;
     }
+    if (!self)
+        return;
     /*  A value made by the getters is well-formed, but it may nest too deeply for this place.  */
     baton_err_t err =
         bn_mp_scan (value.bytes, value.size, BATON_DATA_DEPTH_MAX - self->depth, NULL);
@@ -203,7 +207,7 @@ void baton_data_put_value (baton_data_t *self, const char *name, baton_value_t v
 
 static void begin_nested (baton_data_t *self, const char *name, bool map)
 {
-    if (self->depth == BATON_DATA_DEPTH_MAX)
+    if (self && self->depth == BATON_DATA_DEPTH_MAX)
         fail (self, BATON_ERR_TOO_DEEP);
     if (!begin_entry (self, name))
         return;
@@ -249,6 +253,8 @@ static void write_head (uint8_t *at, bool map, uint32_t count)
 
 void baton_data_end (baton_data_t *self)
 {
+    if (!self)
+        return;
     if (self->depth == 1)
         fail (self, BATON_ERR_ARGUMENT);
     if (self->err)
@@ -271,6 +277,8 @@ void baton_data_end (baton_data_t *self)
 const void *baton_data_bytes (baton_data_t *self, size_t *size)
 {
     *size = 0;
+    if (!self)
+        return NULL;
     if (self->depth != 1)
         fail (self, BATON_ERR_ARGUMENT);
     size_t head = head_bytes (self->levels[0].count);
@@ -286,5 +294,5 @@ const void *baton_data_bytes (baton_data_t *self, size_t *size)
 
 baton_err_t baton_data_error (const baton_data_t *self)
 {
-    return self->err;
+    return self ? self->err : BATON_ERR_MEMORY;
 }

@@ -599,8 +599,6 @@ baton_err_t baton_publish (baton_producer_t *self, const char *topic, const char
 baton_err_t baton_publish_data (baton_producer_t *self, const char *topic, const char *key,
                                 baton_data_t *data)
 {
-    if (!data)
-        return BATON_ERR_ARGUMENT;
     size_t size;
     const void *bytes = baton_data_bytes (data, &size);
     return bytes ? baton_publish (self, topic, key, bytes, size) : baton_data_error (data);

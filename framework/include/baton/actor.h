@@ -54,8 +54,9 @@ typedef struct {
     uint32_t backoff_jitter_pct;  /* 0..100, share of the backoff that is random; default 20,
                                      UINT32_MAX for none */
     uint32_t handler_deadline_ms; /* default 30,000 */
-    uint32_t connect_timeout_ms;  /* 0: keep trying for ever (a warning each 5 s); else baton_actor_run
-                                     gives up with UNREACHABLE after that long without an answer */
+    uint32_t connect_timeout_ms;  /* 0: keep trying for ever (a warning each 5 s); else
+                                     baton_actor_run gives up with UNREACHABLE after that long
+                                     without an answer */
     size_t emit_bytes_max;        /* per handler call; default 1 MiB */
     size_t prefetch_bytes;        /* received and not yet handled; default 8 MiB */
     bool exit_when_hung;          /* end the process (code 70) when a handler is still running one
@@ -86,10 +87,11 @@ BATON_API void baton_actor_stop (baton_actor_t *self);
 
 /*  Emits an event; it becomes durable and visible together with this event's acknowledgement.
  *  key NULL: the key of the event in hand. correlationid, causationid and traceparent are filled in
- *  unless given; the id is derived from actor, journal, offset and position, so that a repeated call
- *  emits the same id. Errors: TOPIC, KEY, TOO_LARGE (also emit_bytes_max), TOO_DEEP, MALFORMED,
- *  MEMORY. An error also turns a later ACK of this call into a REJECT with that reason, so that a
- *  handler that does not look cannot lose an emission silently.  */
+ *  unless given; the id is derived from actor, journal, offset and position, so that a repeated
+ *  call emits the same id. Errors: TOPIC, KEY, TOO_LARGE (also emit_bytes_max), TOO_DEEP,
+ *  MALFORMED, ARGUMENT (an attribute), MEMORY. An error also turns a later ACK of this call into a
+ *  REJECT with that reason, so that a handler that does not look cannot lose an emission
+ *  silently.  */
 BATON_API baton_err_t baton_emit (baton_context_t *self, const char *topic, const char *key,
                                   const void *data, size_t size,
                                   const baton_attributes_t *attributes);
@@ -112,9 +114,9 @@ BATON_API bool baton_stopping (const baton_context_t *self);
 /*  Parses --connect ENDPOINT, --name NAME (of the actor), --instance NAME, --start
  *  tail|beginning|OFFSET|TIME, --max-attempts, --backoff-min, --backoff-max (milliseconds),
  *  --handler-deadline, --connect-timeout, --log text|json, --help; the environment variables
- *  BATON_CONNECT, BATON_INSTANCE and BATON_LOG give defaults. SIGTERM and SIGINT drain; a second one
- *  of the same kind ends the process at once. `configure` adds the handlers; its argc and argv are the
- *  actor's own arguments, those after "--".
+ *  BATON_CONNECT, BATON_INSTANCE and BATON_LOG give defaults. SIGTERM and SIGINT drain; a second
+ *  one of the same kind ends the process at once. `configure` adds the handlers; its argc and argv
+ *  are the actor's own arguments, those after "--".
  *  Exit codes: 0 drained, 2 usage, 69 unreachable, 70 a handler hung, 75 fenced, 1 else.  */
 typedef baton_err_t (baton_configure_fn) (baton_actor_t *actor, int argc, char **argv, void *arg);
 

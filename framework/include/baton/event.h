@@ -101,10 +101,11 @@ typedef enum {
 
 BATON_API baton_value_type_t baton_value_type (baton_value_t self);
 BATON_API bool baton_value_bool (baton_value_t self, bool *result);
-BATON_API bool baton_value_int (baton_value_t self, int64_t *result);   /* false if it does not fit */
+BATON_API bool baton_value_int (baton_value_t self, int64_t *result);   /* false: does not fit */
 BATON_API bool baton_value_uint (baton_value_t self, uint64_t *result); /* false if negative */
 BATON_API bool baton_value_real (baton_value_t self, double *result);   /* also from integers */
-BATON_API bool baton_value_str (baton_value_t self, const char **text, size_t *size); /* no NUL */
+/*  Not NUL-terminated; false also for text that is not UTF-8 or has U+0000 in it.  */
+BATON_API bool baton_value_str (baton_value_t self, const char **text, size_t *size);
 BATON_API bool baton_value_bin (baton_value_t self, const void **bytes, size_t *size);
 /*  Elements of an array, entries of a map; 0 for anything else.  */
 BATON_API size_t baton_value_count (baton_value_t self);
@@ -126,8 +127,9 @@ BATON_API bool baton_event_field (const baton_event_t *self, const char *field,
 
 /*  ---- writing MessagePack -----------------------------------------------------------------
  *  A builder for a map (the usual shape of data), with nested maps and arrays. Errors stick: after
- *  the first one every call does nothing, and baton_data_bytes returns NULL. `name` is ignored
- *  inside an array and may be NULL there.  */
+ *  the first one every call does nothing, and baton_data_bytes returns NULL; a builder that is NULL
+ *  is one that failed with MEMORY. `name` is ignored inside an array and may be NULL there. Text is
+ *  UTF-8 without U+0000 (else ARGUMENT).  */
 typedef struct baton_data baton_data_t;
 
 BATON_API baton_data_t *baton_data_new (void); /* NULL: out of memory */
@@ -148,7 +150,8 @@ BATON_API void baton_data_begin_map (baton_data_t *self, const char *name);
 BATON_API void baton_data_begin_array (baton_data_t *self, const char *name);
 BATON_API void baton_data_end (baton_data_t *self); /* closes the innermost map or array */
 /*  The finished bytes, owned by the builder until it is changed; NULL after an error
- *  (baton_data_error tells: MEMORY, TOO_LARGE, TOO_DEEP, ARGUMENT for an unclosed nesting).  */
+ *  (baton_data_error tells: MEMORY, TOO_LARGE, TOO_DEEP, ARGUMENT for a missing name or text, text
+ *  that is not UTF-8, an unclosed nesting or one end too many).  */
 BATON_API const void *baton_data_bytes (baton_data_t *self, size_t *size);
 BATON_API baton_err_t baton_data_error (const baton_data_t *self);
 

@@ -7,8 +7,8 @@
  *  The orchestrator recognises what it has already seen, so an event is neither lost nor doubled
  *  while this process lives, whatever restarts on the other side (G1).
  *
- *  Thread rule: baton_producer_publish, _flush and _stats from any thread; new and destroy from one.
- */
+ *  Thread rule: baton_producer_publish, _flush and _stats from any thread; new and destroy from
+ *  one.  */
 #ifndef BATON_PRODUCER_H
 #define BATON_PRODUCER_H
 
@@ -58,8 +58,8 @@ BATON_API void baton_producer_destroy (baton_producer_t **producer_p);
  *  AGAIN. ticket may be NULL. A group has at most 4 MiB with its attributes, and 16,384 events; one
  *  that is larger than inflight_bytes_max goes when nothing else is in flight. Errors: TOPIC, KEY,
  *  TOO_LARGE, TOO_DEEP, MALFORMED (data that says it is MessagePack and is not), ARGUMENT, AGAIN,
- *  CLOSED, MEMORY, or what the orchestrator refused this producer with for good (VERSION); on any of
- *  them nothing was accepted.  */
+ *  CLOSED, MEMORY, or what the orchestrator refused this producer with for good (VERSION); on any
+ *  of them nothing was accepted.  */
 BATON_API baton_err_t baton_producer_publish_group (baton_producer_t *self,
                                                     const baton_publication_t *events, size_t count,
                                                     int timeout_ms, uint64_t *ticket);

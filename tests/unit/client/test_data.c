@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  Data that the builder writes is read alike by our own windows and by msgpack-c's unpacker; what is
- *  hostile reads as "no value".  */
+/*  Data that the builder writes is read alike by our own windows and by msgpack-c's unpacker; what
+ *  is hostile reads as "no value".  */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -147,7 +147,7 @@ static void every_type_reads_back (void **state)
     assert_null (data);
 }
 
-/*  The heads of 15, 16, 65535 and 65536 entries differ; the bytes between must stay what they were. */
+/*  The heads of 15, 16, 65535 and 65536 entries differ; what is between must stay as it was.  */
 static void containers_of_every_size (void **state)
 {
     (void)state;
@@ -295,6 +295,30 @@ static void builder_errors_stick (void **state)
     baton_data_destroy (&data);
 }
 
+/*  So that a handler need not look at what baton_data_new returned.  */
+static void no_builder_is_one_that_failed (void **state)
+{
+    (void)state;
+    baton_data_t *data = NULL;
+    size_t size = 1;
+    baton_data_clear (data);
+    baton_data_put_nil (data, "a");
+    baton_data_put_bool (data, "a", true);
+    baton_data_put_int (data, "a", 1);
+    baton_data_put_uint (data, "a", 1);
+    baton_data_put_real (data, "a", 1);
+    baton_data_put_str (data, "a", NULL);
+    baton_data_put_bin (data, "a", "b", 1);
+    baton_data_put_value (data, "a", baton_value_wrap ("\x01", 1));
+    baton_data_begin_map (data, "a");
+    baton_data_begin_array (data, "a");
+    baton_data_end (data);
+    assert_null (baton_data_bytes (data, &size));
+    assert_int_equal (size, 0);
+    assert_int_equal (baton_data_error (data), BATON_ERR_MEMORY);
+    baton_data_destroy (&data);
+}
+
 static void a_value_may_nest_as_deep_as_there_is_room (void **state)
 {
     (void)state;
@@ -411,6 +435,7 @@ int main (void)
         cmocka_unit_test (containers_of_every_size),
         cmocka_unit_test (random_data_unpacks),
         cmocka_unit_test (builder_errors_stick),
+        cmocka_unit_test (no_builder_is_one_that_failed),
         cmocka_unit_test (a_value_may_nest_as_deep_as_there_is_room),
         cmocka_unit_test (hostile_bytes_are_no_value),
         cmocka_unit_test (random_bytes_never_read_past_the_end),
