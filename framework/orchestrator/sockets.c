@@ -138,6 +138,8 @@ baton_err_t bn_sockets_open (bn_sockets_t *self, const baton_orchestrator_option
     *self = (bn_sockets_t){.context = NULL};
     bn_random_seed_libc ();
     self->context = zmq_ctx_new ();
+    if (self->context)
+        zmq_ctx_set (self->context, ZMQ_IO_THREADS, 1); /* routes.h relies on it */
     self->router = self->context ? zmq_socket (self->context, ZMQ_ROUTER) : NULL;
     self->fanout = self->router ? zmq_socket (self->context, ZMQ_XPUB) : NULL;
     baton_err_t err = BATON_OK;

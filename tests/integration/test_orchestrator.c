@@ -556,8 +556,8 @@ static void test_rot_is_named_to_whoever_reads_it (void **state)
     expect_serving ();
 }
 
-/*  More journal than one request looks at, and none of it has events: the next READ still arrives at
- *  what comes after.  */
+/*  More journal than one request looks at, and none of it has events: a READ still arrives at what
+ *  comes after.  */
 static void test_reads_over_a_long_run_without_events (void **state)
 {
     (void)state;
