@@ -20,8 +20,8 @@ typedef struct {
     uint64_t incarnation;
     const char *const *patterns; /* borrowed for the life of the mailbox */
     uint32_t pattern_count;
-    baton_err_t start_error;     /* unused: 0 */
-    uint32_t start_kind;         /* baton_start_t: TIME is resolved by a READ before the JOIN */
+    baton_err_t start_error; /* unused: 0 */
+    uint32_t start_kind;     /* baton_start_t: TIME is resolved by a READ before the JOIN */
     uint64_t start_value;
     bn_policy_t policy;
     uint32_t backoff_jitter_pct; /* 0..100 */
@@ -32,7 +32,7 @@ typedef struct {
 
 /*  One event in a run, and what became of it.  */
 typedef enum {
-    BN_RESULT_NONE,   /* not handled: goes back to the queue */
+    BN_RESULT_NONE, /* not handled: goes back to the queue */
     BN_RESULT_ACK,
     BN_RESULT_RETRY,
     BN_RESULT_REJECT
@@ -47,14 +47,15 @@ typedef struct {
 
 typedef struct {
     uint64_t offset;
-    uint64_t generation;      /* of the partition when it was handed out */
+    uint64_t generation; /* of the partition when it was handed out */
     uint32_t partition;
-    uint32_t attempt;         /* 1 the first time */
+    uint32_t attempt; /* 1 the first time */
     uint64_t key_hash;
     bool parked;              /* it was parked: settled by name, not by the floor */
-    bn_text_t topic;          /* borrowed from blob */
+    bn_text_t topic;          /* borrowed from topic_blob */
     bn_event_fields_t fields; /* borrowed from blob */
-    bn_blob_t *blob;          /* owned (counted); the topic bytes live in here as well */
+    bn_blob_t *blob;          /* owned (counted) */
+    bn_blob_t *topic_blob;    /* owned (counted) */
     bn_result_t result;       /* filled in by the runner */
     char reason[BN_REASON_BYTES_MAX + 1];
     bn_emission_t *emissions; /* owned; filled in by the runner, ACK only */
@@ -62,9 +63,9 @@ typedef struct {
 } bn_run_item_t;
 
 typedef struct {
-    bn_run_item_t *items;     /* owned */
+    bn_run_item_t *items; /* owned */
     uint32_t count;
-    bool careful;             /* a single event; BEGIN is journaled */
+    bool careful; /* a single event; BEGIN is journaled */
     /*  The runner must not handle an item whose key_hash is not 0 and equals that of an earlier item
      *  of the run with the result RETRY or NONE: it leaves NONE. It may stop early at any item and
      *  leaves NONE from there on.  */
@@ -73,14 +74,14 @@ typedef struct {
 void bn_run_destroy (bn_run_t **self_p);
 
 typedef enum {
-    BN_MAILBOX_LINK_UP,    /* a fresh connection: HELLO goes first */
+    BN_MAILBOX_LINK_UP, /* a fresh connection: HELLO goes first */
     BN_MAILBOX_LINK_DOWN,
-    BN_MAILBOX_MESSAGE,    /* frames from the orchestrator's ROUTER */
-    BN_MAILBOX_FANOUT,     /* frames from XPUB; blob set: the payload frame as a blob to keep */
-    BN_MAILBOX_RUN_DONE,   /* `run` comes back; ownership passes to the mailbox */
-    BN_MAILBOX_EXPIRED,    /* the handler of (partition, offset) is past its deadline; the run is
+    BN_MAILBOX_MESSAGE,  /* frames from the orchestrator's ROUTER */
+    BN_MAILBOX_FANOUT,   /* frames from XPUB; blob set: the payload frame as a blob to keep */
+    BN_MAILBOX_RUN_DONE, /* `run` comes back; ownership passes to the mailbox */
+    BN_MAILBOX_EXPIRED,  /* the handler of (partition, offset) is past its deadline; the run is
                               still out; leave with a charge, join again once it is back */
-    BN_MAILBOX_STOP,       /* drain: no new run, settle, leave */
+    BN_MAILBOX_STOP,     /* drain: no new run, settle, leave */
     BN_MAILBOX_TICK
 } bn_mailbox_event_kind_t;
 
@@ -92,32 +93,33 @@ typedef struct {
     bn_blob_t *const *blobs;  /* MESSAGE, FANOUT: frame k as a blob that may be kept by counting it;
                                  same length as frames; never NULL for payload frames */
     size_t frame_count;
-    bn_run_t *run;            /* RUN_DONE; owned by the step */
-    uint32_t partition;       /* EXPIRED */
-    uint64_t offset;          /* EXPIRED */
+    bn_run_t *run;      /* RUN_DONE; owned by the step */
+    uint32_t partition; /* EXPIRED */
+    uint64_t offset;    /* EXPIRED */
 } bn_mailbox_event_t;
 
 typedef enum {
     BN_MAILBOX_SEND,        /* head + payload frames to the ROUTER */
-    BN_MAILBOX_CONNECT_SUB, /* text: fan-out endpoint */
+    BN_MAILBOX_CONNECT_SUB, /* text: fan-out endpoint; the SUB socket and its subscriptions outlive
+                               RESET_LINK and a change of the endpoint */
     BN_MAILBOX_SUBSCRIBE,   /* prefix in head */
     BN_MAILBOX_UNSUBSCRIBE,
-    BN_MAILBOX_RUN,         /* hand the run to the handler thread; ownership passes */
-    BN_MAILBOX_RESET_LINK,  /* drop the connection and make a new one (no answer in time) */
+    BN_MAILBOX_RUN,        /* hand the run to the handler thread; ownership passes */
+    BN_MAILBOX_RESET_LINK, /* drop the connection and make a new one (no answer in time) */
     BN_MAILBOX_LOG,
-    BN_MAILBOX_FATAL,       /* cannot go on: err and text; after it nothing more is sent */
-    BN_MAILBOX_DRAINED      /* after STOP: left */
+    BN_MAILBOX_FATAL,  /* cannot go on: err and text; after it nothing more is sent */
+    BN_MAILBOX_DRAINED /* after STOP: left */
 } bn_mailbox_effect_kind_t;
 
 typedef struct {
     bn_mailbox_effect_kind_t kind;
-    bn_blob_t *head;        /* SEND: frame 0; SUBSCRIBE, UNSUBSCRIBE: the prefix; owned */
-    bn_slice_t *payloads;   /* SEND; owned array, blobs counted */
+    bn_blob_t *head;      /* SEND: frame 0; SUBSCRIBE, UNSUBSCRIBE: the prefix; owned */
+    bn_slice_t *payloads; /* SEND; owned array, blobs counted */
     uint32_t payload_count;
-    bn_run_t *run;          /* RUN; owned */
-    baton_err_t err;        /* FATAL */
-    bn_log_level_t level;   /* LOG */
-    char *text;             /* CONNECT_SUB, LOG, FATAL; owned */
+    bn_run_t *run;        /* RUN; owned */
+    baton_err_t err;      /* FATAL */
+    bn_log_level_t level; /* LOG */
+    char *text;           /* CONNECT_SUB, LOG, FATAL; owned */
 } bn_mailbox_effect_t;
 
 typedef struct {
@@ -146,11 +148,11 @@ uint32_t bn_mailbox_data_bytes_max (const bn_mailbox_t *self);
 
 typedef struct {
     uint64_t handled, acked, retried, rejected; /* results */
-    uint64_t gaps;        /* breaks in the chain that led to a FETCH */
-    uint64_t tail_losses; /* found by a heartbeat */
+    uint64_t gaps;                              /* breaks in the chain that led to a FETCH */
+    uint64_t tail_losses;                       /* found by a heartbeat */
     uint64_t fetches;
-    uint64_t fenced;      /* refused settlements */
-    uint32_t partitions;  /* owned now */
+    uint64_t fenced;     /* refused settlements */
+    uint32_t partitions; /* owned now */
 } bn_mailbox_stats_t;
 
 void bn_mailbox_stats (const bn_mailbox_t *self, bn_mailbox_stats_t *stats);

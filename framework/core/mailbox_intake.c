@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  mailbox_intake.c - sections into the queue: fan-out, FETCH, subscriptions.
+ *
+ *  The chain (DESIGN.md section 5). A fan-out header names the end of the previous section for this
+ *  actor in this partition. previous <= position and base >= position: accept. base + count <=
+ *  position: seen. Otherwise something is missing: FETCH from position. A section without a chain entry
+ *  for this actor came through a prefix that lets too much through: it is not for us. The chain is
+ *  also the filter, rather than our own patterns: another version of this actor may have registered
+ *  more of them, and an event that the orchestrator counts for the actor must be handled.
+ *
+ *  Every partition either lives from the fan-out or is `behind`: unsubscribed, and fed by FETCH until it
+ *  has reached the tail. It falls behind when it finds gaps again and again, when its sections find
+ *  the queue full, or when one FETCH was not enough to catch up.  */
+
+#include "base/hash.h"
+#include "core/mailbox_internal.h"
+#include "wire/topic.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*  ---- the queue --------------------------------------------------------------------------- */
+
+/*  The same few topics come again and again: their texts are shared.  */
+static bn_blob_t *topic_blob (bn_mailbox_t *self, bn_text_t topic)
+{
+    bn_blob_t *blob = bn_map_get (self->topics, topic.text, topic.size);
+    if (blob)
+        return bn_blob_ref (blob);
+    blob = bn_blob_new_copy (topic.text, topic.size);
+    if (!blob)
+        return NULL;
+    if (bn_map_count (self->topics) >= BN_TOPICS_KEPT) {
+        bn_map_node_t *node = bn_map_first (self->topics);
+        size_t size;
+        const void *key = bn_map_key (node, &size);
+        bn_blob_t *old = bn_map_remove (self->topics, key, size);
+        bn_blob_unref (&old);
+    }
+    if (bn_map_put (self->topics, topic.text, topic.size, blob, NULL))
+        bn_blob_ref (blob);
+    return blob;
+}
+
+static void chunk_destroy (bn_chunk_t *chunk)
+{
+    bn_blob_unref (&chunk->topic);
+    bn_blob_unref (&chunk->payload);
+    free (chunk);
+}
+
+/*  The payload is all of `blob`. NULL: no memory, or (after FATAL) a payload that cannot be read.  */
+static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section, bn_blob_t *blob)
+{
+    bn_chunk_t *chunk = calloc (1, sizeof *chunk);
+    bn_blob_t *topic = topic_blob (self, section->topic);
+    if (!chunk || !topic) {
+        free (chunk);
+        bn_blob_unref (&topic);
+        bn_mailbox_no_memory (self);
+        return NULL;
+    }
+    chunk->topic = topic;
+    chunk->payload = bn_blob_ref (blob);
+    chunk->bytes = blob->size;
+    chunk->base = chunk->offset = section->base;
+    baton_err_t err = bn_batch_reader_init (&chunk->reader, blob->data, blob->size, section->count);
+    if (err) {
+        bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
+                          section->base);
+        chunk_destroy (chunk);
+        return NULL;
+    }
+    return chunk;
+}
+
+static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section,
+                     bn_blob_t *blob)
+{
+    bn_chunk_t *chunk = chunk_new (self, section, blob);
+    if (!chunk)
+        return;
+    chunk->from = slot->position;
+    if (slot->chunk_last)
+        slot->chunk_last->next = chunk;
+    else
+        slot->chunk_first = chunk;
+    slot->chunk_last = chunk;
+    slot->chunk_bytes += chunk->bytes;
+    self->queue_bytes += chunk->bytes;
+    slot->position = section->base + section->count;
+}
+
+static bn_chunk_t *unlink_first (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    bn_chunk_t *chunk = slot->chunk_first;
+    slot->chunk_first = chunk->next;
+    if (!slot->chunk_first)
+        slot->chunk_last = NULL;
+    slot->chunk_bytes -= chunk->bytes;
+    self->queue_bytes -= chunk->bytes;
+    return chunk;
+}
+
+void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    while (slot->chunk_first)
+        chunk_destroy (unlink_first (self, slot));
+}
+
+bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    bn_chunk_t *chunk = slot->chunk_first;
+    while (chunk) {
+        if (chunk->peeked && chunk->offset >= chunk->from)
+            return chunk;
+        if (chunk->peeked) {
+            chunk->peeked = false;
+            chunk->offset++;
+        }
+        if (chunk->reader.left > 0) {
+            chunk->peeked = bn_batch_next (&chunk->reader, &chunk->event);
+            if (!chunk->peeked) {
+                bn_mailbox_fatal (self, chunk->reader.mp.err,
+                                  "the event at offset %" PRIu64 " cannot be read", chunk->offset);
+                return NULL;
+            }
+            continue;
+        }
+        chunk_destroy (unlink_first (self, slot));
+        chunk = slot->chunk_first;
+    }
+    return NULL;
+}
+
+void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
+{
+    bn_chunk_t *chunk = slot->chunk_first;
+    *item = (bn_run_item_t){.offset = chunk->offset,
+                            .generation = slot->generation,
+                            .partition = slot->index,
+                            .topic = {(const char *)chunk->topic->data, chunk->topic->size},
+                            .fields = chunk->event,
+                            .blob = bn_blob_ref (chunk->payload),
+                            .topic_blob = bn_blob_ref (chunk->topic)};
+    chunk->peeked = false;
+    chunk->offset++;
+    if (chunk->reader.left == 0) {
+        /*  The memory stays until the run is back, and is on the account until then.  */
+        self->out_bytes += chunk->bytes;
+        chunk_destroy (unlink_first (self, slot));
+    }
+}
+
+/*  ---- room -------------------------------------------------------------------------------- */
+
+static size_t room (const bn_mailbox_t *self)
+{
+    size_t used = self->queue_bytes + self->out_bytes;
+    return used < self->options.prefetch_bytes ? self->options.prefetch_bytes - used : 0;
+}
+
+bool bn_slot_stopped (const bn_slot_t *slot)
+{
+    return slot->stopped || bn_map_count (slot->parked) >= BN_PARKED_STOP;
+}
+
+static size_t share (const bn_mailbox_t *self)
+{
+    return self->options.prefetch_bytes / 2 / (self->owned_count ? self->owned_count : 1);
+}
+
+/*  A partition that is stopped may not fill the queue that the others need.  */
+static bool may_take_more (const bn_mailbox_t *self, const bn_slot_t *slot)
+{
+    return !bn_slot_stopped (slot) || slot->chunk_bytes < share (self);
+}
+
+/*  Lets go what a stopped partition holds beyond its share; it is fetched again later.  */
+static void trim (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    if (!bn_slot_stopped (slot) || slot->chunk_bytes <= share (self))
+        return;
+    size_t kept = 0;
+    bn_chunk_t *last = slot->chunk_first;
+    for (kept = last->bytes; last->next && kept + last->next->bytes <= share (self);
+         last = last->next)
+        kept += last->next->bytes;
+    if (!last->next)
+        return;
+    slot->position = last->next->base;
+    slot->missing = true;
+    slot->behind = true;
+    slot->asked_epoch = 0; /* the FETCH in flight starts higher: its answer would leave a hole */
+    while (last->next) {
+        bn_chunk_t *chunk = last->next;
+        last->next = chunk->next;
+        slot->chunk_bytes -= chunk->bytes;
+        self->queue_bytes -= chunk->bytes;
+        chunk_destroy (chunk);
+    }
+    slot->chunk_last = last;
+}
+
+/*  ---- fan-out ----------------------------------------------------------------------------- */
+
+static const bn_chain_t *chain_entry (const bn_fanout_t *fanout, uint32_t actor_id)
+{
+    for (uint32_t i = 0; i < fanout->chain_count; i++)
+        if (fanout->chain[i].actor_id == actor_id)
+            return &fanout->chain[i];
+    return NULL;
+}
+
+static void gap (bn_mailbox_t *self, bn_slot_t *slot, uint64_t end)
+{
+    if (end > slot->known)
+        slot->known = end;
+    if (slot->missing || slot->asked_epoch)
+        return; /* known already, on its way */
+    slot->missing = true;
+    self->stats.gaps++;
+    uint64_t oldest = slot->gap_ms[0];
+    memmove (slot->gap_ms, slot->gap_ms + 1, (BN_GAPS_MAX - 1) * sizeof *slot->gap_ms);
+    slot->gap_ms[BN_GAPS_MAX - 1] = self->now.mono_ms + 1; /* 0: none */
+    if (oldest && self->now.mono_ms + 1 - oldest < BN_GAPS_MS)
+        slot->behind = true;
+}
+
+static void accept_fanout (bn_mailbox_t *self, const bn_fanout_t *fanout,
+                           const bn_mailbox_event_t *event)
+{
+    bn_slot_t *slot = fanout->partition < self->partitions ? &self->slots[fanout->partition] : NULL;
+    const bn_chain_t *chain = chain_entry (fanout, self->actor_id);
+    if (!slot || !slot->owned || slot->revoked || !chain)
+        return;
+    uint64_t end = fanout->base + fanout->count;
+    if (end < fanout->base || end <= slot->position)
+        return; /* seen */
+    if (chain->previous_end > slot->position || fanout->base < slot->position) {
+        gap (self, slot, end);
+        return;
+    }
+    size_t size = event->blobs[2]->size;
+    size_t free_bytes = room (self);
+    bool full = size > free_bytes && free_bytes < self->options.prefetch_bytes;
+    if (full || !may_take_more (self, slot)) {
+        slot->behind = true;
+        slot->missing = true;
+        if (end > slot->known)
+            slot->known = end;
+        return;
+    }
+    bn_section_t section = {.topic = fanout->topic,
+                            .partition = fanout->partition,
+                            .count = fanout->count,
+                            .base = fanout->base};
+    enqueue (self, slot, &section, event->blobs[2]);
+}
+
+void bn_mailbox_fanout (bn_mailbox_t *self, const bn_mailbox_event_t *event)
+{
+    if (self->link != BN_LINK_JOINED || self->stopping)
+        return;
+    bn_fanout_t fanout;
+    char what[256];
+    baton_err_t err = bn_fanout_decode (&fanout, event->frames, event->frame_count, what);
+    if (err) {
+        /*  Whatever was in it, the chain will tell.  */
+        bn_mailbox_log (self, BN_LOG_WARNING, "a fan-out message is not readable: %s", what);
+        return;
+    }
+    accept_fanout (self, &fanout, event);
+    bn_fanout_fini (&fanout);
+}
+
+void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head)
+{
+    bn_slot_t *slot = partition < self->partitions ? &self->slots[partition] : NULL;
+    if (!slot || !slot->owned || slot->revoked)
+        return;
+    if (head > slot->position && slot->position == slot->beat_position) {
+        /*  Behind, and nothing has come since the last beat: it was lost without a successor.  */
+        if (!slot->missing && !slot->asked_epoch) {
+            slot->missing = true;
+            self->stats.tail_losses++;
+        }
+        if (head > slot->known)
+            slot->known = head;
+    }
+    slot->beat_position = slot->position;
+}
+
+/*  ---- FETCH by position ------------------------------------------------------------------- */
+
+static bool to_fetch (const bn_mailbox_t *self, const bn_slot_t *slot)
+{
+    return slot->owned && !slot->revoked && slot->missing && may_take_more (self, slot);
+}
+
+static void fetch (bn_mailbox_t *self)
+{
+    size_t free_bytes = room (self);
+    bool empty = self->queue_bytes + self->out_bytes == 0;
+    if (bn_mailbox_asking (self, BN_ASK_FETCH) || self->now.mono_ms < self->fetch_at_ms ||
+        (!empty && free_bytes < self->options.prefetch_bytes / 4))
+        return;
+    bn_fetch_t list[BN_PARTITIONS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < self->partitions; i++) {
+        bn_slot_t *slot = &self->slots[i];
+        if (to_fetch (self, slot))
+            list[count++] = (bn_fetch_t){
+                .partition = i, .generation = slot->generation, .from = slot->position};
+    }
+    if (count == 0)
+        return;
+    bn_message_t message = {
+        .type = BN_FETCH,
+        .fetch = {.bytes_max = free_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)free_bytes,
+                  .partitions = list,
+                  .partition_count = count}};
+    if (message.fetch.bytes_max == 0)
+        message.fetch.bytes_max = 1;
+    if (!bn_mailbox_ask (self, BN_ASK_FETCH, &message, NULL, 0))
+        return;
+    self->stats.fetches++;
+    for (uint32_t i = 0; i < count; i++)
+        self->slots[list[i].partition].asked_epoch = self->slots[list[i].partition].epoch;
+}
+
+static void caught_up (bn_slot_t *slot, const bn_events_t *events)
+{
+    if (events->scanned_to > slot->position)
+        slot->position = events->scanned_to;
+    if (!events->at_tail) {
+        slot->missing = true;
+        slot->behind = true;
+        return;
+    }
+    slot->missing = slot->known > slot->position;
+    if (slot->behind && !slot->missing) {
+        /*  The subscription takes effect later than this answer: look once more after it.  */
+        slot->behind = false;
+        slot->missing = true;
+        memset (slot->gap_ms, 0, sizeof slot->gap_ms);
+    }
+}
+
+void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blob_t *const *blobs)
+{
+    const bn_events_t *events = &message->events;
+    for (uint32_t i = 0; i < events->section_count && self->link == BN_LINK_JOINED; i++) {
+        const bn_section_t *section = &events->sections[i];
+        bn_slot_t *slot =
+            section->partition < self->partitions ? &self->slots[section->partition] : NULL;
+        uint64_t end = section->base + section->count;
+        if (slot && slot->owned && !slot->revoked && slot->asked_epoch == slot->epoch &&
+            end > slot->position && end > section->base)
+            enqueue (self, slot, section, blobs[i + 1]);
+    }
+    for (uint32_t i = 0; i < self->partitions; i++) {
+        bn_slot_t *slot = &self->slots[i];
+        if (slot->asked_epoch && slot->asked_epoch == slot->epoch && !slot->revoked)
+            caught_up (slot, events);
+        slot->asked_epoch = 0;
+    }
+}
+
+void bn_mailbox_fetch_refused (bn_mailbox_t *self, const bn_error_t *error)
+{
+    for (uint32_t i = 0; i < self->partitions; i++)
+        self->slots[i].asked_epoch = 0;
+    self->fetch_at_ms = self->now.mono_ms + 200;
+    bn_mailbox_common_error (self, error);
+}
+
+/*  ---- FETCH by offset: parked events ------------------------------------------------------- */
+
+static void fetch_offsets (bn_mailbox_t *self)
+{
+    if (bn_mailbox_asking (self, BN_ASK_OFFSETS) || bn_map_count (self->wanted) == 0 ||
+        self->now.mono_ms < self->offsets_at_ms)
+        return;
+    /*  A full queue of other events does not keep parked ones out: they are what blocks it.  */
+    size_t free_bytes = room (self);
+    if (self->revived_count > 0 && free_bytes < self->options.prefetch_bytes / 4)
+        return;
+    uint64_t offsets[BN_OFFSETS_MAX];
+    bn_parked_entry_t *entries[BN_OFFSETS_MAX];
+    uint32_t count = 0;
+    for (bn_map_node_t *node = bn_map_first (self->wanted); node && count < BN_OFFSETS_MAX;
+         node = bn_map_next (node)) {
+        entries[count] = bn_map_value (node);
+        offsets[count] = entries[count]->offset;
+        count++;
+    }
+    bn_message_t message = {
+        .type = BN_FETCH,
+        .fetch = {.bytes_max = free_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)free_bytes,
+                  .offsets = offsets,
+                  .offset_count = count}};
+    if (message.fetch.bytes_max == 0)
+        message.fetch.bytes_max = 1;
+    if (!bn_mailbox_ask (self, BN_ASK_OFFSETS, &message, NULL, 0))
+        return;
+    self->stats.fetches++;
+    for (uint32_t i = 0; i < count; i++) {
+        bn_slot_t *slot = &self->slots[entries[i]->partition];
+        bn_parked_block (self, slot, entries[i]);
+        entries[i]->state = BN_PARKED_FETCHING;
+        self->revived_count++;
+    }
+}
+
+/*  A follower is of use only while its head is on its way to the handler.  */
+static bool useful (const bn_slot_t *slot, const bn_parked_entry_t *entry)
+{
+    if (!entry->key_hash)
+        return true;
+    const bn_parked_entry_t *head = bn_parked_head (slot, entry->key_hash);
+    return head == entry || (head->state >= BN_PARKED_WANTED);
+}
+
+static void revive (bn_mailbox_t *self, const bn_section_t *section, bn_blob_t *blob)
+{
+    bn_slot_t *slot =
+        section->partition < self->partitions ? &self->slots[section->partition] : NULL;
+    if (!slot || !slot->owned)
+        return;
+    bn_parked_entry_t *entry = bn_map_get_u64 (slot->parked, section->base);
+    if (!entry || entry->state != BN_PARKED_FETCHING || section->count != 1)
+        return;
+    bn_chunk_t *chunk = chunk_new (self, section, blob);
+    if (!chunk)
+        return;
+    bn_event_fields_t fields;
+    if (!bn_batch_next (&chunk->reader, &fields)) {
+        bn_mailbox_fatal (self, chunk->reader.mp.err,
+                          "the event at offset %" PRIu64 " cannot be read", section->base);
+        chunk_destroy (chunk);
+        return;
+    }
+    bn_parked_block (self, slot, entry);
+    if (!useful (slot, entry)) {
+        chunk_destroy (chunk);
+        return;
+    }
+    entry->item = (bn_run_item_t){.offset = entry->offset,
+                                  .generation = slot->generation,
+                                  .partition = slot->index,
+                                  .key_hash = entry->key_hash,
+                                  .parked = true,
+                                  .topic = {(const char *)chunk->topic->data, chunk->topic->size},
+                                  .fields = fields,
+                                  .blob = bn_blob_ref (chunk->payload),
+                                  .topic_blob = bn_blob_ref (chunk->topic)};
+    entry->bytes = chunk->bytes;
+    bn_parked_revive (self, slot, entry);
+    chunk_destroy (chunk);
+}
+
+/*  What was asked for and did not come is asked for again.  */
+static uint32_t want_again (bn_mailbox_t *self)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < self->partitions && self->revived_count > 0; i++) {
+        bn_slot_t *slot = &self->slots[i];
+        if (!slot->owned)
+            continue;
+        for (bn_map_node_t *node = bn_map_first (slot->parked); node; node = bn_map_next (node)) {
+            bn_parked_entry_t *entry = bn_map_value (node);
+            if (entry->state != BN_PARKED_FETCHING)
+                continue;
+            bn_parked_block (self, slot, entry);
+            bn_parked_activate (self, slot, entry);
+            count++;
+        }
+    }
+    return count;
+}
+
+void bn_mailbox_offsets_fetched (bn_mailbox_t *self, const bn_message_t *message,
+                                 bn_blob_t *const *blobs)
+{
+    const bn_events_t *events = &message->events;
+    for (uint32_t i = 0; i < events->section_count && self->link == BN_LINK_JOINED; i++)
+        revive (self, &events->sections[i], blobs[i + 1]);
+    uint32_t missing = want_again (self);
+    if (missing > 0 && events->section_count == 0) {
+        bn_mailbox_log (self, BN_LOG_WARNING,
+                        "%" PRIu32 " parked events were not sent; again in 1 s", missing);
+        self->offsets_at_ms = self->now.mono_ms + 1000;
+    }
+}
+
+void bn_mailbox_offsets_refused (bn_mailbox_t *self, const bn_error_t *error)
+{
+    self->offsets_at_ms = self->now.mono_ms + 200;
+    want_again (self);
+    bn_mailbox_common_error (self, error);
+}
+
+/*  ---- subscriptions ------------------------------------------------------------------------ */
+
+static void subscribe (bn_mailbox_t *self, bn_slot_t *slot, bool on)
+{
+    for (uint32_t i = 0; i < self->prefix_count; i++) {
+        bn_mailbox_effect_t *effect =
+            bn_mailbox_effect (self, on ? BN_MAILBOX_SUBSCRIBE : BN_MAILBOX_UNSUBSCRIBE);
+        if (!effect)
+            return;
+        effect->head =
+            bn_fanout_topic_encode (slot->index, self->prefixes[i], strlen (self->prefixes[i]));
+        if (!effect->head)
+            bn_mailbox_no_memory (self);
+    }
+    slot->subscribed = on;
+}
+
+void bn_mailbox_subscribe_pump (bn_mailbox_t *self)
+{
+    if (self->link != BN_LINK_JOINED)
+        return;
+    for (uint32_t i = 0; i < self->partitions; i++) {
+        bn_slot_t *slot = &self->slots[i];
+        bool wanted = slot->owned && !slot->revoked && !slot->behind && !self->stopping;
+        if (wanted == slot->subscribed)
+            continue;
+        subscribe (self, slot, wanted);
+        if (wanted && self->quick_beats == 0) {
+            /*  What is published before the subscription has reached the orchestrator is lost to us
+             *  without a word: have the heads early.  */
+            self->quick_beats = BN_QUICK_BEATS;
+            if (self->beat_at_ms > self->now.mono_ms + BN_QUICK_BEAT_MS)
+                self->beat_at_ms = self->now.mono_ms + BN_QUICK_BEAT_MS;
+        }
+    }
+}
+
+void bn_mailbox_fetch_pump (bn_mailbox_t *self)
+{
+    if (self->link != BN_LINK_JOINED || self->stopping)
+        return;
+    for (uint32_t i = 0; i < self->partitions; i++)
+        if (self->slots[i].owned && self->slots[i].chunk_first)
+            trim (self, &self->slots[i]);
+    fetch (self);
+    bn_parked_want_due (self);
+    fetch_offsets (self);
+}
+
+uint64_t bn_mailbox_fetch_due (const bn_mailbox_t *self)
+{
+    if (self->link != BN_LINK_JOINED || self->stopping)
+        return UINT64_MAX;
+    uint64_t due = bn_parked_due (self);
+    if (bn_map_count (self->wanted) > 0 && self->offsets_at_ms > self->now.mono_ms &&
+        self->offsets_at_ms < due)
+        due = self->offsets_at_ms;
+    if (self->fetch_at_ms > self->now.mono_ms && self->fetch_at_ms < due)
+        due = self->fetch_at_ms;
+    return due;
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  mailbox_internal.h - what the files of the mailbox share. The picture and the invariants are at the
+ *  head of mailbox.c.
+ *
+ *    mailbox.c            life, step, what happens in which order
+ *    mailbox_link.c       HELLO, JOIN, HEARTBEAT, LEAVE, time limits, assignments
+ *    mailbox_partition.c  one partition: parked events, outcomes, where the floor is
+ *    mailbox_intake.c     fan-out, FETCH, subscriptions, the queue
+ *    mailbox_run.c        which events go to the handler next, and what became of them
+ *    mailbox_settle.c     outcomes to SETTLE requests, and the answers
+ *    mailbox_dead.c       the copy of an event that is given up
+ *    mailbox_effects.c    the list of effects; runs  */
+#ifndef BN_MAILBOX_INTERNAL_H
+#define BN_MAILBOX_INTERNAL_H
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/prng.h"
+#include "core/mailbox.h"
+
+/*  A partition with so many parked events takes no more from its main line: the default of the
+ *  orchestrator's parked_max, which a mailbox is not told.  */
+#define BN_PARKED_STOP   1000
+#define BN_PARKED_AHEAD  64  /* events of one key that are fetched and run together once they may */
+#define BN_OFFSETS_MAX   256 /* in one FETCH by offset */
+#define BN_GAPS_MAX      3   /* more within BN_GAPS_MS: live from FETCH for a while */
+#define BN_GAPS_MS       10000
+#define BN_TOPICS_KEPT   1024 /* topic texts shared between sections */
+#define BN_QUICK_BEATS   4    /* early heartbeats after subscribing: 50, 100, 200, 400 ms */
+#define BN_QUICK_BEAT_MS 50
+#define BN_REJOIN_MS     500   /* between two HELLOs on one connection */
+#define BN_LEAVE_MS      2000  /* waiting for LEFT */
+#define BN_DRAIN_MS      10000 /* waiting for the last settle after a stop */
+
+/*  Requests; at most one of each is in flight (G7).  */
+typedef enum {
+    BN_ASK_HELLO,
+    BN_ASK_START, /* READ that resolves a start time */
+    BN_ASK_JOIN,
+    BN_ASK_HEARTBEAT,
+    BN_ASK_FETCH,
+    BN_ASK_OFFSETS,
+    BN_ASK_SETTLE,
+    BN_ASK_BEGIN,
+    BN_ASK_LEAVE,
+    BN_ASK_COUNT
+} bn_ask_kind_t;
+
+typedef struct {
+    uint64_t request; /* 0: not in flight */
+    uint64_t sent_ms;
+} bn_ask_t;
+
+typedef enum {
+    BN_LINK_DOWN,
+    BN_LINK_IDLE, /* connected; HELLO goes out at hello_at_ms */
+    BN_LINK_GREETING,
+    BN_LINK_STARTING, /* resolving the start time */
+    BN_LINK_JOINING,
+    BN_LINK_JOINED,
+    BN_LINK_LEAVING,
+    BN_LINK_OVER /* FATAL or DRAINED was said */
+} bn_link_state_t;
+
+/*  A section in a partition's queue; events are decoded when they are taken.  */
+typedef struct bn_chunk {
+    struct bn_chunk *next;
+    bn_blob_t *topic;   /* counted */
+    bn_blob_t *payload; /* counted */
+    size_t bytes;       /* on account of prefetch_bytes */
+    bn_batch_reader_t reader;
+    uint64_t base;
+    uint64_t offset; /* of the next event of the reader, or of `event` if peeked */
+    uint64_t from;   /* events below are not wanted */
+    bool peeked;
+    bn_event_fields_t event;
+} bn_chunk_t;
+
+typedef enum {
+    BN_PARKED_BLOCKED, /* behind an elder of its key, or its parking is not settled yet */
+    BN_PARKED_DUE,     /* waits for due_ms; in mailbox.due */
+    BN_PARKED_WANTED,  /* to be fetched; in mailbox.wanted */
+    BN_PARKED_FETCHING,
+    BN_PARKED_READY, /* `item` is here; in partition.revived */
+    BN_PARKED_OUT    /* in the run */
+} bn_parked_state_t;
+
+typedef struct {
+    uint64_t offset;
+    uint64_t key_hash;
+    uint64_t due_ms; /* monotonic */
+    uint32_t partition;
+    uint32_t attempts;
+    bool settled; /* the orchestrator knows it as it is here */
+    bn_parked_state_t state;
+    bn_run_item_t item; /* READY */
+    size_t bytes;       /* READY: on account of prefetch_bytes */
+} bn_parked_entry_t;
+
+typedef enum {
+    BN_OUTCOME_ACK,
+    BN_OUTCOME_PARK,
+    BN_OUTCOME_DONE,
+    BN_OUTCOME_DIED
+} bn_outcome_kind_t;
+
+/*  What became of one event, until it is settled. A main-line ACK without emissions has none: the
+ *  floor says it.  */
+typedef struct bn_outcome {
+    struct bn_outcome *next;
+    bn_outcome_kind_t kind;
+    bool main_line; /* else it was parked before */
+    bool in_flight; /* in the SETTLE that is */
+    uint64_t offset;
+    uint64_t handled_upto; /* main line, in `ready`: partition.handled with this one */
+    uint64_t key_hash;
+    uint64_t due_ms;          /* PARK: monotonic */
+    uint32_t attempts;        /* PARK, DIED; else of the call that was acknowledged */
+    bn_emission_t *emissions; /* owned; DIED: the dead letter */
+    uint32_t emission_count;
+    size_t bytes;             /* upper bound of what it adds to a message */
+    bn_text_t topic;          /* ACK, DONE with emissions: the event, for a dead letter if the */
+    bn_event_fields_t fields; /*   emissions are refused */
+    bn_blob_t *blob;          /* counted */
+    bn_blob_t *topic_blob;    /* counted */
+} bn_outcome_t;
+
+typedef struct {
+    bn_outcome_t *first;
+    bn_outcome_t *last;
+} bn_outcomes_t;
+
+typedef struct {
+    uint32_t index;
+    bool owned;
+    bool revoked;    /* settle with release, then forget */
+    bool behind;     /* lives from FETCH alone */
+    bool subscribed; /* survives a new session: the subscriptions of the socket do too */
+    bool missing;    /* to be FETCHed */
+    bool stopped;    /* LIMIT: no main line until a whole settle was accepted */
+    bool relief;     /* LIMIT: settle only what takes parked events away */
+    uint64_t generation;
+    uint64_t epoch;         /* own number of this taking over; 0: not owned */
+    uint64_t asked_epoch;   /* epoch when it was put into the FETCH in flight; 0: not in it */
+    uint64_t out_epoch;     /* epoch of its items in the run; 0: none */
+    uint64_t settle_epoch;  /* epoch of its settlement in flight; 0: none */
+    uint64_t floor;         /* settled: what the orchestrator has */
+    uint64_t position;      /* all sections for us below were received */
+    uint64_t known;         /* a section ends here that must be received */
+    uint64_t beat_position; /* position at the last BEAT */
+    uint64_t careful_until;
+    uint64_t gap_ms[BN_GAPS_MAX]; /* when the last gaps were */
+    bn_charged_t *charged;        /* owned */
+    uint32_t charged_count;
+    bn_chunk_t *chunk_first;
+    bn_chunk_t *chunk_last;
+    size_t chunk_bytes;
+    bn_run_item_t
+        *returned; /* owned; handed out, not handled: next, before the chunks; ascending */
+    uint32_t returned_count;
+    bn_map_t *parked;        /* offset -> bn_parked_entry_t (owned) */
+    bn_map_t *parked_by_key; /* key hash, offset -> the same; without key hash 0 */
+    bn_map_t *revived;       /* offset -> the same, READY ones */
+    uint32_t out_count;      /* main-line items in the run */
+    uint64_t out_first;      /* lowest offset of them */
+    bn_outcomes_t held;      /* main line, above something unresolved; ascending */
+    bn_outcomes_t ready;     /* may be settled; main-line ones ascending */
+    uint64_t handled;        /* main-line events below unresolved () since the start */
+    uint64_t handled_settled;
+    uint64_t settle_floor; /* of the settlement in flight */
+    uint64_t settle_handled;
+    bool settle_release;
+    bool settle_whole;     /* nothing was left out of it */
+    uint64_t settle_at_ms; /* LIMIT: not before */
+} bn_slot_t;
+
+typedef enum {
+    BN_CAREFUL_NONE,
+    BN_CAREFUL_BEGINNING, /* BEGIN is in flight or waits; the run is in begin_run */
+    BN_CAREFUL_OUT,
+    BN_CAREFUL_SETTLING
+} bn_careful_t;
+
+struct bn_mailbox {
+    bn_mailbox_options_t options;
+    char **prefixes; /* owned; literal prefixes to subscribe to */
+    uint32_t prefix_count;
+
+    /*  during a step */
+    bn_mailbox_effects_t *fx;
+    bn_time_t now;
+    bn_prng_t prng;
+    bool seeded;
+
+    bn_link_state_t link;
+    bn_ask_t asks[BN_ASK_COUNT];
+    uint64_t request_last;
+    uint64_t heard_ms; /* last message from the orchestrator */
+    uint64_t hello_at_ms;
+    uint64_t hello_sent_ms; /* 0: never on this connection */
+    uint64_t join_at_ms;
+    uint64_t beat_at_ms;
+    uint32_t quick_beats; /* early ones still to come */
+    bool start_resolved;
+    uint64_t start_offset;
+
+    uint64_t journal_id; /* WELCOME */
+    uint32_t partitions;
+    uint32_t heartbeat_ms;
+    uint32_t message_bytes_max;
+    uint32_t data_bytes_max;
+    char fanout_endpoint[BN_ENDPOINT_BYTES_MAX + 1];
+
+    uint32_t actor_id; /* JOINED */
+    uint64_t version;  /* of the assignment; 0: ask for all of it */
+    bn_slot_t slots[BN_PARTITIONS_MAX];
+    uint32_t owned_count;
+    uint64_t epoch_last;
+
+    bn_map_t *topics;       /* text -> bn_blob_t (counted) */
+    size_t queue_bytes;     /* received, not in a run */
+    size_t out_bytes;       /* sections that left the queue with the run */
+    bn_map_t *due;          /* due_ms, partition, offset -> entry */
+    bn_map_t *wanted;       /* partition, offset -> entry */
+    uint32_t revived_count; /* entries FETCHING or READY */
+    uint64_t offsets_at_ms; /* next FETCH by offset not before */
+    uint64_t fetch_at_ms;   /* next FETCH not before */
+
+    bool run_out;
+    uint32_t turn; /* partition that is first in the next run */
+    bool careful_turn;
+    bn_careful_t careful;
+    bn_run_t *begin_run; /* owned */
+    uint32_t careful_partition;
+    uint64_t careful_epoch;
+    uint64_t begin_at_ms;
+
+    size_t unsettled_bytes; /* of outcomes */
+    uint64_t settle_at_ms;  /* not before */
+    uint32_t settle_partitions_max;
+    uint32_t settle_emitting_max; /* outcomes with emissions in one SETTLE */
+    uint32_t settle_partitions;   /* in the one in flight */
+    uint32_t settle_emitting;
+
+    bool expired; /* left; until the run is back */
+    bool stopping;
+    uint64_t stop_at_ms; /* when to give up on the last settle */
+    bn_mailbox_stats_t stats;
+};
+
+/*  ---- mailbox_effects.c ---- */
+bn_mailbox_effect_t *bn_mailbox_effect (bn_mailbox_t *self, bn_mailbox_effect_kind_t kind);
+void bn_mailbox_log (bn_mailbox_t *self, bn_log_level_t level, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+void bn_mailbox_no_memory (bn_mailbox_t *self);
+void bn_run_item_fini (bn_run_item_t *item);
+void bn_emissions_free (bn_emission_t *emissions, uint32_t count);
+
+/*  ---- mailbox.c ---- */
+void bn_mailbox_fatal (bn_mailbox_t *self, baton_err_t err, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
+
+/*  ---- mailbox_link.c ---- */
+/*  Encodes and sends; payloads of sections (borrowed, may be NULL) go as further frames. False: no
+ *  memory.  */
+bool bn_mailbox_ask (bn_mailbox_t *self, bn_ask_kind_t kind, bn_message_t *message,
+                     const bn_section_t *sections, uint32_t section_count);
+bool bn_mailbox_asking (const bn_mailbox_t *self, bn_ask_kind_t kind);
+void bn_mailbox_link_up (bn_mailbox_t *self);
+void bn_mailbox_link_down (bn_mailbox_t *self);
+void bn_mailbox_message (bn_mailbox_t *self, const bn_mailbox_event_t *event);
+void bn_mailbox_expired (bn_mailbox_t *self, uint32_t partition, uint64_t offset);
+/*  Drops the session and all progress and says HELLO again.  */
+void bn_mailbox_rejoin (bn_mailbox_t *self);
+/*  Forgets one partition after a refusal and asks for the assignment anew.  */
+void bn_mailbox_refused (bn_mailbox_t *self, uint32_t partition);
+/*  The part of every refusal that is the same for all requests; true: dealt with.  */
+bool bn_mailbox_common_error (bn_mailbox_t *self, const bn_error_t *error);
+void bn_mailbox_link_pump (bn_mailbox_t *self);
+void bn_mailbox_leave_pump (bn_mailbox_t *self);
+uint64_t bn_mailbox_link_due (const bn_mailbox_t *self);
+
+/*  ---- mailbox_partition.c ---- */
+bool bn_slot_start (bn_mailbox_t *self, bn_slot_t *slot, const bn_assignment_t *assignment);
+void bn_slot_forget (bn_mailbox_t *self, bn_slot_t *slot);
+void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot);
+/*  The lowest main-line offset about which nothing is known yet: the floor of a settle.  */
+uint64_t bn_slot_unresolved (const bn_slot_t *slot);
+uint32_t bn_slot_charged (const bn_slot_t *slot, uint64_t offset);
+bool bn_slot_key_parked (const bn_slot_t *slot, uint64_t key_hash);
+/*  Takes ownership of the outcome.  */
+void bn_slot_resolve (bn_slot_t *slot, bn_outcome_t *outcome);
+void bn_slot_flush_held (bn_slot_t *slot, uint64_t below);
+void bn_slot_push_ready (bn_slot_t *slot, bn_outcome_t *outcome);
+void bn_outcome_destroy (bn_mailbox_t *self, bn_outcome_t *outcome);
+bn_parked_entry_t *bn_parked_add (bn_mailbox_t *self, bn_slot_t *slot, const bn_parked_t *parked,
+                                  bool settled);
+void bn_parked_remove (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry);
+void bn_parked_activate (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry);
+/*  Takes it back to BLOCKED, out of whatever list it is in, data dropped.  */
+void bn_parked_block (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry);
+void bn_parked_block_followers (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry);
+bn_parked_entry_t *bn_parked_head (const bn_slot_t *slot, uint64_t key_hash);
+/*  The next of the same key, or NULL.  */
+bn_parked_entry_t *bn_parked_after (const bn_slot_t *slot, const bn_parked_entry_t *entry);
+void bn_parked_revive (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry);
+void bn_parked_want_due (bn_mailbox_t *self);
+uint64_t bn_parked_due (const bn_mailbox_t *self);
+
+/*  ---- mailbox_intake.c ---- */
+void bn_mailbox_fanout (bn_mailbox_t *self, const bn_mailbox_event_t *event);
+void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blob_t *const *blobs);
+void bn_mailbox_fetch_refused (bn_mailbox_t *self, const bn_error_t *error);
+void bn_mailbox_offsets_fetched (bn_mailbox_t *self, const bn_message_t *message,
+                                 bn_blob_t *const *blobs);
+void bn_mailbox_offsets_refused (bn_mailbox_t *self, const bn_error_t *error);
+void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head);
+void bn_mailbox_subscribe_pump (bn_mailbox_t *self);
+void bn_mailbox_fetch_pump (bn_mailbox_t *self);
+uint64_t bn_mailbox_fetch_due (const bn_mailbox_t *self);
+/*  The next event of the slot's chunks, decoded, or NULL.  */
+bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot);
+/*  Takes it into `item` (offset, topic, fields, blobs counted).  */
+void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item);
+void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot);
+bool bn_slot_stopped (const bn_slot_t *slot);
+
+/*  ---- mailbox_run.c ---- */
+void bn_mailbox_run_pump (bn_mailbox_t *self);
+/*  Consumes the run.  */
+void bn_mailbox_run_done (bn_mailbox_t *self, bn_run_t *run);
+void bn_mailbox_begun (bn_mailbox_t *self);
+void bn_mailbox_begin_refused (bn_mailbox_t *self, const bn_error_t *error);
+void bn_mailbox_begin_cancel (bn_mailbox_t *self);
+uint64_t bn_mailbox_run_due (const bn_mailbox_t *self);
+
+/*  ---- mailbox_settle.c ---- */
+void bn_mailbox_settle_pump (bn_mailbox_t *self);
+void bn_mailbox_settled (bn_mailbox_t *self);
+void bn_mailbox_settle_refused (bn_mailbox_t *self, const bn_error_t *error);
+bool bn_slot_dirty (const bn_slot_t *slot);
+bool bn_mailbox_dirty (const bn_mailbox_t *self);
+uint64_t bn_mailbox_settle_due (const bn_mailbox_t *self);
+size_t bn_emission_bytes (const bn_emission_t *emission);
+
+/*  ---- mailbox_dead.c ---- */
+typedef struct {
+    bn_text_t topic;
+    const bn_event_fields_t *fields;
+    uint32_t partition;
+    uint64_t offset;
+    uint32_t attempts;
+    const char *reason;
+} bn_dead_source_t;
+
+/*  A new array of one emission; NULL: no memory.  */
+bn_emission_t *bn_mailbox_dead_letter (const bn_mailbox_t *self, const bn_dead_source_t *source);
+
+#endif

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  mailbox_run.c - which events go to the handler next, and what became of them.
+ *
+ *  A run takes events from the partitions in turn, in offset order within each; parked events that are
+ *  due come before the main line. While taking, an event whose key is parked is parked behind it, and
+ *  one that has used up its attempts is given up: neither reaches a handler.
+ *
+ *  Careful events (offset below careful_until) go alone: BEGIN is journaled first, nothing else runs
+ *  before the outcome is settled (M5). So if the process dies, what was begun is what killed it.
+ *
+ *      NONE -> BEGINNING (BEGIN sent) -> OUT (BEGUN, run handed out) -> SETTLING -> NONE  */
+
+#include "base/hash.h"
+#include "core/mailbox_internal.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TURN_EVENTS 32 /* from one partition before it is the next one's turn */
+
+typedef struct {
+    bn_run_t *run;
+    size_t bytes;     /* of data in it */
+    bool careful;     /* takes one careful event, and only careful ones */
+    bool saw_careful; /* an ordinary run met careful events */
+} bn_taking_t;
+
+/*  ---- outcomes --------------------------------------------------------------------------- */
+
+static bn_outcome_t *outcome_new (bn_mailbox_t *self, bn_outcome_kind_t kind,
+                                  const bn_run_item_t *item)
+{
+    bn_outcome_t *outcome = calloc (1, sizeof *outcome);
+    if (!outcome) {
+        bn_mailbox_no_memory (self);
+        return NULL;
+    }
+    outcome->kind = kind;
+    outcome->main_line = !item->parked;
+    outcome->offset = item->offset;
+    outcome->key_hash = item->key_hash;
+    outcome->attempts = item->attempt;
+    return outcome;
+}
+
+static void count_bytes (bn_mailbox_t *self, bn_outcome_t *outcome)
+{
+    outcome->bytes = 64;
+    for (uint32_t i = 0; i < outcome->emission_count; i++)
+        outcome->bytes += bn_emission_bytes (&outcome->emissions[i]);
+    self->unsettled_bytes += outcome->bytes;
+}
+
+static bn_outcome_t *died (bn_mailbox_t *self, const bn_run_item_t *item, uint32_t attempts,
+                           const char *reason)
+{
+    bn_outcome_t *outcome = outcome_new (self, BN_OUTCOME_DIED, item);
+    if (!outcome)
+        return NULL;
+    bn_dead_source_t source = {.topic = item->topic,
+                               .fields = &item->fields,
+                               .partition = item->partition,
+                               .offset = item->offset,
+                               .attempts = attempts,
+                               .reason = reason};
+    outcome->attempts = attempts;
+    outcome->emissions = bn_mailbox_dead_letter (self, &source);
+    if (!outcome->emissions) {
+        free (outcome);
+        bn_mailbox_no_memory (self);
+        return NULL;
+    }
+    outcome->emission_count = 1;
+    count_bytes (self, outcome);
+    return outcome;
+}
+
+/*  The emissions pass to the outcome; the event is kept beside them in case they are refused.  */
+static bn_outcome_t *acknowledged (bn_mailbox_t *self, bn_run_item_t *item)
+{
+    bn_outcome_t *outcome =
+        outcome_new (self, item->parked ? BN_OUTCOME_DONE : BN_OUTCOME_ACK, item);
+    if (!outcome)
+        return NULL;
+    outcome->emissions = item->emissions;
+    outcome->emission_count = item->emission_count;
+    item->emissions = NULL;
+    item->emission_count = 0;
+    if (outcome->emission_count > 0) {
+        outcome->topic = item->topic;
+        outcome->fields = item->fields;
+        outcome->blob = bn_blob_ref (item->blob);
+        outcome->topic_blob = bn_blob_ref (item->topic_blob);
+    }
+    count_bytes (self, outcome);
+    return outcome;
+}
+
+static bn_outcome_t *parked (bn_mailbox_t *self, const bn_run_item_t *item, uint32_t attempts,
+                             uint64_t due_ms)
+{
+    bn_outcome_t *outcome = outcome_new (self, BN_OUTCOME_PARK, item);
+    if (!outcome)
+        return NULL;
+    outcome->attempts = attempts;
+    outcome->due_ms = due_ms;
+    count_bytes (self, outcome);
+    return outcome;
+}
+
+/*  min * 2^(attempts - 1), at most max, then spread by the jitter to both sides.  */
+static uint64_t backoff_ms (bn_mailbox_t *self, uint32_t attempts)
+{
+    uint64_t delay = self->options.policy.backoff_min_ms;
+    uint64_t most = self->options.policy.backoff_max_ms;
+    for (uint32_t i = 1; i < attempts && delay < most; i++)
+        delay *= 2;
+    if (delay > most)
+        delay = most;
+    uint64_t width = delay * self->options.backoff_jitter_pct / 100;
+    return delay - width / 2 + bn_prng_below (&self->prng, width + 1);
+}
+
+/*  ---- taking ----------------------------------------------------------------------------- */
+
+static bool run_full (const bn_mailbox_t *self, const bn_taking_t *taking)
+{
+    return taking->run->count >= (taking->careful ? 1 : self->options.run_events_max) ||
+           taking->bytes >= self->options.prefetch_bytes;
+}
+
+static void put (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot, bn_run_item_t *item,
+                 uint32_t charged)
+{
+    (void)self;
+    item->attempt = charged + 1;
+    item->result = BN_RESULT_NONE;
+    taking->run->items[taking->run->count++] = *item;
+    taking->bytes += item->fields.data_size;
+    slot->out_epoch = slot->epoch;
+    if (item->parked)
+        return;
+    if (slot->out_count++ == 0)
+        slot->out_first = item->offset;
+}
+
+/*  Of each key, a parked event may go only if all its elders are in this run, or there are none.  */
+static bool is_next_of_key (const bn_slot_t *slot, const bn_parked_entry_t *entry, bool *elders_out)
+{
+    *elders_out = false;
+    if (!entry->key_hash)
+        return true;
+    const bn_parked_entry_t *elder = bn_parked_head (slot, entry->key_hash);
+    for (; elder != entry; elder = bn_parked_after (slot, elder)) {
+        if (elder->state != BN_PARKED_OUT)
+            return false;
+        *elders_out = true;
+    }
+    return true;
+}
+
+static void give_up_parked (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry)
+{
+    char reason[BN_REASON_BYTES_MAX + 1];
+    snprintf (reason, sizeof reason,
+              "given up after %" PRIu32 " attempts, ends of the process included", entry->attempts);
+    bn_outcome_t *outcome = died (self, &entry->item, entry->attempts, reason);
+    if (!outcome)
+        return;
+    bn_slot_push_ready (slot, outcome);
+    bn_parked_remove (self, slot, entry);
+}
+
+static uint32_t take_parked (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot)
+{
+    uint32_t taken = 0;
+    uint64_t at = 0;
+    bn_map_node_t *node;
+    while (!run_full (self, taking) && taken < TURN_EVENTS &&
+           (node = bn_map_at_least_u64 (slot->revived, at))) {
+        bn_parked_entry_t *entry = bn_map_value (node);
+        bool elders_out;
+        at = entry->offset + 1;
+        if (!is_next_of_key (slot, entry, &elders_out))
+            continue;
+        if (entry->attempts >= self->options.policy.max_attempts) {
+            if (!elders_out)
+                give_up_parked (self, slot, entry);
+            continue;
+        }
+        if ((entry->offset < slot->careful_until) != taking->careful) {
+            taking->saw_careful |= !taking->careful;
+            continue;
+        }
+        bn_run_item_t item = entry->item;
+        entry->item = (bn_run_item_t){0};
+        self->out_bytes += entry->bytes;
+        bn_parked_block (self, slot, entry);
+        entry->state = BN_PARKED_OUT;
+        put (self, taking, slot, &item, entry->attempts);
+        taken++;
+    }
+    return taken;
+}
+
+static void take_returned (bn_slot_t *slot, bn_run_item_t *item)
+{
+    *item = slot->returned[0];
+    slot->returned_count--;
+    memmove (slot->returned, slot->returned + 1, slot->returned_count * sizeof *item);
+}
+
+typedef struct {
+    uint64_t offset;
+    uint64_t key_hash;
+    uint32_t charged;
+} bn_next_t;
+
+/*  The next event of the main line, left where it is; false: none.  */
+static bool peek_main (bn_mailbox_t *self, bn_slot_t *slot, bn_next_t *next)
+{
+    bn_text_t key;
+    if (slot->returned_count > 0) {
+        next->offset = slot->returned[0].offset;
+        key = slot->returned[0].fields.key;
+    } else {
+        const bn_chunk_t *chunk = bn_slot_peek (self, slot);
+        if (!chunk)
+            return false;
+        next->offset = chunk->offset;
+        key = chunk->event.key;
+    }
+    next->key_hash = key.size ? bn_hash (key.text, key.size) : 0;
+    next->charged = bn_slot_charged (slot, next->offset);
+    return true;
+}
+
+static void pop_main (bn_mailbox_t *self, bn_slot_t *slot, const bn_next_t *next,
+                      bn_run_item_t *item)
+{
+    if (slot->returned_count > 0)
+        take_returned (slot, item);
+    else
+        bn_slot_pop (self, slot, item);
+    item->key_hash = next->key_hash;
+}
+
+/*  Parks or gives up what must not reach a handler. False: no memory.  */
+static bool set_aside (bn_mailbox_t *self, bn_slot_t *slot, const bn_next_t *next, bool behind)
+{
+    bn_run_item_t item;
+    pop_main (self, slot, next, &item);
+    bn_outcome_t *outcome;
+    if (behind) {
+        bn_parked_t entry = {.offset = next->offset,
+                             .attempts = next->charged,
+                             .due_ms = self->now.mono_ms,
+                             .key_hash = next->key_hash};
+        outcome = parked (self, &item, next->charged, entry.due_ms);
+        if (outcome)
+            bn_parked_add (self, slot, &entry, false);
+    } else {
+        char reason[BN_REASON_BYTES_MAX + 1];
+        snprintf (reason, sizeof reason, "the process died %" PRIu32 " times while handling it",
+                  next->charged);
+        outcome = died (self, &item, next->charged, reason);
+    }
+    bn_run_item_fini (&item);
+    if (!outcome)
+        return false;
+    bn_slot_resolve (slot, outcome);
+    return true;
+}
+
+static uint32_t take_main (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot)
+{
+    uint32_t taken = 0;
+    bn_next_t next;
+    while (!run_full (self, taking) && taken < TURN_EVENTS && !slot->stopped &&
+           bn_map_count (slot->parked) + slot->out_count < BN_PARKED_STOP &&
+           peek_main (self, slot, &next)) {
+        bool behind = bn_slot_key_parked (slot, next.key_hash);
+        if (behind || next.charged >= self->options.policy.max_attempts) {
+            if (!set_aside (self, slot, &next, behind))
+                break;
+            continue;
+        }
+        if ((next.offset < slot->careful_until) != taking->careful) {
+            taking->saw_careful |= !taking->careful;
+            break;
+        }
+        bn_run_item_t item;
+        pop_main (self, slot, &next, &item);
+        put (self, taking, slot, &item, next.charged);
+        taken++;
+    }
+    return taken;
+}
+
+static bool take (bn_mailbox_t *self, bn_taking_t *taking)
+{
+    size_t room = taking->careful ? 1 : self->options.run_events_max;
+    taking->run = calloc (1, sizeof *taking->run);
+    if (taking->run)
+        taking->run->items = malloc (room * sizeof *taking->run->items);
+    if (!taking->run || !taking->run->items) {
+        bn_run_destroy (&taking->run);
+        bn_mailbox_no_memory (self);
+        return false;
+    }
+    taking->run->careful = taking->careful;
+    uint32_t taken;
+    do {
+        taken = 0;
+        for (uint32_t i = 0; i < self->partitions && !run_full (self, taking); i++) {
+            bn_slot_t *slot = &self->slots[(self->turn + i) % self->partitions];
+            if (!slot->owned || slot->revoked)
+                continue;
+            if (bn_map_count (slot->revived) > 0)
+                taken += take_parked (self, taking, slot);
+            if (slot->returned_count > 0 || slot->chunk_first)
+                taken += take_main (self, taking, slot);
+        }
+    } while (taken > 0 && !run_full (self, taking));
+    self->turn = (self->turn + 1) % self->partitions;
+    if (taking->run->count == 0)
+        bn_run_destroy (&taking->run);
+    return taking->run != NULL;
+}
+
+/*  ---- handing out ------------------------------------------------------------------------ */
+
+static void hand_out (bn_mailbox_t *self, bn_run_t *run)
+{
+    bn_mailbox_effect_t *effect = bn_mailbox_effect (self, BN_MAILBOX_RUN);
+    if (!effect) {
+        bn_run_destroy (&run);
+        return;
+    }
+    effect->run = run;
+    self->run_out = true;
+}
+
+static void begin (bn_mailbox_t *self)
+{
+    const bn_run_item_t *item = &self->begin_run->items[0];
+    bn_message_t message = {.type = BN_BEGIN,
+                            .begin = {.partition = item->partition,
+                                      .generation = item->generation,
+                                      .offset = item->offset}};
+    bn_mailbox_ask (self, BN_ASK_BEGIN, &message, NULL, 0);
+}
+
+static bool take_careful (bn_mailbox_t *self)
+{
+    bn_taking_t taking = {.careful = true};
+    if (!take (self, &taking))
+        return false;
+    self->begin_run = taking.run;
+    self->careful = BN_CAREFUL_BEGINNING;
+    self->careful_partition = taking.run->items[0].partition;
+    self->careful_epoch = self->slots[self->careful_partition].epoch;
+    self->careful_turn = false;
+    begin (self);
+    return true;
+}
+
+/*  The outcome of the careful event is settled, or nobody's business of ours any more.  */
+static void end_careful (bn_mailbox_t *self)
+{
+    const bn_slot_t *slot = &self->slots[self->careful_partition];
+    if (self->careful == BN_CAREFUL_SETTLING &&
+        (slot->epoch != self->careful_epoch || (!slot->settle_epoch && !bn_slot_dirty (slot))))
+        self->careful = BN_CAREFUL_NONE;
+}
+
+void bn_mailbox_run_pump (bn_mailbox_t *self)
+{
+    end_careful (self);
+    if (self->link != BN_LINK_JOINED || self->stopping)
+        return;
+    if (self->careful == BN_CAREFUL_BEGINNING && !bn_mailbox_asking (self, BN_ASK_BEGIN) &&
+        self->now.mono_ms >= self->begin_at_ms)
+        begin (self);
+    if (self->run_out || self->careful != BN_CAREFUL_NONE ||
+        self->unsettled_bytes >= self->options.settle_bytes_max)
+        return;
+    if (self->careful_turn && take_careful (self))
+        return;
+    bn_taking_t taking = {0};
+    if (take (self, &taking)) {
+        /*  Ordinary and careful events take turns where there are both.  */
+        self->careful_turn = taking.saw_careful;
+        hand_out (self, taking.run);
+    } else if (taking.saw_careful) {
+        take_careful (self);
+    }
+}
+
+/*  ---- BEGIN ------------------------------------------------------------------------------ */
+
+/*  A run that never reached the handler.  */
+static void take_back (bn_mailbox_t *self)
+{
+    bn_run_t *run = self->begin_run;
+    self->begin_run = NULL;
+    self->careful = BN_CAREFUL_NONE;
+    bn_mailbox_run_done (self, run);
+}
+
+void bn_mailbox_begun (bn_mailbox_t *self)
+{
+    if (!self->begin_run)
+        return;
+    if (self->stopping || self->slots[self->careful_partition].epoch != self->careful_epoch) {
+        take_back (self);
+        return;
+    }
+    self->careful = BN_CAREFUL_OUT;
+    hand_out (self, self->begin_run);
+    self->begin_run = NULL;
+}
+
+void bn_mailbox_begin_cancel (bn_mailbox_t *self)
+{
+    if (self->begin_run)
+        take_back (self);
+}
+
+void bn_mailbox_begin_refused (bn_mailbox_t *self, const bn_error_t *error)
+{
+    if (bn_mailbox_common_error (self, error))
+        bn_mailbox_begin_cancel (self);
+    else
+        self->begin_at_ms = self->now.mono_ms + 200 + bn_prng_below (&self->prng, 301);
+}
+
+uint64_t bn_mailbox_run_due (const bn_mailbox_t *self)
+{
+    bool waits = self->link == BN_LINK_JOINED && self->careful == BN_CAREFUL_BEGINNING &&
+                 !bn_mailbox_asking (self, BN_ASK_BEGIN);
+    return waits ? self->begin_at_ms : UINT64_MAX;
+}
+
+/*  ---- results ---------------------------------------------------------------------------- */
+
+/*  Back in front of what is still in the queue.  */
+static void give_back (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
+{
+    bn_run_item_t *list =
+        realloc (slot->returned, (slot->returned_count + 1) * sizeof *slot->returned);
+    if (!list) {
+        bn_mailbox_no_memory (self);
+        return;
+    }
+    slot->returned = list;
+    uint32_t at = slot->returned_count;
+    while (at > 0 && list[at - 1].offset > item->offset)
+        at--;
+    memmove (list + at + 1, list + at, (slot->returned_count - at) * sizeof *list);
+    bn_emissions_free (item->emissions, item->emission_count);
+    item->emissions = NULL;
+    item->emission_count = 0;
+    list[at] = *item;
+    slot->returned_count++;
+    item->blob = NULL;
+    item->topic_blob = NULL;
+}
+
+/*  RETRY and REJECT: dead, or parked with a backoff. *entry is what to park, if it is to be.  */
+static bn_outcome_t *failed (bn_mailbox_t *self, const bn_run_item_t *item, bn_parked_t *entry)
+{
+    char reason[BN_REASON_BYTES_MAX + 1];
+    if (item->result == BN_RESULT_REJECT) {
+        self->stats.rejected++;
+        return died (self, item, item->attempt, item->reason);
+    }
+    self->stats.retried++;
+    if (item->attempt >= self->options.policy.max_attempts) {
+        snprintf (reason, sizeof reason, "given up after %" PRIu32 " attempts: %.200s",
+                  item->attempt, item->reason);
+        return died (self, item, item->attempt, reason);
+    }
+    *entry = (bn_parked_t){.offset = item->offset,
+                           .attempts = item->attempt,
+                           .due_ms = self->now.mono_ms + backoff_ms (self, item->attempt),
+                           .key_hash = item->key_hash};
+    return parked (self, item, entry->attempts, entry->due_ms);
+}
+
+static void main_line_result (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
+{
+    bn_parked_t entry;
+    bn_outcome_t *outcome = NULL;
+    bool open = slot->returned_count > 0 && slot->returned[0].offset < item->offset;
+    if (item->result == BN_RESULT_NONE) {
+        if (!bn_slot_key_parked (slot, item->key_hash)) {
+            give_back (self, slot, item);
+            return;
+        }
+        entry = (bn_parked_t){.offset = item->offset,
+                              .attempts = item->attempt - 1,
+                              .due_ms = self->now.mono_ms,
+                              .key_hash = item->key_hash};
+        outcome = parked (self, item, entry.attempts, entry.due_ms);
+    } else {
+        bn_assert (!open); /* the runner leaves NONE from where it stopped on */
+        if (item->result == BN_RESULT_ACK)
+            outcome = item->emission_count > 0 ? acknowledged (self, item) : NULL;
+        else
+            outcome = failed (self, item, &entry);
+    }
+    if (!open)
+        bn_slot_flush_held (slot, item->offset);
+    if (!outcome) {
+        slot->handled++; /* a plain acknowledgement: the floor says it */
+        return;
+    }
+    if (outcome->kind == BN_OUTCOME_PARK)
+        bn_parked_add (self, slot, &entry, false);
+    if (open)
+        bn_slot_resolve (slot, outcome);
+    else
+        bn_slot_push_ready (slot, outcome);
+}
+
+static void parked_result (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
+{
+    bn_parked_entry_t *entry = bn_map_get_u64 (slot->parked, item->offset);
+    bn_assert (entry && entry->state == BN_PARKED_OUT);
+    if (item->result == BN_RESULT_NONE) {
+        bool head = !entry->key_hash || bn_parked_head (slot, entry->key_hash) == entry;
+        entry->state = BN_PARKED_BLOCKED;
+        if (!head || slot->revoked)
+            return;
+        entry->item = *item;
+        entry->bytes = item->blob->size;
+        item->blob = NULL;
+        item->topic_blob = NULL;
+        bn_parked_revive (self, slot, entry);
+        return;
+    }
+    bn_parked_t again;
+    bn_outcome_t *outcome =
+        item->result == BN_RESULT_ACK ? acknowledged (self, item) : failed (self, item, &again);
+    if (!outcome)
+        return;
+    if (outcome->kind == BN_OUTCOME_PARK) {
+        entry->state = BN_PARKED_BLOCKED;
+        entry->attempts = again.attempts;
+        entry->due_ms = again.due_ms;
+        entry->settled = false;
+        bn_parked_block_followers (self, slot, entry);
+    } else {
+        bn_parked_remove (self, slot, entry);
+    }
+    bn_slot_push_ready (slot, outcome);
+}
+
+static void count_result (bn_mailbox_t *self, const bn_run_item_t *item)
+{
+    if (item->result == BN_RESULT_NONE)
+        return;
+    self->stats.handled++;
+    if (item->result == BN_RESULT_ACK)
+        self->stats.acked++;
+}
+
+void bn_mailbox_run_done (bn_mailbox_t *self, bn_run_t *run)
+{
+    self->run_out = false;
+    self->out_bytes = 0;
+    bool careful = self->careful == BN_CAREFUL_OUT;
+    for (uint32_t i = 0; i < run->count; i++) {
+        bn_run_item_t *item = &run->items[i];
+        bn_slot_t *slot = &self->slots[item->partition];
+        count_result (self, item);
+        /*  A partition that was lost meanwhile, also if it came back, is no longer the one that
+         *  this event was taken from (M4).  */
+        if (!slot->owned || slot->out_epoch != slot->epoch)
+            continue;
+        slot->out_count = 0;
+        if (item->parked)
+            parked_result (self, slot, item);
+        else
+            main_line_result (self, slot, item);
+    }
+    for (uint32_t i = 0; i < run->count; i++) {
+        bn_slot_t *slot = &self->slots[run->items[i].partition];
+        if (slot->out_epoch && slot->out_epoch == slot->epoch) {
+            slot->out_epoch = 0;
+            bn_slot_flush_held (slot, bn_slot_unresolved (slot));
+        }
+    }
+    if (careful)
+        self->careful = BN_CAREFUL_SETTLING;
+    bn_run_destroy (&run);
+}
