@@ -2,8 +2,8 @@
 
 /*  status.c - `baton status`: how things stand.
  *
- *  The orchestrator answers with counts; what needs two samples (rates) or a look at an event (the age
- *  of the oldest one that is not settled) is added here, so that asking costs the orchestrator
+ *  The orchestrator answers with counts; what needs two samples (rates) or a look at an event (the
+ *  age of the oldest one that is not settled) is added here, so that asking costs the orchestrator
  *  little.  */
 
 #include "cli/cli.h"
@@ -34,7 +34,7 @@ static const char s_details[] =
     "(docs/protocol.md,\n"
     "STATUS), and events_per_second for a topic; settled_per_second and oldest_unsettled_age_ms "
     "for\n"
-    "an actor (null: unknown, or nothing is unsettled). With --watch: one a line.\n"
+    "an actor (null: not known, or nothing is unsettled). With --watch: one a line, with rates.\n"
     "\n"
     "Exit codes: 0 ok, 1 something failed, 2 wrong usage, 69 no answer from the orchestrator.";
 
@@ -100,9 +100,9 @@ static bool s_take_time (const bn_read_event_t *event, void *arg)
     return false;
 }
 
-/*  The orchestrator knows the lowest position that is not settled, in any partition; the first event
- *  for the actor from there on may be a settled one of another partition, so that the age is an upper
- *  bound.  */
+/*  The orchestrator knows the lowest position that is not settled, in any partition; the first
+ *  event for the actor from there on may be a settled one of another partition, so that the age is
+ *  an upper bound.  */
 static void s_add_age (s_status_t *self, json_t *actor, json_int_t now_us)
 {
     const char *patterns[BN_PATTERNS_MAX];
@@ -314,10 +314,11 @@ static int s_run (s_status_t *self)
 
 int bn_cli_status (int argc, char **argv)
 {
-    s_status_t self = {.sample_s = 1};
+    s_status_t self = {.sample_s = UINT64_MAX};
     const bn_option_t table[] = {
         {"sample", 's', BN_OPTION_UINT, &self.sample_s, "SECONDS",
-         "between the two samples for rates (default: 1); 0: one sample, no rates", 0, 3600},
+         "between two samples, for rates; 0: one sample, no rates (default: 1, with --json 0)", 0,
+         3600},
         {"watch", 'w', BN_OPTION_FLAG, &self.watch, NULL, "again and again, until Ctrl-C", 0, 0},
         BN_CONNECT_OPTIONS (&self.connect),
         BN_JSON_OPTION (&self.as_json),
@@ -332,6 +333,8 @@ int bn_cli_status (int argc, char **argv)
     int code = bn_options_parse (&command, argc, argv, &first);
     if (code >= 0)
         return code;
+    if (self.sample_s == UINT64_MAX)
+        self.sample_s = self.as_json && !self.watch ? 0 : 1;
     if (first < argc)
         return bn_usage_error ("status", "what is '%s'?", argv[first]);
     bn_admin_options_t options = {.endpoint = self.connect.endpoint,

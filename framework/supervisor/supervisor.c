@@ -22,7 +22,8 @@
 #define BACKOFF_MAX_MS  10000
 #define HEALTHY_MS      10000 /* a process that lived that long starts the backoff anew */
 #define GATE_MS         50    /* between two questions to a gate */
-#define POLL_FDS_MAX    (1 + BN_CONTROL_POLL_FDS + BN_SUPERVISOR_INSTANCES_MAX * BN_PROCESS_POLL_FDS)
+#define SLOT_FDS_MAX    (BN_SUPERVISOR_INSTANCES_MAX * BN_PROCESS_POLL_FDS)
+#define POLL_FDS_MAX    (1 + BN_CONTROL_POLL_FDS + SLOT_FDS_MAX)
 
 typedef enum { SLOT_WAITING, SLOT_RUNNING, SLOT_STOPPING } s_slot_state_t;
 
