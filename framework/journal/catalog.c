@@ -204,6 +204,11 @@ static baton_err_t drop_trimmed (bn_vfs_t *vfs, listing_t *listing, uint64_t fir
 {
     size_t below = 0;
     baton_err_t err = BATON_OK;
+    if (!read_only && listing->count > 0 && listing->ids[0] < first) {
+        int rc = vfs->sync_directory (vfs, BN_JOURNAL_FOLDER); /* the mark before the rest */
+        if (rc != 0)
+            return bn_journal_fail_io (rc, detail, BN_JOURNAL_FOLDER, "sync");
+    }
     while (!err && below < listing->count && listing->ids[below] < first) {
         char name[BN_SEGMENT_NAME_MAX];
         bn_segment_name (name, listing->ids[below++]);

@@ -21,8 +21,9 @@
  *                succeeds, but the commit frame at the end itself: what was cut is wiped, so that it
  *                can not follow a later record that happens to end where it starts.
  *  INVARIANT R3: what opening accepts is on disk when it returns. After an fdatasync that failed the
- *                page cache may hold what the disk never got, and call it clean: what nobody claims
- *                is therefore written again before it is synced.  */
+ *                page cache may hold what the disk never got, and call it clean: what nobody claims,
+ *                and header and END of the newest segment, is therefore written again before it
+ *                is synced.  */
 #include "base/assert.h"
 #include "journal/internal.h"
 #include <errno.h>
@@ -147,6 +148,7 @@ static baton_err_t scan_segment (scan_t *self, const char **bad)
     self->end.crc = self->segment->previous_crc;
     self->end.sequence_next = self->segment->first_sequence;
     self->end.tail = self->segment->first_base;
+    self->end.ended = self->committed = false;
     for (*bad = NULL;;) {
         bn_framed_t framed;
         int64_t got =
@@ -164,6 +166,7 @@ static baton_err_t scan_segment (scan_t *self, const char **bad)
             return BATON_OK;
         if (self->end.ended) {
             self->end.position = framed.end;
+            self->end.crc = framed.frame.crc;
             return BATON_OK;
         }
         baton_err_t err = take_record (self, &framed);
@@ -286,14 +289,20 @@ static baton_err_t repair (scan_t *self)
     int64_t rc = self->vfs->open (self->vfs, name, false, true, &file);
     if (rc != 0)
         return io (self, rc, "open");
-    if (!self->end.ended) {
-        uint64_t end = self->end.position;
+    uint64_t end = self->end.position, from = end;
+    if (self->end.ended)
+        from = end - BN_FRAME_BYTES;
+    if (self->claim + 1 < self->end.sequence_next)
+        from = self->unproven;
+    rc = rewrite (self, file, 0, BN_SEGMENT_AREA);
+    if (rc == 0)
+        rc = rewrite (self, file, from, end);
+    if (rc == 0)
         rc = bn_catalog_fill (self->vfs, file, end, end + self->torn);
-        if (rc == 0 && self->claim + 1 < self->end.sequence_next)
-            rc = rewrite (self, file, self->unproven, end);
-    }
     if (rc == 0)
         rc = self->vfs->datasync (self->vfs, file);
+    if (rc == 0)
+        rc = self->vfs->sync_directory (self->vfs, BN_JOURNAL_FOLDER);
     self->vfs->close (self->vfs, &file);
     self->end.synced = self->end.sequence_next - 1;
     return rc == 0 ? BATON_OK : io (self, rc, "repair");

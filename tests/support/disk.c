@@ -19,6 +19,7 @@ typedef struct {
 typedef struct {
     image_t seen;   /* by a process */
     image_t synced; /* after a power cut */
+    image_t dirty;  /* a byte per sector: written since the last sync */
     unsigned references;
 } inode_t;
 
@@ -85,7 +86,25 @@ static void unref (inode_t *inode)
         return;
     free (inode->seen.bytes);
     free (inode->synced.bytes);
+    free (inode->dirty.bytes);
     free (inode);
+}
+
+static size_t sectors (size_t size)
+{
+    return (size + SECTOR_BYTES - 1) / SECTOR_BYTES;
+}
+
+/*  Brings sector `index` of what was seen to the disk.  */
+static void write_back (inode_t *inode, size_t index)
+{
+    size_t at = index * SECTOR_BYTES, end = at + SECTOR_BYTES;
+    if (end > inode->seen.size)
+        end = inode->seen.size;
+    if (end > inode->synced.size)
+        end = inode->synced.size;
+    if (at < end && inode->dirty.bytes[index])
+        memcpy (inode->synced.bytes + at, inode->seen.bytes + at, end - at);
 }
 
 /*  ---- tables ---- */
@@ -167,11 +186,10 @@ static void settle (bn_disk_t *self, inode_t *inode)
 {
     size_t size = bn_prng_below (&self->prng, 2) ? inode->seen.size : inode->synced.size;
     resize (&inode->synced, size);
-    for (size_t at = 0; at < size; at += SECTOR_BYTES) {
-        size_t part = size - at < SECTOR_BYTES ? size - at : SECTOR_BYTES;
-        if (at + part <= inode->seen.size && bn_prng_below (&self->prng, 2))
-            memcpy (inode->synced.bytes + at, inode->seen.bytes + at, part);
-    }
+    for (size_t i = 0; i < inode->dirty.size; i++)
+        if (bn_prng_below (&self->prng, 2))
+            write_back (inode, i);
+    inode->dirty.size = 0;
     resize (&inode->seen, size);
     if (size > 0)
         memcpy (inode->seen.bytes, inode->synced.bytes, size);
@@ -272,24 +290,36 @@ static int64_t disk_pwrite (bn_vfs_t *vfs, bn_vfile_t *file, const void *bytes, 
     image_t *image = &file->inode->seen;
     if (at + size > image->size)
         resize (image, (size_t)at + size);
+    if (size == 0)
+        return 0;
     memcpy (image->bytes + at, bytes, size);
+    image_t *dirty = &file->inode->dirty;
+    if (sectors ((size_t)at + size) > dirty->size)
+        resize (dirty, sectors ((size_t)at + size));
+    size_t first = (size_t)at / SECTOR_BYTES;
+    memset (dirty->bytes + first, 1, sectors ((size_t)at + size) - first);
     return finish (vfs->arg, (int64_t)size);
 }
 
+/*  As Linux does it: what could not be written counts as clean afterwards, so that the next sync says
+ *  yes and the bytes never reach the disk, although everybody sees them.  */
 static int disk_datasync (bn_vfs_t *vfs, bn_vfile_t *file)
 {
-    int rc = begin (vfs->arg);
-    if (rc != 0)
-        return rc;
+    view_t *view = vfs->arg;
+    if (view->life != view->disk->life)
+        return -EIO;
+    int rc = begin (view);
     /*  Power that goes during a sync leaves anything between nothing and all of it.  */
-    rc = (int)finish (vfs->arg, 0);
-    if (rc != 0)
-        return rc;
+    if (rc == 0)
+        rc = (int)finish (view, 0);
     inode_t *inode = file->inode;
-    resize (&inode->synced, inode->seen.size);
-    if (inode->seen.size > 0)
-        memcpy (inode->synced.bytes, inode->seen.bytes, inode->seen.size);
-    return 0;
+    if (rc == 0) {
+        resize (&inode->synced, inode->seen.size);
+        for (size_t i = 0; i < inode->dirty.size; i++)
+            write_back (inode, i);
+    }
+    inode->dirty.size = 0;
+    return rc;
 }
 
 static int64_t disk_size (bn_vfs_t *vfs, bn_vfile_t *file)
