@@ -403,7 +403,7 @@ int main (int argc, char **argv)
     json_t *object = json_object ();
     reconcile (&options, object);
     if (options.json) {
-        json_dumpf (object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        json_dumpf (object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION (9));
         putchar ('\n');
     }
     json_decref (object);
