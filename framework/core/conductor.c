@@ -250,6 +250,7 @@ static void start (bn_conductor_t *self, const bn_conductor_event_t *event)
     }
     uint64_t room =
         self->options.message_bytes_max / 2 / PARKED_BYTES_MAX / self->state->partitions;
+    room = room < BN_PARKED_MAX ? room : BN_PARKED_MAX;
     if (self->options.parked_max > room)
         self->options.parked_max = (uint32_t)room;
     bn_map_node_t *node = bn_map_first (self->state->actors_by_id);

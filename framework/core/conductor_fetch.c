@@ -207,9 +207,6 @@ static void fetch_offsets (bn_conductor_t *self, const bn_instance_t *instance,
 static bool check_fetch (bn_conductor_t *self, const bn_instance_t *instance,
                          const bn_fetch_request_t *fetch)
 {
-    if ((fetch->partition_count == 0) == (fetch->offset_count == 0))
-        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0,
-                                    "FETCH: it must name partitions or offsets, not both");
     for (uint32_t index = 0; index < fetch->partition_count; index++) {
         const bn_fetch_t *one = &fetch->partitions[index];
         if (!bn_conductor_check_owner (self, instance, one->partition, one->generation))

@@ -170,7 +170,7 @@ static void not_next (bn_conductor_t *self, const bn_producer_state_t *producer,
                       const bn_publish_t *publish)
 {
     uint64_t last = producer ? producer->sequence : 0;
-    if (publish->sequence > last || publish->sequence == 0) {
+    if (publish->sequence > last) {
         bn_conductor_refuse (self, BATON_ERR_SEQUENCE, last + 1,
                              "sequence %" PRIu64 " from producer %016" PRIx64 ": expected %" PRIu64,
                              publish->sequence, publish->producer_id, last + 1);
@@ -195,10 +195,6 @@ void bn_conductor_publish (bn_conductor_t *self, bn_session_t *session, bn_publi
         bn_map_get_u64 (self->state->producers, publish->producer_id);
     if (publish->sequence != (producer ? producer->sequence : 0) + 1) {
         not_next (self, producer, publish);
-        return;
-    }
-    if (publish->section_count == 0) {
-        bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0, "PUBLISH without a section");
         return;
     }
     if (self->disk_full) {

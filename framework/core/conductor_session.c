@@ -19,9 +19,6 @@
  *  After a restart of the orchestrator the owners that the journal names start out detached.  */
 #include "core/conductor_internal.h"
 
-#define ATTEMPTS_MAX   1000
-#define BACKOFF_MS_MAX 86400000u
-
 bn_instance_t *bn_conductor_instance_new (bn_conductor_t *self, bn_actor_live_t *live,
                                           const char *name, size_t size, uint64_t incarnation)
 {
@@ -264,20 +261,6 @@ static bool same_policy (const bn_policy_t *left, const bn_policy_t *right)
            left->handler_deadline_ms == right->handler_deadline_ms;
 }
 
-static bool check_policy (bn_conductor_t *self, const bn_policy_t *policy)
-{
-    if (policy->max_attempts == 0 || policy->max_attempts > ATTEMPTS_MAX)
-        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0,
-                                    "JOIN: max attempts is %" PRIu32 ", it must be 1 to %d",
-                                    policy->max_attempts, ATTEMPTS_MAX);
-    if (policy->backoff_max_ms > BACKOFF_MS_MAX || policy->backoff_min_ms > policy->backoff_max_ms)
-        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0,
-                                    "JOIN: the backoff is %" PRIu32 " to %" PRIu32
-                                    " ms; it must rise and be at most %u",
-                                    policy->backoff_min_ms, policy->backoff_max_ms, BACKOFF_MS_MAX);
-    return true;
-}
-
 /*  Joined before another incarnation of the same name did: it is the older one.  */
 static bool is_replaced (const bn_actor_live_t *live, const bn_join_t *join)
 {
@@ -351,10 +334,6 @@ static bool check_join (bn_conductor_t *self, const bn_session_t *session,
         return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0,
                                     "this connection has joined as %s/%s; LEAVE first",
                                     mine->actor->state->name, mine->name);
-    if (join->pattern_count == 0)
-        return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0, "JOIN without a pattern");
-    if (!check_policy (self, &join->policy))
-        return false;
     if (!actor && bn_map_count (self->state->actors) >= self->options.actors_max)
         return bn_conductor_refuse (self, BATON_ERR_LIMIT, 0,
                                     "there are %" PRIu32 " actors already (actors_max); %.*s would "

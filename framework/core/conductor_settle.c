@@ -198,20 +198,14 @@ static bool check_settlement (bn_conductor_t *self, const bn_instance_t *instanc
 
 /*  ---- the whole ---- */
 
-/*  Each partition once; as many copies of dead letters as there are dead letters; room for them.  */
+/*  As many copies of dead letters as there are dead letters; room for them.  */
 static bool check_dead (bn_conductor_t *self, const bn_actor_state_t *actor,
                         const bn_settle_t *settle)
 {
     uint64_t died[BN_PARTITIONS_MAX] = {0};
-    bool named[BN_PARTITIONS_MAX] = {false};
     uint64_t all = 0;
     for (uint32_t index = 0; index < settle->settlement_count; index++) {
         const bn_settlement_t *settlement = &settle->settlements[index];
-        if (named[settlement->partition])
-            return bn_conductor_refuse (self, BATON_ERR_ARGUMENT, settlement->partition,
-                                        "partition %" PRIu32 " is settled twice in one request",
-                                        settlement->partition);
-        named[settlement->partition] = true;
         died[settlement->partition] = settlement->died_count;
         all += settlement->died_count;
     }
@@ -288,10 +282,6 @@ void bn_conductor_settle (bn_conductor_t *self, bn_session_t *session, bn_settle
 {
     bn_instance_t *instance = session->instance;
     const bn_actor_state_t *actor = instance->actor->state;
-    if (settle->settlement_count == 0) {
-        bn_conductor_refuse (self, BATON_ERR_ARGUMENT, 0, "SETTLE without a partition");
-        return;
-    }
     for (uint32_t index = 0; index < settle->settlement_count; index++)
         if (!check_settlement (self, instance, &settle->settlements[index]))
             return;
