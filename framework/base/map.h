@@ -2,9 +2,9 @@
 
 /*  map.h - an ordered map from byte-string or u64 keys to pointers.
  *
- *  Ordered, so that whatever iterates does so in the same order on every run (the simulator compares
- *  traces) and range queries are cheap. Values are borrowed; the map owns its copies of the keys.
- *  u64 keys are the bytes in big-endian order.
+ *  Ordered, so that whatever iterates does so in the same order on every run (the simulator
+ *  compares traces) and range queries are cheap. Values are borrowed; the map owns its copies of
+ *  the keys. u64 keys are the bytes in big-endian order.
  *  Balanced tree (treap with priorities from a fixed generator, or AA tree), O(log n).  */
 #ifndef BN_MAP_H
 #define BN_MAP_H

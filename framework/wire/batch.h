@@ -7,8 +7,8 @@
  *              ("" as datacontenttype: application/msgpack; "" as dataschema: none)
  *    event   = [id, key str, time-delta-us int, data bin, ext]
  *    id      = str (the whole id) / uint (id is id-prefix "-" decimal)
- *    ext     = nil / map of str -> str; "source", "datacontenttype", "dataschema" in it stand for the
- *              attributes of the same name and win over those in common
+ *    ext     = nil / map of str -> str; "source", "datacontenttype", "dataschema" in it stand for
+ *              the attributes of the same name and win over those in common
  *
  *  Attributes that are the same for a batch are sent once. The count is in the section that the
  *  payload belongs to. Event k of a section has the offset base + k.
@@ -56,9 +56,10 @@ typedef struct {
 void bn_batch_writer_init (bn_batch_writer_t *self, size_t bytes_max);
 void bn_batch_writer_fini (bn_batch_writer_t *self);
 /*  Appends an event. The first one sets the common attributes; where a later one differs, its own
- *  go into its ext (id: into a whole text). Entries of event->ext that stand for such attributes are
- *  not copied: the fields count. On an error nothing is appended. Errors: TOO_LARGE (bytes_max, or a
- *  limit of event.h), MALFORMED (ext), ARGUMENT (a time too far from the first one), MEMORY.  */
+ *  go into its ext (id: into a whole text). Entries of event->ext that stand for such attributes
+ *  are not copied: the fields count. On an error nothing is appended. Errors: TOO_LARGE
+ *  (bytes_max, or a limit of event.h), MALFORMED (ext), ARGUMENT (a time too far from the first
+ *  one), MEMORY.  */
 baton_err_t bn_batch_writer_add (bn_batch_writer_t *self, const bn_event_fields_t *event);
 /*  Hands over the payload and starts anew; NULL: nothing in it or no memory.  */
 bn_blob_t *bn_batch_writer_take (bn_batch_writer_t *self, uint32_t *count);
@@ -107,8 +108,9 @@ void bn_sections_destroy (bn_sections_t **self_p);
  *  TOO_LARGE: bytes_max would be passed; nothing was added.  */
 baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topic_size,
                              const bn_event_fields_t *event, uint32_t spread);
-/*  Where the event added last went: its section (in the order in which take hands them over) and its
- *  place in it. Its offset will be the record's base + the counts of the sections before + place.  */
+/*  Where the event added last went: its section (in the order in which take hands them over) and
+ *  its place in it. Its offset will be the record's base + the counts of the sections before +
+ *  place.  */
 void bn_sections_last (const bn_sections_t *self, uint32_t *section, uint32_t *place);
 size_t bn_sections_bytes (const bn_sections_t *self);
 uint32_t bn_sections_events (const bn_sections_t *self);
@@ -116,8 +118,8 @@ uint32_t bn_sections_count (const bn_sections_t *self);
 
 struct bn_section;
 /*  Hands over the sections, in the order in which they were opened, as an array of *count (payload
- *  blobs and topic texts owned by it; free with bn_section_array_free) and empties itself. NULL: empty
- *  or no memory (sections kept).  */
+ *  blobs and topic texts owned by it; free with bn_section_array_free) and empties itself. NULL:
+ *  empty or no memory (sections kept).  */
 struct bn_section *bn_sections_take (bn_sections_t *self, uint32_t *count);
 
 #endif

@@ -2,13 +2,13 @@
 
 /*  message.h - the messages of the protocol, as structs and as bytes.
  *
- *  A message is: frame 0 = 'B' 'T' version type, then one MessagePack array, positional, whose first
- *  element is the request number; then one frame per section where the message carries sections.
- *  docs/protocol.md has the ABNF and is the contract; this file implements it.
+ *  A message is: frame 0 = 'B' 'T' version type, then one MessagePack array, positional, whose
+ *  first element is the request number; then one frame per section where the message carries
+ *  sections. docs/protocol.md has the ABNF and is the contract; this file implements it.
  *
- *  Decoding checks everything: counts, lengths, names, UTF-8, the exact number of fields and frames.
- *  A decoded message borrows its texts and payloads from the frames. Arrays in it are allocated after
- *  their counts were checked; bn_message_fini frees them.  */
+ *  Decoding checks everything: counts, lengths, names, UTF-8, the exact number of fields and
+ *  frames. A decoded message borrows its texts and payloads from the frames. Arrays in it are
+ *  allocated after their counts were checked; bn_message_fini frees them.  */
 #ifndef BN_MESSAGE_H
 #define BN_MESSAGE_H
 
@@ -118,8 +118,8 @@ typedef struct {          /* one partition in SETTLE */
     uint32_t park_count;
     uint64_t *dones;      /* owned; offsets of parked events that are now settled */
     uint32_t done_count;
-    bn_died_t *died;      /* owned; each has its copy in a $dead.ACTOR section of the message, in the
-                             same order within the partition */
+    bn_died_t *died;      /* owned; each has its copy in a $dead.ACTOR section of the message, in
+                             the same order within the partition */
     uint32_t died_count;
     bool release;         /* gives the partition up afterwards */
 } bn_settlement_t;
@@ -147,7 +147,7 @@ typedef struct {
 
 typedef struct {          /* chain entry of a fan-out header */
     uint32_t actor_id;
-    uint64_t previous_end; /* end (exclusive) of the previous section for that actor in this partition */
+    uint64_t previous_end; /* end (exclusive) of the last section for that actor here */
 } bn_chain_t;
 
 /*  Field order in each struct = field order on the wire, after the request number.  */
@@ -278,8 +278,8 @@ typedef struct {
     bool retriable;
     bn_text_t name;          /* "FENCED" */
     bn_text_t text;          /* one line: what and where */
-    uint64_t detail;         /* SEQUENCE: the expected one; FENCED, NOT_OWNER, OFFSET: the partition;
-                                else 0 */
+    uint64_t detail;         /* SEQUENCE: the expected one; FENCED, NOT_OWNER, OFFSET: the
+                                partition; else 0 */
 } bn_error_t;
 
 typedef struct {
@@ -315,10 +315,10 @@ typedef struct {
 } bn_frame_t;
 
 /*  Decodes; frames are borrowed and must outlive the message. On an error *message holds only type
- *  and request as far as they could be read (so that an answer can be addressed), nothing to free, and
- *  `what` (256 bytes, may be NULL) says what is wrong and where. Errors: MALFORMED, VERSION,
- *  UNKNOWN_TYPE, TOO_LARGE, TOO_DEEP, TOPIC, NAME, PARTITION, KEY, MEMORY. The payloads of sections
- *  are not checked here: bn_batch_check.  */
+ *  and request as far as they could be read (so that an answer can be addressed), nothing to
+ *  free, and `what` (256 bytes, may be NULL) says what is wrong and where. Errors: MALFORMED,
+ *  VERSION, UNKNOWN_TYPE, TOO_LARGE, TOO_DEEP, TOPIC, NAME, PARTITION, KEY, MEMORY. The payloads
+ *  of sections are not checked here: bn_batch_check.  */
 baton_err_t bn_message_decode (bn_message_t *message, const bn_frame_t *frames, size_t count,
                                char what[256]);
 void bn_message_fini (bn_message_t *message);
@@ -329,7 +329,8 @@ bn_blob_t *bn_message_encode (const bn_message_t *message);
 /*  An ERROR reply. text may be NULL: the code's own.  */
 bn_blob_t *bn_error_encode (uint64_t request, baton_err_t err, uint64_t detail, const char *text);
 
-/*  Fan-out: frame 0 is the partition byte and the topic, frame 1 this header, frame 2 the payload. */
+/*  Fan-out: frame 0 is the partition byte and the topic, frame 1 this header, frame 2 the
+ *  payload. */
 typedef struct {
     uint32_t partition;
     bn_text_t topic;

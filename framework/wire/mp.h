@@ -4,8 +4,8 @@
  *
  *  DESIGN. msgpack-c's unpacker allocates by the counts that a message claims; this cursor believes
  *  nothing: a count is compared with the bytes that remain, nesting with a bound, and an error
- *  sticks, so that a decoder reads all its fields and checks once. Writing is msgpack-c's packer on a
- *  bn_buffer_t. Format: https://github.com/msgpack/msgpack/blob/master/spec.md  */
+ *  sticks, so that a decoder reads all its fields and checks once. Writing is msgpack-c's packer
+ *  on a bn_buffer_t. Format: https://github.com/msgpack/msgpack/blob/master/spec.md  */
 #ifndef BN_MP_H
 #define BN_MP_H
 
@@ -34,7 +34,7 @@ size_t bn_mp_left (const bn_mp_t *self);
  *  'a' array, 'm' map, 'e' ext, 0 at the end or after an error.  */
 char bn_mp_peek (const bn_mp_t *self);
 
-/*  Each returns the value, or 0/false/empty after an error. `what` names the field in the error.  */
+/*  Each returns the value, or 0/false/empty after an error. `what` names the field in it.  */
 bool bn_mp_bool (bn_mp_t *self, const char *what);
 uint64_t bn_mp_uint (bn_mp_t *self, uint64_t max, const char *what);
 int64_t bn_mp_int (bn_mp_t *self, const char *what);

@@ -105,10 +105,10 @@ typedef struct {
 /*  NULL: no memory. payload slices of sections are copied into the body.  */
 bn_blob_t *bn_record_encode (const bn_record_t *record);
 
-/*  Decodes a body that the journal has vouched for by its checksum; still checked in full, because a
- *  newer writer or a defect may have written it: FORMAT for an unknown type, ROT for a body that does
- *  not parse. Sections' base are filled in from `base`. Texts and payloads are borrowed from body
- *  (payload.blob is NULL).  */
+/*  Decodes a body that the journal has vouched for by its checksum; still checked in full,
+ *  because a newer writer or a defect may have written it: FORMAT for an unknown type, ROT for a
+ *  body that does not parse. Sections' base are filled in from `base`. Texts and payloads are
+ *  borrowed from body (payload.blob is NULL).  */
 baton_err_t bn_record_decode (bn_record_t *record, uint32_t type, uint64_t base, const void *body,
                               size_t size, char what[256]);
 void bn_record_fini (bn_record_t *record);

@@ -30,7 +30,7 @@ struct bn_sections {
     uint32_t count; /* sections */
     uint32_t capacity;
     open_section_t *items; /* owned */
-    uint32_t added;         /* section of the event added last */
+    uint32_t added;        /* section of the event added last */
     uint32_t partitions;
     uint32_t last[]; /* by partition: index of its last section, or NONE */
 };

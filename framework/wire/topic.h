@@ -4,10 +4,10 @@
  *
  *  Topic: segments of letters, digits, '-', '_' joined by '.', no empty segment, at most
  *  BATON_TOPIC_BYTES_MAX bytes; the first segment may start with '$' (reserved: only baton writes
- *  to those). Pattern: a segment may be "*" (one segment), the last one ">" (one or more). A pattern
- *  that starts with a wildcard does not match topics that start with '$'.
- *  Name (actor, instance): letters, digits, '-', '_', '.'; 1..BATON_NAME_BYTES_MAX bytes; an actor's
- *  name has no '.'.  */
+ *  to those). Pattern: a segment may be "*" (one segment), the last one ">" (one or more). A
+ *  pattern that starts with a wildcard does not match topics that start with '$'.
+ *  Name (actor, instance): letters, digits, '-', '_', '.'; 1..BATON_NAME_BYTES_MAX bytes; an
+ *  actor's name has no '.'.  */
 #ifndef BN_TOPIC_H
 #define BN_TOPIC_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  fuzz_batch.c - payloads of sections. Oracles: what bn_batch_check accepts, the reader reads to its
- *  end (B1); each event of it can be cut out, is accepted alone, and goes through the writer and back
- *  with nothing changed. What is refused does no harm to the reader either.  */
+/*  fuzz_batch.c - payloads of sections. Oracles: what bn_batch_check accepts, the reader reads to
+ *  its end (B1); each event of it can be cut out, is accepted alone, and goes through the writer
+ *  and back with nothing changed. What is refused does no harm to the reader either.  */
 #include "fuzz.h"
 #include "wire/message.h"
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  fuzz_fanout.c - the first two frames of a fan-out; the first byte is the size of frame 0. Oracle:
- *  what is accepted is the same after another round.  */
+/*  fuzz_fanout.c - the first two frames of a fan-out; the first byte is the size of frame 0.
+ *  Oracle: what is accepted is the same after another round.  */
 #include "fuzz.h"
 #include "wire/message.h"
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  fuzz_message.c - messages of one frame and of several: the first byte says how many payload frames
- *  follow. Oracle: what is accepted, encoded again and decoded again, encodes to the same bytes.  */
+/*  fuzz_message.c - messages of one frame and of several: the first byte says how many payload
+ *  frames follow. Oracle: what is accepted, encoded again and decoded again, encodes to the same
+ *  bytes.  */
 #include "fuzz.h"
 #include "wire/message.h"
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  fuzz_record.c - bodies of journal records; the first byte is the type. Oracles: a reader that only
- *  wants the sections finds those that the whole decoder finds; what is accepted encodes to the same
- *  bytes again and again.  */
+/*  fuzz_record.c - bodies of journal records; the first byte is the type. Oracles: a reader that
+ *  only wants the sections finds those that the whole decoder finds; what is accepted encodes to
+ *  the same bytes again and again.  */
 #include "fuzz.h"
 #include "wire/record.h"
 #include <string.h>

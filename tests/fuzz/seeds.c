@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  seeds.c - fuzz_seeds DIR: writes well-formed inputs to DIR/batch, DIR/fanout, DIR/message and
+ *  DIR/record (which must exist), so that the fuzzers start behind the first checks.  */
+#include "unit/wire/samples.h"
+#include "wire/record.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *s_folder;
+
+static void write_seed (const char *target, size_t index, uint8_t first, const bn_frame_t *frames,
+                        size_t count)
+{
+    char path[4096];
+    snprintf (path, sizeof (path), "%s/%s/seed-%zu", s_folder, target, index);
+    FILE *file = fopen (path, "wb");
+    if (!file) {
+        perror (path);
+        exit (1);
+    }
+    fputc (first, file);
+    for (size_t i = 0; i < count; i++)
+        fwrite (frames[i].data, 1, frames[i].size, file);
+    if (fclose (file)) {
+        perror (path);
+        exit (1);
+    }
+}
+
+static void write_blob (const char *target, size_t index, uint8_t first, bn_blob_t *blob)
+{
+    write_seed (target, index, first, &(bn_frame_t){blob->data, blob->size}, 1);
+    bn_blob_unref (&blob);
+}
+
+static void write_messages (void)
+{
+    for (size_t i = 0; i < g_sample_count; i++) {
+        const bn_message_t *message = &g_samples[i].message;
+        uint32_t payloads = message->type == BN_PUBLISH  ? message->publish.section_count
+                            : message->type == BN_SETTLE ? message->settle.section_count
+                            : message->type == BN_EVENTS ? message->events.section_count
+                                                         : 0;
+        write_blob ("message", i, (uint8_t)payloads, bn_message_encode (message));
+    }
+}
+
+static void write_records (void)
+{
+    for (size_t i = 0; i < g_sample_count; i++) {
+        const bn_message_t *message = &g_samples[i].message;
+        bn_record_t record = {0};
+        if (message->type == BN_PUBLISH) {
+            record.type = BN_RECORD_PUBLISH;
+            record.publish = message->publish;
+        } else if (message->type == BN_SETTLE) {
+            record.type = BN_RECORD_SETTLE;
+            record.settle =
+                (bn_settle_record_t){.actor_id = 1,
+                                     .settlements = message->settle.settlements,
+                                     .settlement_count = message->settle.settlement_count,
+                                     .sections = message->settle.sections,
+                                     .section_count = message->settle.section_count};
+        } else if (message->type == BN_JOIN) {
+            record.type = BN_RECORD_REGISTER;
+            record.registration =
+                (bn_register_record_t){.actor_id = 1,
+                                       .name = message->join.actor,
+                                       .patterns = message->join.patterns,
+                                       .pattern_count = message->join.pattern_count,
+                                       .policy = message->join.policy};
+        } else
+            continue;
+        write_blob ("record", i, (uint8_t)record.type, bn_record_encode (&record));
+    }
+}
+
+static void write_fanout (void)
+{
+    bn_chain_t chain[] = {{1, 0}, {2, 70}};
+    bn_fanout_t fanout = {.base = 70, .count = 2, .chain = chain, .chain_count = 2};
+    bn_blob_t *topic = bn_fanout_topic_encode (3, "orders.placed", 13);
+    bn_blob_t *header = bn_fanout_encode (&fanout);
+    const bn_frame_t frames[] = {{topic->data, topic->size}, {header->data, header->size}};
+    write_seed ("fanout", 0, (uint8_t)topic->size, frames, 2);
+    bn_blob_unref (&topic);
+    bn_blob_unref (&header);
+}
+
+static void write_batch (void)
+{
+    static const uint8_t ext[] = "\x82\xadtraceparent12\xa1x\xa1z\xa0";
+    bn_batch_writer_t writer;
+    bn_batch_writer_init (&writer, 1 << 16);
+    for (uint32_t i = 0; i < 4; i++) {
+        bn_event_fields_t event = {.id_prefix = {"p1", 2},
+                                   .id_number_set = i != 2,
+                                   .id = {"whole", 5},
+                                   .id_number = i,
+                                   .key = {"17850", i == 1 ? 0 : 5},
+                                   .source = {i == 3 ? "/other" : "/shop", i == 3 ? 6 : 5},
+                                   .time_us = 1700000000000000 + i,
+                                   .dataschema = {"urn:x", i == 2 ? 5 : 0},
+                                   .data = (const uint8_t *)"\x81\xa1n\x92\x01\xc0",
+                                   .data_size = 6,
+                                   .ext = i == 2 ? ext : NULL,
+                                   .ext_size = i == 2 ? sizeof (ext) - 1 : 0};
+        if (bn_batch_writer_add (&writer, &event))
+            abort ();
+    }
+    uint32_t count;
+    bn_blob_t *payload = bn_batch_writer_take (&writer, &count);
+    write_blob ("batch", 0, (uint8_t)count, payload);
+    bn_batch_writer_fini (&writer);
+}
+
+int main (int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf (stderr, "usage: fuzz_seeds DIR\n");
+        return 2;
+    }
+    s_folder = argv[1];
+    write_messages ();
+    write_records ();
+    write_fanout ();
+    write_batch ();
+    return 0;
+}
