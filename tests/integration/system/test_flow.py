@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The fan-out: gaps and tail loss forced by tiny high-water marks, and slow actors beside fast ones."""
+
+import harness
+from harness import load, wait_for
+
+KEYS = [f"k{i}" for i in range(16)]
+
+
+class Flow(harness.System):
+
+    def test_gaps_and_tail_loss_are_repaired(self):
+        self.start_orchestrator(fanout_hwm=1)
+        tiny = {"BATON_TEST_SUB_RCVHWM": "1"}
+        self.start_probe("worker", ["jobs.new"], environment=tiny)
+        self.start_probe("other", ["jobs.*"], environment=tiny)
+        wait_for("both have joined",
+                 lambda: self.actor_status("worker") and self.actor_status("other"))
+        total = 0
+        for round_number in range(5):
+            events = load(KEYS, 100)
+            for event in events:
+                event["n"] += round_number * 100
+            self.publish("jobs.new", events)
+            total += len(events)
+        for actor in ("worker", "other"):
+            self.wait_settled(actor, total)
+            rows = self.log(actor)
+            self.assert_all_handled(rows, KEYS, 500)
+            self.assert_ordered(rows)
+            ends = [(r["key"], r["n"]) for r in rows if r["what"] == "end"]
+            self.assertEqual(len(ends), len(set(ends)), "a repair repeats nothing")
+
+    def test_a_slow_actor_does_not_slow_another(self):
+        self.start_orchestrator()
+        self.publish("jobs.new", load(KEYS, 50, do="sleep", ms=20))
+        self.start_probe("slow", ["jobs.new"])
+        wait_for("the slow one works", lambda: self.log("slow"))
+        self.publish("quick.new", load(KEYS, 50))
+        self.start_probe("fast", ["quick.new"])
+        self.wait_settled("fast", len(KEYS) * 50)
+        self.assertGreater(self.actor_status("slow")["lag"], 0, "it is still at it")
+
+    def test_wildcards_and_order_across_topics(self):
+        self.start_orchestrator()
+        self.start_probe("worker", ["shop.*.new"])
+        wait_for("it has joined", lambda: self.actor_status("worker"))
+        for n in range(1, 21):
+            topic = "shop.orders.new" if n % 2 else "shop.returns.new"
+            self.publish(topic, [{"key": "a", "n": n}])
+            self.publish("shop.orders.old", [{"key": "a", "n": 999}])
+        self.wait_settled("worker", 20)
+        ends = [r["n"] for r in self.log("worker") if r["what"] == "end"]
+        self.assertEqual(ends, list(range(1, 21)))
+
+    def test_a_new_actor_starts_where_it_asks(self):
+        self.start_orchestrator()
+        self.publish("jobs.new", load(["a"], 5))
+        for name, start in (("all", "beginning"), ("rest", "3"), ("tail", "tail")):
+            self.start_probe(name, ["jobs.new"], options=["--start", start])
+            wait_for(f"{name} has joined", lambda: (self.actor_status(name) or {}).get("instances"))
+        self.publish("jobs.new", [{"key": "a", "n": 6}])
+        for name, first in (("all", 1), ("rest", 4), ("tail", 6)):
+            wait_for(f"{name} saw the last one", lambda: any(
+                r["n"] == 6 and r["what"] == "end" for r in self.log(name)))
+            ends = [r["n"] for r in self.log(name) if r["what"] == "end"]
+            self.assertEqual(ends, list(range(first, 7)))
+
+
+if __name__ == "__main__":
+    harness.main()
