@@ -333,6 +333,26 @@ static bool skip_one (bn_mp_t *self, uint64_t *entries)
     return *entries <= bn_mp_left (self);
 }
 
+/*  Steps over small integers and short texts, which most values of real data are. At most `values`;
+ *  returns how many are left.  */
+static uint64_t skip_small (bn_mp_t *self, uint64_t values)
+{
+    const uint8_t *at = self->at;
+    for (; values && at < self->end; values--) {
+        uint8_t tag = *at;
+        size_t size = 1;
+        if ((tag & 0xe0) == TAG_FIXSTR)
+            size += tag & 0x1f;
+        else if (tag >= TAG_FIXMAP && tag < TAG_NEGATIVE_FIXINT)
+            break;
+        if (size > (size_t)(self->end - at))
+            break;
+        at += size;
+    }
+    self->at = at;
+    return values;
+}
+
 void bn_mp_skip (bn_mp_t *self, uint32_t depth_max)
 {
     bn_assert (depth_max <= BN_MP_DEPTH_MAX);
@@ -340,10 +360,12 @@ void bn_mp_skip (bn_mp_t *self, uint32_t depth_max)
     uint32_t depth = 0;
     left[0] = 1;
     for (;;) {
-        while (left[depth] == 0) {
+        left[depth] = skip_small (self, left[depth]);
+        if (left[depth] == 0) {
             if (depth == 0)
                 return;
             depth--;
+            continue;
         }
         left[depth]--;
         if (self->at == self->end) {
