@@ -152,7 +152,7 @@ bool bn_frame_tagged (const uint8_t bytes[BN_FRAME_BYTES], uint64_t tag)
 const char *bn_frame_decode (bn_frame_t *frame, const uint8_t bytes[BN_FRAME_BYTES], uint64_t tag)
 {
     if (get32 (bytes) != FRAME_MAGIC || !bn_frame_tagged (bytes, tag))
-        return "there is no record";
+        return "there is no record here";
     *frame = (bn_frame_t){.kind = get16 (bytes + 4),
                           .type = get32 (bytes + 8),
                           .count = get32 (bytes + 12),
