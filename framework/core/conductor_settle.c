@@ -57,6 +57,11 @@ static bool is_parked (const check_t *self, uint64_t offset)
     return bn_map_get_u64 (self->partition->parked, offset) != NULL;
 }
 
+static bool is_held (const check_t *self, uint64_t offset)
+{
+    return bn_map_get_u64 (self->actor->held, offset) != NULL;
+}
+
 static bool in_main_line (const check_t *self, uint64_t offset)
 {
     return offset >= self->partition->floor && offset < self->settlement->floor &&
@@ -73,6 +78,8 @@ static bool check_parks (check_t *self)
             return refuse_offset (self, park->offset,
                                   "is parked, but it is neither parked already nor between the "
                                   "old floor and the new one");
+        if (!known && is_held (self, park->offset))
+            return refuse_offset (self, park->offset, "is parked or dead in another partition");
         if (park->attempts > self->actor->policy.max_attempts)
             return bn_conductor_refuse (self->conductor, BATON_ERR_ARGUMENT, settlement->partition,
                                         "partition %" PRIu32 ": offset %" PRIu64 " has %" PRIu32
@@ -100,43 +107,10 @@ static bool check_dones_and_died (check_t *self)
             return refuse_offset (self, offset,
                                   "is given up, but it is neither parked nor between the old floor "
                                   "and the new one");
+        else if (is_held (self, offset))
+            return refuse_offset (self, offset, "is parked or dead in another partition");
     }
     return true;
-}
-
-static int by_offset (const void *left_p, const void *right_p)
-{
-    uint64_t left = *(const uint64_t *)left_p;
-    uint64_t right = *(const uint64_t *)right_p;
-    return left < right ? -1 : left > right;
-}
-
-/*  No offset is named twice in one settlement (S3).  */
-static bool check_once (check_t *self)
-{
-    const bn_settlement_t *settlement = self->settlement;
-    size_t count = (size_t)settlement->park_count + settlement->done_count + settlement->died_count;
-    if (count < 2)
-        return true;
-    uint64_t *offsets = malloc (count * sizeof *offsets);
-    if (!offsets) {
-        self->conductor->effects->failed = true;
-        return false;
-    }
-    size_t at = 0;
-    for (uint32_t index = 0; index < settlement->park_count; index++)
-        offsets[at++] = settlement->parks[index].offset;
-    for (uint32_t index = 0; index < settlement->done_count; index++)
-        offsets[at++] = settlement->dones[index];
-    for (uint32_t index = 0; index < settlement->died_count; index++)
-        offsets[at++] = settlement->died[index].offset;
-    qsort (offsets, count, sizeof *offsets, by_offset);
-    bool ok = true;
-    for (at = 1; ok && at < count; at++)
-        if (offsets[at] == offsets[at - 1])
-            ok = refuse_offset (self, offsets[at], "is named twice");
-    free (offsets);
-    return ok;
 }
 
 static bool check_bounds (const check_t *self)
@@ -193,10 +167,52 @@ static bool check_settlement (bn_conductor_t *self, const bn_instance_t *instanc
     check_t check = {
         .conductor = self, .actor = actor, .partition = partition, .settlement = settlement};
     return check_floor (self, instance, partition, settlement) && check_parks (&check) &&
-           check_dones_and_died (&check) && check_once (&check) && check_bounds (&check);
+           check_dones_and_died (&check) && check_bounds (&check);
 }
 
 /*  ---- the whole ---- */
+
+static int by_offset (const void *left_p, const void *right_p)
+{
+    uint64_t left = *(const uint64_t *)left_p;
+    uint64_t right = *(const uint64_t *)right_p;
+    return left < right ? -1 : left > right;
+}
+
+/*  No offset is named twice in a request (S3).  */
+static bool check_once (bn_conductor_t *self, const bn_settle_t *settle)
+{
+    size_t count = 0;
+    for (uint32_t index = 0; index < settle->settlement_count; index++) {
+        const bn_settlement_t *settlement = &settle->settlements[index];
+        count += (size_t)settlement->park_count + settlement->done_count + settlement->died_count;
+    }
+    if (count < 2)
+        return true;
+    uint64_t *offsets = malloc (count * sizeof *offsets);
+    if (!offsets) {
+        self->effects->failed = true;
+        return false;
+    }
+    size_t at = 0;
+    for (uint32_t index = 0; index < settle->settlement_count; index++) {
+        const bn_settlement_t *settlement = &settle->settlements[index];
+        for (uint32_t each = 0; each < settlement->park_count; each++)
+            offsets[at++] = settlement->parks[each].offset;
+        for (uint32_t each = 0; each < settlement->done_count; each++)
+            offsets[at++] = settlement->dones[each];
+        for (uint32_t each = 0; each < settlement->died_count; each++)
+            offsets[at++] = settlement->died[each].offset;
+    }
+    qsort (offsets, count, sizeof *offsets, by_offset);
+    bool ok = true;
+    for (at = 1; ok && at < count; at++)
+        if (offsets[at] == offsets[at - 1])
+            ok = bn_conductor_refuse (self, BATON_ERR_OFFSET, settle->settlements[0].partition,
+                                      "offset %" PRIu64 " is named twice", offsets[at]);
+    free (offsets);
+    return ok;
+}
 
 /*  As many copies of dead letters as there are dead letters; room for them.  */
 static bool check_dead (bn_conductor_t *self, const bn_actor_state_t *actor,
@@ -282,6 +298,8 @@ void bn_conductor_settle (bn_conductor_t *self, bn_session_t *session, bn_settle
 {
     bn_instance_t *instance = session->instance;
     const bn_actor_state_t *actor = instance->actor->state;
+    if (!check_once (self, settle))
+        return;
     for (uint32_t index = 0; index < settle->settlement_count; index++)
         if (!check_settlement (self, instance, &settle->settlements[index]))
             return;

@@ -45,6 +45,7 @@ static void actor_free (bn_actor_state_t *actor, uint32_t partitions)
     }
     free (actor->partitions);
     map_free (&actor->dead);
+    bn_map_destroy (&actor->held);
     free (actor);
 }
 
@@ -88,8 +89,9 @@ bn_actor_state_t *bn_state_actor_new (bn_state_t *self, uint32_t id, const char 
     actor->id = id;
     memcpy (actor->name, name, size);
     actor->dead = bn_map_new ();
+    actor->held = bn_map_new ();
     actor->partitions = calloc (partitions, sizeof *actor->partitions);
-    bool ok = actor->dead && actor->partitions;
+    bool ok = actor->dead && actor->held && actor->partitions;
     for (uint32_t index = 0; ok && index < partitions; index++) {
         bn_actor_partition_t *partition = &actor->partitions[index];
         partition->begun = BN_NO_OFFSET;
@@ -249,34 +251,63 @@ bool bn_state_producer_used (bn_state_t *self, bn_producer_state_t *producer, ui
 
 /*  ---- parked, charged, dead ---- */
 
-static bool put_copy (bn_map_t *map, uint64_t key, const void *value, size_t size)
+static baton_err_t put_copy (bn_map_t *map, uint64_t key, const void *value, size_t size)
 {
+    if (bn_map_get_u64 (map, key))
+        return BATON_ERR_ROT;
     void *copy = malloc (size);
     if (!copy)
-        return false;
+        return BATON_ERR_MEMORY;
     memcpy (copy, value, size);
-    void *old = NULL;
-    if (!bn_map_put_u64 (map, key, copy, &old)) {
+    if (!bn_map_put_u64 (map, key, copy, NULL)) {
         free (copy);
-        return false;
+        return BATON_ERR_MEMORY;
     }
-    bn_assert (!old);
-    return true;
+    return BATON_OK;
 }
 
-bool bn_state_park (bn_actor_partition_t *partition, const bn_parked_t *parked)
+static baton_err_t hold (bn_actor_state_t *actor, uint64_t offset, void *entry)
 {
-    return put_copy (partition->parked, parked->offset, parked, sizeof *parked);
+    return bn_map_put_u64 (actor->held, offset, entry, NULL) ? BATON_OK : BATON_ERR_MEMORY;
 }
 
-bool bn_state_charge (bn_actor_partition_t *partition, const bn_charged_t *charged)
+baton_err_t bn_state_park (bn_actor_state_t *actor, uint32_t partition, const bn_parked_t *parked)
+{
+    bn_map_t *map = actor->partitions[partition].parked;
+    if (bn_map_get_u64 (actor->held, parked->offset))
+        return BATON_ERR_ROT;
+    baton_err_t err = put_copy (map, parked->offset, parked, sizeof *parked);
+    return err ? err : hold (actor, parked->offset, bn_map_get_u64 (map, parked->offset));
+}
+
+bn_parked_t *bn_state_unpark (bn_actor_state_t *actor, uint32_t partition, uint64_t offset)
+{
+    bn_parked_t *parked = bn_map_remove_u64 (actor->partitions[partition].parked, offset);
+    if (parked)
+        bn_map_remove_u64 (actor->held, offset);
+    return parked;
+}
+
+baton_err_t bn_state_bury (bn_actor_state_t *actor, const bn_dead_state_t *dead)
+{
+    uint64_t key = dead->letter.dead_offset;
+    if (bn_map_get_u64 (actor->held, dead->letter.offset))
+        return BATON_ERR_ROT;
+    baton_err_t err = put_copy (actor->dead, key, dead, sizeof *dead);
+    return err ? err : hold (actor, dead->letter.offset, bn_map_get_u64 (actor->dead, key));
+}
+
+bn_dead_state_t *bn_state_exhume (bn_actor_state_t *actor, uint64_t dead_offset)
+{
+    bn_dead_state_t *dead = bn_map_remove_u64 (actor->dead, dead_offset);
+    if (dead)
+        bn_map_remove_u64 (actor->held, dead->letter.offset);
+    return dead;
+}
+
+baton_err_t bn_state_charge (bn_actor_partition_t *partition, const bn_charged_t *charged)
 {
     return put_copy (partition->charged, charged->offset, charged, sizeof *charged);
-}
-
-bool bn_state_bury (bn_actor_state_t *actor, const bn_dead_state_t *dead)
-{
-    return put_copy (actor->dead, dead->letter.dead_offset, dead, sizeof *dead);
 }
 
 /*  ---- questions ---- */
@@ -304,9 +335,20 @@ uint64_t bn_state_needed_from (const bn_state_t *self)
     return needed;
 }
 
-static bool check_actor (const bn_state_t *self, const bn_actor_state_t *actor, bn_map_t *seen,
-                         char what[256])
+/*  Counts the offsets that are parked or dead: each once, and held.  */
+static bool check_held (const bn_actor_state_t *actor, uint64_t offset, const void *entry,
+                        size_t *count, char what[256])
 {
+    ++*count;
+    if (bn_map_get_u64 (actor->held, offset) == entry)
+        return true;
+    snprintf (what, 256, "S3: %s: an offset is parked or dead twice", actor->name);
+    return false;
+}
+
+static bool check_actor (const bn_state_t *self, const bn_actor_state_t *actor, char what[256])
+{
+    size_t count = 0;
     for (uint32_t index = 0; index < self->partitions; index++) {
         const bn_actor_partition_t *partition = &actor->partitions[index];
         if (partition->floor > self->tail || partition->head > self->tail) {
@@ -324,43 +366,30 @@ static bool check_actor (const bn_state_t *self, const bn_actor_state_t *actor, 
                 snprintf (what, 256, "S1: %s/%u: parked at or above the floor", actor->name, index);
                 return false;
             }
-            if (bn_map_get_u64 (seen, offset)) {
-                snprintf (what, 256, "S3: %s: an offset is parked twice", actor->name);
+            if (!check_held (actor, offset, bn_map_value (node), &count, what))
                 return false;
-            }
-            if (!bn_map_put_u64 (seen, offset, bn_map_value (node), NULL)) {
-                snprintf (what, 256, "out of memory");
-                return false;
-            }
         }
     }
     for (bn_map_node_t *node = bn_map_first (actor->dead); node; node = bn_map_next (node)) {
         bn_dead_state_t *dead = bn_map_value (node);
-        if (dead->letter.offset >= actor->partitions[dead->letter.partition].floor ||
-            bn_map_get_u64 (seen, dead->letter.offset)) {
-            snprintf (what, 256, "S3: %s: an offset is dead and also something else", actor->name);
+        if (dead->letter.offset >= actor->partitions[dead->letter.partition].floor) {
+            snprintf (what, 256, "S1: %s: dead at or above the floor", actor->name);
             return false;
         }
-        if (!bn_map_put_u64 (seen, dead->letter.offset, dead, NULL)) {
-            snprintf (what, 256, "out of memory");
+        if (!check_held (actor, dead->letter.offset, dead, &count, what))
             return false;
-        }
     }
-    return true;
+    if (count == bn_map_count (actor->held))
+        return true;
+    snprintf (what, 256, "S3: %s: %zu offsets are held, %zu are parked or dead", actor->name,
+              bn_map_count (actor->held), count);
+    return false;
 }
 
 bool bn_state_check (const bn_state_t *self, char what[256])
 {
-    for (bn_map_node_t *node = bn_map_first (self->actors); node; node = bn_map_next (node)) {
-        bn_map_t *seen = bn_map_new ();
-        if (!seen) {
-            snprintf (what, 256, "out of memory");
+    for (bn_map_node_t *node = bn_map_first (self->actors); node; node = bn_map_next (node))
+        if (!check_actor (self, bn_map_value (node), what))
             return false;
-        }
-        bool ok = check_actor (self, bn_map_value (node), seen, what);
-        bn_map_destroy (&seen);
-        if (!ok)
-            return false;
-    }
     return true;
 }

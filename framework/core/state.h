@@ -49,6 +49,7 @@ typedef struct {
     bn_policy_t policy;
     bn_actor_partition_t *partitions; /* owned; P of them */
     bn_map_t *dead;         /* dead offset -> bn_dead_state_t (owned) */
+    bn_map_t *held;         /* offset -> its bn_parked_t or bn_dead_state_t (borrowed); for S3 */
     uint64_t settled;       /* events settled since registration */
     uint64_t retried;       /* verdicts RETRY */
     uint64_t died;          /* events ever dead-lettered */

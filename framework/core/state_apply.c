@@ -33,6 +33,13 @@ static baton_err_t no_memory (char detail[256])
     return BATON_ERR_MEMORY;
 }
 
+static baton_err_t held_twice (baton_err_t err, uint64_t offset, char detail[256])
+{
+    if (err == BATON_ERR_MEMORY)
+        return no_memory (detail);
+    return misfit (detail, "offset %" PRIu64 " is parked or dead already", offset); /* S3 */
+}
+
 static bn_actor_state_t *find_actor (bn_state_t *self, uint32_t id, char detail[256])
 {
     bn_actor_state_t *actor = bn_map_get_u64 (self->actors_by_id, id);
@@ -293,7 +300,7 @@ static baton_err_t apply_suspect (bn_state_t *self, const bn_suspect_record_t *r
         else if (suspicion->charged < partition->floor)
             return misfit (detail, "it charges offset %" PRIu64 " of %s, which is settled",
                            suspicion->charged, actor->name);
-        else if (!bn_state_charge (partition, &(bn_charged_t){suspicion->charged, 1}))
+        else if (bn_state_charge (partition, &(bn_charged_t){suspicion->charged, 1}))
             return no_memory (detail);
     }
     return BATON_OK;
@@ -372,8 +379,9 @@ static baton_err_t apply_parks (settling_t *self, char detail[256])
         if (!in_main_line (self, park->offset))
             return misfit (detail, "it parks offset %" PRIu64 ", which is not between the floors",
                            park->offset);
-        if (!bn_state_park (self->partition, park))
-            return no_memory (detail);
+        baton_err_t err = bn_state_park (self->actor, settlement->partition, park);
+        if (err)
+            return held_twice (err, park->offset, detail);
     }
     return BATON_OK;
 }
@@ -382,7 +390,7 @@ static baton_err_t apply_dones (settling_t *self, char detail[256])
 {
     for (uint32_t index = 0; index < self->settlement->done_count; index++) {
         uint64_t offset = self->settlement->dones[index];
-        void *parked = bn_map_remove_u64 (self->partition->parked, offset);
+        bn_parked_t *parked = bn_state_unpark (self->actor, self->settlement->partition, offset);
         if (!parked)
             return misfit (detail, "it settles offset %" PRIu64 ", which is not parked", offset);
         free (parked);
@@ -400,7 +408,7 @@ static baton_err_t apply_died (settling_t *self, const bn_settle_record_t *recor
         .record = record, .actor = self->actor, .partition = settlement->partition};
     for (uint32_t index = 0; index < settlement->died_count; index++) {
         const bn_died_t *died = &settlement->died[index];
-        void *parked = bn_map_remove_u64 (self->partition->parked, died->offset);
+        bn_parked_t *parked = bn_state_unpark (self->actor, settlement->partition, died->offset);
         if (!parked && !in_main_line (self, died->offset))
             return misfit (detail,
                            "it gives up offset %" PRIu64 ", which is neither parked nor "
@@ -416,11 +424,9 @@ static baton_err_t apply_died (settling_t *self, const bn_settle_record_t *recor
         if (!next_grave (&cursor, &dead.letter.dead_offset, &dead.key_hash))
             return misfit (detail, "dead letters of partition %" PRIu32 " have no copies",
                            settlement->partition);
-        if (bn_map_get_u64 (self->actor->dead, dead.letter.dead_offset))
-            return misfit (detail, "dead letter %" PRIu64 " is there twice",
-                           dead.letter.dead_offset);
-        if (!bn_state_bury (self->actor, &dead))
-            return no_memory (detail);
+        baton_err_t err = bn_state_bury (self->actor, &dead);
+        if (err)
+            return held_twice (err, died->offset, detail);
         self->actor->died++;
     }
     return BATON_OK;
@@ -517,20 +523,17 @@ static baton_err_t apply_dead (bn_state_t *self, const bn_dead_record_t *record,
     if (!actor)
         return BATON_ERR_ROT;
     for (uint32_t index = 0; index < record->dead_count; index++) {
-        bn_dead_state_t *dead = bn_map_remove_u64 (actor->dead, record->dead_offsets[index]);
+        bn_dead_state_t *dead = bn_state_exhume (actor, record->dead_offsets[index]);
         if (!dead)
             return misfit (detail, "%s has no dead letter %" PRIu64, actor->name,
                            record->dead_offsets[index]);
         bn_parked_t parked = {
             .offset = dead->letter.offset, .due_ms = time_us / 1000, .key_hash = dead->key_hash};
-        bn_actor_partition_t *partition = &actor->partitions[dead->letter.partition];
+        uint32_t partition = dead->letter.partition;
         free (dead);
-        if (!redrive)
-            continue;
-        if (bn_map_get_u64 (partition->parked, parked.offset))
-            return misfit (detail, "offset %" PRIu64 " is parked already", parked.offset); /* S3 */
-        if (!bn_state_park (partition, &parked))
-            return no_memory (detail);
+        baton_err_t err = redrive ? bn_state_park (actor, partition, &parked) : BATON_OK;
+        if (err)
+            return held_twice (err, parked.offset, detail);
     }
     return BATON_OK;
 }

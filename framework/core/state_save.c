@@ -284,19 +284,17 @@ static baton_err_t restore_partition (bn_state_t *self, uint32_t id, uint32_t in
         parked.attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "attempts");
         parked.due_ms = bn_mp_uint (mp, UINT64_MAX, "due");
         parked.key_hash = bn_mp_uint (mp, UINT64_MAX, "key hash");
-        if (!bn_mp_ok (mp) || bn_map_get_u64 (partition->parked, parked.offset))
-            return BATON_ERR_ROT;
-        if (!bn_state_park (partition, &parked))
-            return BATON_ERR_MEMORY;
+        baton_err_t err = bn_mp_ok (mp) ? bn_state_park (actor, index, &parked) : BATON_ERR_ROT;
+        if (err)
+            return err;
     }
     numbers = bn_mp_array (mp, UINT32_MAX, "charged");
     for (uint32_t at = 0; bn_mp_ok (mp) && at + 2 <= numbers; at += 2) {
         bn_charged_t charged = {.offset = bn_mp_uint (mp, UINT64_MAX, "offset")};
         charged.attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "attempts");
-        if (!bn_mp_ok (mp) || bn_map_get_u64 (partition->charged, charged.offset))
-            return BATON_ERR_ROT;
-        if (!bn_state_charge (partition, &charged))
-            return BATON_ERR_MEMORY;
+        baton_err_t err = bn_mp_ok (mp) ? bn_state_charge (partition, &charged) : BATON_ERR_ROT;
+        if (err)
+            return err;
     }
     return BATON_OK;
 }
@@ -312,9 +310,7 @@ static baton_err_t restore_dead (bn_state_t *self, uint32_t id, uint64_t dead_of
     dead.letter.attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "attempts");
     dead.letter.time_us = bn_mp_uint (mp, UINT64_MAX, "time");
     dead.key_hash = bn_mp_uint (mp, UINT64_MAX, "key hash");
-    if (!bn_mp_ok (mp) || bn_map_get_u64 (actor->dead, dead_offset))
-        return BATON_ERR_ROT;
-    return bn_state_bury (actor, &dead) ? BATON_OK : BATON_ERR_MEMORY;
+    return bn_mp_ok (mp) ? bn_state_bury (actor, &dead) : BATON_ERR_ROT;
 }
 
 static baton_err_t restore_topic (bn_state_t *self, const char *name, size_t size, bn_mp_t *mp)

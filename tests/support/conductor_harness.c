@@ -410,7 +410,7 @@ const reply_t *harness_pushed (harness_t *self, uint64_t route, size_t n)
 {
     for (size_t index = 0; index < self->reply_count; index++) {
         const reply_t *reply = &self->replies[index];
-        bool late = reply->message.request != self->asked;
+        bool late = !reply->message.request || reply->message.request != self->asked;
         if (reply->route == route && late && n-- == 0)
             return reply;
     }

@@ -141,7 +141,7 @@ static void parks_are_between_the_floors_and_dones_are_parked (void **state)
     fixture_t f = begin (NULL);
     bn_parked_t parks[2] = {{.offset = 1, .attempts = 1, .due_ms = 500, .key_hash = 9},
                             {.offset = 3, .attempts = 0, .key_hash = 9}};
-    uint64_t dones[1] = {1};
+    uint64_t dones[1] = {2};
     bn_settlement_t settlement = up_to (&f, 3);
     settlement.parks = parks;
     settlement.park_count = 2;
@@ -168,6 +168,7 @@ static void parks_are_between_the_floors_and_dones_are_parked (void **state)
     settlement.park_count = 1;
     assert_refused (f.h, settle (&f, settlement), BATON_ERR_OFFSET, "offset 2");
     update = (bn_parked_t){.offset = 1, .attempts = 2, .due_ms = 1000, .key_hash = 9};
+    dones[0] = 1;
     settlement.dones = dones;
     settlement.done_count = 1;
     assert_refused (f.h, settle (&f, settlement), BATON_ERR_OFFSET, "twice");

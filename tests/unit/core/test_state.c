@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  The state by itself: what it refuses. What it does with good records is in the conductor's tests,
+ *  each of which compares it with a replay.  */
+
+#include "core_test.h"
+
+static char what[256];
+
+static baton_err_t apply (bn_state_t *state, const bn_record_t *record, uint32_t count)
+{
+    return bn_state_apply (state, record, state->sequence + 1, state->tail, count, 1000000, what);
+}
+
+static bn_state_t *fresh (void)
+{
+    bn_state_t *state = bn_state_new (4);
+    bn_record_t genesis = {.type = BN_RECORD_GENESIS,
+                           .genesis = {.journal_id = 5, .partitions = 2}};
+    bn_text_t pattern = {"t", 1};
+    bn_record_t registration = {.type = BN_RECORD_REGISTER,
+                                .registration = {.actor_id = 1,
+                                                 .name = {"a", 1},
+                                                 .patterns = &pattern,
+                                                 .pattern_count = 1,
+                                                 .policy = {5, 1, 2, 3}}};
+    assert_int_equal (apply (state, &genesis, 0), BATON_OK);
+    assert_int_equal (apply (state, &registration, 0), BATON_OK);
+    return state;
+}
+
+/*  The record is refused as rot, with a text, by a state of its own.  */
+static void assert_misfit (const bn_record_t *record, uint32_t count)
+{
+    bn_state_t *state = fresh ();
+    what[0] = '\0';
+    assert_int_equal (apply (state, record, count), BATON_ERR_ROT);
+    assert_true (what[0] != '\0');
+    bn_state_destroy (&state);
+}
+
+static void records_that_do_not_fit_are_refused (void **unused)
+{
+    (void)unused;
+    bn_text_t pattern = {"t", 1};
+    bn_section_t section = {.topic = {"t", 1}, .count = 2};
+    bn_owner_t owner = {.partition = 1, .generation = 0, .instance = {"i", 1}};
+    bn_suspicion_t suspicion = {.partition = 2, .charged = BN_NO_OFFSET};
+    bn_settlement_t settlement = {.partition = 0, .generation = 1};
+    uint64_t dead = 3;
+    const bn_record_t records[] = {
+        {.type = BN_RECORD_GENESIS, .genesis = {.journal_id = 6, .partitions = 2}},
+        {.type = BN_RECORD_REGISTER,
+         .registration =
+             {.actor_id = 1, .name = {"b", 1}, .patterns = &pattern, .pattern_count = 1}},
+        {.type = BN_RECORD_REGISTER,
+         .registration =
+             {.actor_id = 3, .name = {"c", 1}, .patterns = &pattern, .pattern_count = 1}},
+        {.type = BN_RECORD_REGISTER,
+         .registration = {.actor_id = 2,
+                          .name = {"b", 1},
+                          .patterns = &pattern,
+                          .pattern_count = 1,
+                          .start = 9}},
+        {.type = BN_RECORD_PUBLISH,
+         .publish = {.producer_id = 1, .sequence = 2, .sections = &section, .section_count = 1}},
+        {.type = BN_RECORD_ASSIGN, .assign = {.actor_id = 1, .owners = &owner, .owner_count = 1}},
+        {.type = BN_RECORD_ASSIGN, .assign = {.actor_id = 7, .owners = &owner, .owner_count = 1}},
+        {.type = BN_RECORD_BEGIN, .begin = {.actor_id = 1, .generation = 4}},
+        {.type = BN_RECORD_SUSPECT,
+         .suspect = {.actor_id = 1, .suspicions = &suspicion, .suspicion_count = 1}},
+        {.type = BN_RECORD_SETTLE,
+         .settle = {.actor_id = 1, .settlements = &settlement, .settlement_count = 1}},
+        {.type = BN_RECORD_REDRIVE,
+         .dead = {.actor_id = 1, .dead_offsets = &dead, .dead_count = 1}},
+        {.type = BN_RECORD_FORGET, .forget = 8},
+    };
+    for (size_t index = 0; index < sizeof records / sizeof *records; index++)
+        assert_misfit (&records[index], records[index].type == BN_RECORD_PUBLISH ? 2 : 0);
+    bn_record_t publish = records[4];
+    publish.publish.sequence = 1;
+    assert_misfit (&publish, 3); /* the header counts others than the sections */
+    section.partition = 2;
+    assert_misfit (&publish, 2);
+    bn_record_t begin = {.type = BN_RECORD_BEGIN, .begin = {.actor_id = 1}};
+    assert_misfit (&begin, 1); /* events where there are none */
+}
+
+static void holes_are_refused (void **unused)
+{
+    (void)unused;
+    bn_state_t *state = fresh ();
+    bn_record_t forget = {.type = BN_RECORD_FORGET, .forget = 1};
+    assert_int_equal (bn_state_apply (state, &forget, 4, 0, 0, 0, what), BATON_ERR_ROT);
+    assert_int_equal (bn_state_apply (state, &forget, 3, 1, 0, 0, what), BATON_ERR_ROT);
+    assert_int_equal (bn_state_apply (state, &forget, 3, 0, 0, 0, what), BATON_OK);
+    bn_state_destroy (&state);
+    state = bn_state_new (4);
+    assert_int_equal (apply (state, &forget, 0), BATON_ERR_ROT); /* not the first record */
+    bn_state_destroy (&state);
+}
+
+typedef struct {
+    uint8_t key[300];
+    size_t key_size;
+    uint8_t value[4096];
+    size_t value_size;
+} item_t;
+
+typedef struct {
+    item_t items[16];
+    size_t count;
+} items_t;
+
+static bool keep (const void *key, size_t key_size, const void *value, size_t value_size, void *arg)
+{
+    items_t *items = arg;
+    item_t *item = &items->items[items->count++];
+    assert_true (items->count <= 16 && key_size <= sizeof item->key &&
+                 value_size <= sizeof item->value);
+    memcpy (item->key, key, key_size);
+    memcpy (item->value, value, value_size);
+    item->key_size = key_size;
+    item->value_size = value_size;
+    return true;
+}
+
+/*  Restores all items but `without`.  */
+static baton_err_t restore (const items_t *items, size_t without)
+{
+    bn_state_t *state = bn_state_new (4);
+    baton_err_t err = BATON_OK;
+    for (size_t index = 0; !err && index < items->count; index++)
+        if (index != without)
+            err = bn_state_restore (state, items->items[index].key, items->items[index].key_size,
+                                    items->items[index].value, items->items[index].value_size);
+    if (!err)
+        err = bn_state_restored (state);
+    bn_state_destroy (&state);
+    return err;
+}
+
+static void damaged_checkpoints_are_refused (void **unused)
+{
+    (void)unused;
+    bn_state_t *state = fresh ();
+    items_t items = {.count = 0};
+    assert_true (bn_state_save (state, keep, &items));
+    bn_state_destroy (&state);
+    assert_int_equal (items.count, 4); /* meta, the actor, two partitions */
+    assert_int_equal (restore (&items, SIZE_MAX), BATON_OK);
+    assert_int_equal (restore (&items, 0), BATON_ERR_ROT);
+    assert_int_equal (restore (&items, 1), BATON_ERR_ROT);
+    for (size_t index = 0; index < items.count; index++) {
+        item_t *item = &items.items[index];
+        /*  Cut anywhere: refused, never read past.  */
+        size_t size = item->value_size;
+        for (item->value_size = 0; item->value_size < size; item->value_size++)
+            assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_ROT);
+        item->value[0] = 2;
+        assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_FORMAT);
+        item->value[0] = 1;
+        item->key_size++;
+        assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_ROT);
+        item->key_size--;
+    }
+    items.items[0].key[0] = 'z';
+    assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_FORMAT);
+}
+
+static bool stop (const void *key, size_t key_size, const void *value, size_t value_size, void *arg)
+{
+    (void)key;
+    (void)key_size;
+    (void)value;
+    (void)value_size;
+    int *left = arg;
+    return (*left)-- > 0;
+}
+
+static void a_save_that_is_stopped_says_so (void **unused)
+{
+    (void)unused;
+    bn_state_t *state = fresh ();
+    for (int left = 0; left < 4; left++) {
+        int counter = left;
+        assert_false (bn_state_save (state, stop, &counter));
+        assert_int_equal (counter, -1);
+    }
+    bn_state_destroy (&state);
+    state = bn_state_new (4);
+    assert_int_equal (bn_state_restored (state), BATON_ERR_ROT); /* nothing came */
+    bn_state_destroy (&state);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (records_that_do_not_fit_are_refused),
+        cmocka_unit_test (holes_are_refused),
+        cmocka_unit_test (damaged_checkpoints_are_refused),
+        cmocka_unit_test (a_save_that_is_stopped_says_so),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
