@@ -14,8 +14,8 @@ import sys
 ALLOWED = {
     "malloc", "calloc", "realloc", "free", "abort",
     "memchr", "memcmp", "memcpy", "memmove", "memset", "memmem", "memrchr",
-    "strchr", "strcmp", "strdup", "strlen", "strncmp", "strnlen", "strrchr", "strspn",
-    "strcspn", "strstr",
+    "strchr", "strcmp", "strdup", "strlen", "strncmp", "strndup", "strnlen", "strrchr",
+    "strspn", "strcspn", "strstr",
     "bsearch", "qsort", "snprintf", "vsnprintf",
     "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_",
     "__memcpy_chk", "__memmove_chk", "__memset_chk", "__snprintf_chk", "__vsnprintf_chk",
