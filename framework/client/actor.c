@@ -217,8 +217,11 @@ baton_err_t baton_actor_run (baton_actor_t *self)
                                     .source = self->source,
                                     .emit_bytes_max = self->options.emit_bytes_max,
                                     .crossing = self->crossing};
-    if (!bn_context_init (&context, &options))
+    if (!bn_context_init (&context, &options)) {
+        snprintf (self->error_text, sizeof self->error_text, "%s",
+                  baton_err_text (BATON_ERR_MEMORY));
         return BATON_ERR_MEMORY;
+    }
     pthread_t courier;
     if (!start_courier (self, &courier)) {
         bn_context_fini (&context);

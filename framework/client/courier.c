@@ -60,21 +60,6 @@ static void finish (courier_t *self, baton_err_t err, const char *text)
 
 /*  ---- the fan-out socket ---------------------------------------------------------------- */
 
-/*  "tcp://0.0.0.0:7712" says a port and no host: the host is the one that the requests go to.  */
-static void fanout_endpoint (const char *told, const char *own, char *result, size_t size)
-{
-    static const char *const wildcards[] = {"tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"};
-    for (size_t i = 0; i < sizeof wildcards / sizeof *wildcards; i++) {
-        size_t length = strlen (wildcards[i]);
-        if (strncmp (told, wildcards[i], length) != 0)
-            continue;
-        const char *host = strncmp (own, "tcp://", 6) == 0 ? own : "tcp://127.0.0.1:";
-        snprintf (result, size, "%.*s:%s", (int)(strrchr (host, ':') - host), host, told + length);
-        return;
-    }
-    snprintf (result, size, "%s", told);
-}
-
 /*  A test knob: a tiny receive mark makes libzmq drop, so that tests can see gaps repaired.  */
 static int sub_rcvhwm (void)
 {
@@ -104,13 +89,13 @@ static bool open_sub (courier_t *self)
 static void connect_sub (courier_t *self, const char *told)
 {
     char endpoint[BN_ENDPOINT_BYTES_MAX + 1];
-    fanout_endpoint (told, self->actor->endpoint, endpoint, sizeof endpoint);
+    bn_link_fanout_endpoint (told, self->actor->endpoint, endpoint);
     if (strcmp (endpoint, self->fanout) == 0)
         return;
     if (self->fanout[0])
         zmq_disconnect (self->sub, self->fanout);
     self->fanout[0] = 0;
-    if (zmq_connect (self->sub, endpoint) == 0)
+    if (bn_link_connect (self->sub, endpoint) == 0)
         snprintf (self->fanout, sizeof self->fanout, "%s", endpoint);
     else
         bn_log (BN_LOG_WARNING, "cannot connect to the fan-out at %s (%s); fetching instead",

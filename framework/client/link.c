@@ -54,6 +54,23 @@ bool bn_link_endpoint_valid (const char *endpoint)
     return digits >= 1 && digits <= 5 && port[1 + digits] == 0;
 }
 
+void bn_link_fanout_endpoint (const char *told, const char *own,
+                              char result[BN_ENDPOINT_BYTES_MAX + 1])
+{
+    static const char *const wildcards[] = {"tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"};
+    for (size_t i = 0; i < sizeof wildcards / sizeof *wildcards; i++) {
+        size_t length = strlen (wildcards[i]);
+        if (strncmp (told, wildcards[i], length) != 0)
+            continue;
+        /*  Over ipc it is this machine.  */
+        const char *host = strncmp (own, "tcp://", 6) == 0 ? own : "tcp://127.0.0.1:";
+        snprintf (result, BN_ENDPOINT_BYTES_MAX + 1, "%.*s:%s", (int)(strrchr (host, ':') - host),
+                  host, told + length);
+        return;
+    }
+    snprintf (result, BN_ENDPOINT_BYTES_MAX + 1, "%s", told);
+}
+
 bn_link_t *bn_link_new (void *context, const char *endpoint)
 {
     bn_link_t *self = calloc (1, sizeof *self);
@@ -110,6 +127,13 @@ void bn_link_socket_options (void *socket)
     set_option (socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
 }
 
+int bn_link_connect (void *socket, const char *endpoint)
+{
+    if (strncmp (endpoint, "tcp://[", 7) == 0)
+        set_option (socket, ZMQ_IPV6, 1);
+    return zmq_connect (socket, endpoint);
+}
+
 /*  Makes the sockets of one attempt. False: the system has none left, or does not take the
  *  endpoint.  */
 static bool connect_sockets (bn_link_t *self)
@@ -125,7 +149,7 @@ static bool connect_sockets (bn_link_t *self)
     set_option (self->monitor, ZMQ_LINGER, 0);
     return zmq_socket_monitor (self->dealer, address, MONITOR_EVENTS) == 0 &&
            zmq_connect (self->monitor, address) == 0 &&
-           zmq_connect (self->dealer, self->endpoint) == 0;
+           bn_link_connect (self->dealer, self->endpoint) == 0;
 }
 
 /*  Half of the backoff is random, so that a thousand clients do not come back in one instant.  */

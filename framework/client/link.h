@@ -59,7 +59,14 @@ bool bn_link_receive (bn_link_t *self, bn_inbound_t *inbound, size_t keep_from, 
 void bn_link_send (bn_link_t *self, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
                    uint64_t now_ms);
 
+/*  Where the fan-out is, for one who reached the orchestrator at `own`: "tcp://0.0.0.0:7712" says a
+ *  port and no host, so the host is that of `own`.  */
+void bn_link_fanout_endpoint (const char *told, const char *own,
+                              char result[BN_ENDPOINT_BYTES_MAX + 1]);
+
 /*  Sets the options that every client socket has: linger, timeouts, message bound.  */
 void bn_link_socket_options (void *socket);
+/*  zmq_connect, and what an IPv6 address ("tcp://[::1]:7711") needs for it.  */
+int bn_link_connect (void *socket, const char *endpoint);
 
 #endif

@@ -42,9 +42,6 @@
 #define POLL_MS_MAX        1000
 #define PREFIX_BYTES       (16 + 1)
 
-/*  What the list and the account cost beyond the copied bytes, for each event.  */
-#define EVENT_OVERHEAD_BYTES sizeof (bn_outbox_item_t)
-
 typedef struct pending {
     struct pending *next;
     bn_outbox_group_t *group; /* owned */
@@ -511,7 +508,7 @@ static baton_err_t make_group (const baton_producer_t *self, const baton_publica
         return BATON_ERR_MEMORY;
     }
     group->count = (uint32_t)count;
-    group->bytes = bytes + count * EVENT_OVERHEAD_BYTES;
+    group->bytes = bytes + count * sizeof *group->items + sizeof *group + sizeof (pending_t);
     uint8_t *at = group->blob->data;
     for (size_t i = 0; i < count; i++) {
         bn_outbox_item_t *item = &group->items[i];

@@ -167,9 +167,28 @@ static void a_silent_peer_is_measured (void **state)
     assert_int_equal (bn_link_silent_ms (pair->link, now_ms + 7000), 0);
 }
 
+static void a_wildcard_is_the_host_that_answered (void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"tcp://0.0.0.0:7712", "tcp://shop.example:7711", "tcp://shop.example:7712"},
+        {"tcp://*:7712", "tcp://10.0.0.1:9", "tcp://10.0.0.1:7712"},
+        {"tcp://[::]:7712", "tcp://[fe80::1]:9", "tcp://[fe80::1]:7712"},
+        {"tcp://0.0.0.0:7712", "ipc:///run/baton", "tcp://127.0.0.1:7712"},
+        {"tcp://10.0.0.2:7712", "tcp://10.0.0.1:9", "tcp://10.0.0.2:7712"},
+        {"ipc:///run/fanout", "tcp://10.0.0.1:9", "ipc:///run/fanout"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char result[BN_ENDPOINT_BYTES_MAX + 1];
+        bn_link_fanout_endpoint (cases[i][0], cases[i][1], result);
+        assert_string_equal (result, cases[i][2]);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (a_wildcard_is_the_host_that_answered),
         cmocka_unit_test_setup_teardown (nothing_stale_reaches_the_next_connection, set_up,
                                          tear_down),
         cmocka_unit_test_setup_teardown (a_reset_is_a_new_connection, set_up, tear_down),
