@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 /*  DESIGN. A journal is made in this order, each step durable before the next: FORMAT, the folder,
- *  segment 1 with its header, MARK. So a journal without MARK was never used, and everything that is
- *  missing later is missing because somebody or something removed it: that is rot, not a new
+ *  segment 1 with its header, MARK. So a journal without MARK was never used, and everything that
+ *  is missing later is missing because somebody or something removed it: that is rot, not a new
  *  beginning.
  *
  *  The last file may be one that was prepared and not used. It is told by its header: the header is
  *  synced before the first record is written, and it is zero (or that of another number) until
- *  then. A used segment whose header is damaged still has a frame with its own tag at the start.  */
+ *  then. A used segment whose header is damaged still has a frame with its own tag at the start.
+ */
 #include "journal/catalog.h"
 #include <baton/version.h>
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  catalog.h - what is in a data directory: its format, the mark, and an unbroken chain of segments.
+/*  catalog.h - what is in a data directory: its format, the mark, and an unbroken chain of
+ *  segments.
  *
  *  Used by opening (which makes a new journal, too) and by the writer afterwards. One thread.  */
 #ifndef BN_JOURNAL_CATALOG_H

@@ -123,7 +123,7 @@ baton_err_t bn_journal_fail_io (int64_t rc, char detail[512], const char *name, 
 /*  ---- frames ----
  *
  *    0 magic  4 kind  6 version  8 type  12 count  16 tag  24 sequence  32 base  40 time
- *   48 synced  56 body size  60 body crc  64 previous crc  68 crc of 0..67                        */
+ *   48 synced  56 body size  60 body crc  64 previous crc  68 crc of 0..67  */
 
 void bn_frame_encode (bn_frame_t *frame, uint8_t bytes[BN_FRAME_BYTES])
 {
@@ -175,7 +175,7 @@ const char *bn_frame_decode (bn_frame_t *frame, const uint8_t bytes[BN_FRAME_BYT
 /*  ---- segment header ----
  *
  *    0 magic  4 version  8 segment  16 salt  24 first sequence  32 first base  40 time
- *   48 previous end  56 previous crc  60 crc of 0..59                                             */
+ *   48 previous end  56 previous crc  60 crc of 0..59  */
 
 void bn_segment_header_encode (bn_segment_header_t *header, uint8_t bytes[BN_SEGMENT_AREA])
 {
@@ -219,7 +219,7 @@ const char *bn_segment_header_decode (bn_segment_header_t *header, const uint8_t
 
 /*  ---- mark file ----
  *
- *    0 magic  4 version  8 salt  16 first segment  24 synced  32 zero  44 crc of 0..43            */
+ *    0 magic  4 version  8 salt  16 first segment  24 synced  32 zero  44 crc of 0..43  */
 
 void bn_mark_encode (const bn_mark_t *mark, uint8_t bytes[BN_MARK_BYTES])
 {

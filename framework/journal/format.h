@@ -5,9 +5,9 @@
  *  Little endian, 8-byte aligned, every block with a CRC32C of its own; docs/journal-format.md has
  *  the pictures. Nothing here decides anything: it says what is there.
  *
- *  A frame's `tag` belongs to one life of one segment file: it is made from the journal's salt (drawn
- *  at random when the journal is created) and the segment's number. So neither what a recycled file
- *  held before, nor an event whose data imitates a frame, is ever taken for one.  */
+ *  A frame's `tag` belongs to one life of one segment file: it is made from the journal's salt
+ *  (drawn at random when the journal is created) and the segment's number. So neither what a
+ *  recycled file held before, nor an event whose data imitates a frame, is ever taken for one.  */
 #ifndef BN_JOURNAL_FORMAT_H
 #define BN_JOURNAL_FORMAT_H
 

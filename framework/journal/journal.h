@@ -3,18 +3,18 @@
 /*  journal.h - an append-only sequence of checksummed records in segment files.
  *
  *  Two halves that share nothing but files: a *writer* (one thread: frames, writes, syncs, rolls,
- *  marks) and a *reader* (another thread: finds and reads what is durable). What the writer knows and
- *  the reader needs travels in extents, by value. Nothing here knows what a record's body means.
- *  Offsets count events: a record covers [base, base + count). File names and positions stay inside.
- *  Bytes: docs/journal-format.md.
+ *  marks) and a *reader* (another thread: finds and reads what is durable). What the writer knows
+ *  and the reader needs travels in extents, by value. Nothing here knows what a record's body
+ *  means. Offsets count events: a record covers [base, base + count). File names and positions
+ *  stay inside. Bytes: docs/journal-format.md.
  *
  *  The vfs is opened on the data directory, which looks like this:
  *
- *    lock                                 owned by one process at a time; taken before anything else
- *    FORMAT                               text: "baton 1"
- *    journal/MARK                         oldest segment, what was synced at the last close
- *    journal/00000000000000000001.seg     segments
- *    views/                               the checkpoint (views.h); not the journal's business  */
+ *    lock                                owned by one process; taken before anything else
+ *    FORMAT                              text: "baton 1"
+ *    journal/MARK                        oldest segment, what was synced at the last close
+ *    journal/00000000000000000001.seg    segments
+ *    views/                              the checkpoint (views.h); not the journal's business  */
 #ifndef BN_JOURNAL_H
 #define BN_JOURNAL_H
 
@@ -67,15 +67,16 @@ typedef struct {
     bool created;        /* the directory was empty */
 } bn_journal_recovery_t;
 
-/*  Opens for writing: locks (fine if this vfs has the lock already), finds the segments, checks the newest ones from the last checkpoint on
- *  (`trusted_sequence`: what the views already include; 0: check everything), cuts a torn tail,
- *  refuses rot. Then calls `replay` (may be NULL) for each record with sequence > trusted_sequence,
- *  in order; an error from it stops and is returned. `detail` (512 bytes) says file, position and
- *  reason. Errors: LOCKED, PERMISSION, IO, ROT, FORMAT, DISK_FULL, SYSTEM, MEMORY; NOT_FOUND: the
- *  journal no longer reaches back to trusted_sequence + 1 (read_only: there is none).
- *  ROT also if the journal ends before trusted_sequence: a checkpoint vouches for what it includes,
- *  so it may be made only of records that bn_journal_sync has seen.
- *  The reader shows what was recovered. vfs is borrowed and must outlive both halves.  */
+/*  Opens for writing: locks (fine if this vfs has the lock already), finds the segments, checks
+ *  the newest ones from the last checkpoint on (`trusted_sequence`: what the views already
+ *  include; 0: check everything), cuts a torn tail, refuses rot. Then calls `replay` (may be NULL)
+ *  for each record with sequence > trusted_sequence, in order; an error from it stops and is
+ *  returned. `detail` (512 bytes) says file, position and reason. Errors: LOCKED, PERMISSION, IO,
+ *  ROT, FORMAT, DISK_FULL, SYSTEM, MEMORY; NOT_FOUND: the journal no longer reaches back to
+ *  trusted_sequence + 1 (read_only: there is none). ROT also if the journal ends before
+ *  trusted_sequence: a checkpoint vouches for what it includes, so it may be made only of records
+ *  that bn_journal_sync has seen. The reader shows what was recovered. vfs is borrowed and must
+ *  outlive both halves.  */
 typedef baton_err_t (bn_journal_replay_fn) (const bn_journal_record_t *record, void *arg);
 
 baton_err_t bn_journal_open (bn_journal_writer_t **writer, bn_journal_reader_t **reader,
@@ -94,14 +95,14 @@ baton_err_t bn_journal_write (bn_journal_writer_t *self, const bn_journal_record
 /*  fdatasync of everything written, then the commit mark rules of docs/journal-format.md.  */
 baton_err_t bn_journal_sync (bn_journal_writer_t *self, char detail[512]);
 /*  Prepares the next segment if there is none ready: written with zeros, synced, renamed, directory
- *  synced. Called when there is nothing better to do; bn_journal_write does it itself otherwise, bit
- *  by bit. DISK_FULL is not final here: nothing of the journal was touched.  */
+ *  synced. Called when there is nothing better to do; bn_journal_write does it itself otherwise,
+ *  bit by bit. DISK_FULL is not final here: nothing of the journal was touched.  */
 baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512]);
 /*  Copies out the extents since the last call (at most `max`); returns how many.  */
 size_t bn_journal_writer_extents (bn_journal_writer_t *self, bn_extent_t *extents, size_t max);
 /*  Removes (or recycles) segments whose records all lie below `offset` and below `sequence`; never
- *  the newest. *first_base and *first_sequence: what is left; the caller tells the reader. Any error
- *  is final.  */
+ *  the newest. *first_base and *first_sequence: what is left; the caller tells the reader. Any
+ *  error is final.  */
 baton_err_t bn_journal_trim (bn_journal_writer_t *self, uint64_t offset, uint64_t sequence,
                              uint64_t *first_base, uint64_t *first_sequence, char detail[512]);
 /*  Bytes in segments that hold records; time of the newest record in the oldest segment.  */
@@ -121,8 +122,9 @@ uint64_t bn_journal_reader_first (const bn_journal_reader_t *self); /* first off
  *  trimmed), or on the first record made at or after a time. OK also at the end.  */
 baton_err_t bn_journal_seek (bn_journal_reader_t *self, uint64_t offset, char detail[512]);
 baton_err_t bn_journal_seek_time (bn_journal_reader_t *self, uint64_t time_us, char detail[512]);
-/*  The next record (also those without events); body is borrowed until the next call on this reader.
- *  *record is left alone and *end true at the durable end. ROT: a checksum does not hold.  */
+/*  The next record (also those without events); body is borrowed until the next call on this
+ *  reader. *record is left alone and *end true at the durable end. ROT: a checksum does not hold.
+ */
 baton_err_t bn_journal_next (bn_journal_reader_t *self, bn_journal_record_t *record, bool *end,
                              char detail[512]);
 

@@ -7,13 +7,14 @@
  *  and the others for the segments used last. It notes entries for itself while it reads through a
  *  segment, so that old segments are walked through once and not at each seek.
  *
- *  There is one cursor. A seek that lies ahead of it, with no entry in between, goes on from it: one
- *  fetch after the other at the tail costs neither an open nor a search.
+ *  There is one cursor. A seek that lies ahead of it, with no entry in between, goes on from it:
+ *  one fetch after the other at the tail costs neither an open nor a search.
  *
  *  INVARIANT S1: a record with sequence > durable is never shown, and bytes that were read before
  *                its sequence became durable are not used for it.
- *  INVARIANT S2: a bad frame is rot only if the file still has its name. Otherwise it was trimmed (and
- *                maybe recycled) under the open handle, and reading goes on with what is left.  */
+ *  INVARIANT S2: a bad frame is rot only if the file still has its name. Otherwise it was trimmed
+ *                (and maybe recycled) under the open handle, and reading goes on with what is
+ *                left.  */
 #include "base/assert.h"
 #include "journal/internal.h"
 #include <errno.h>
@@ -442,7 +443,8 @@ typedef struct {
 } goal_t;
 
 /*  Whether the record at an extent may come before what is looked for. Offsets only grow; times may
- *  go backwards where a clock was set, and then the search ends near there, not at the very first. */
+ *  go backwards where a clock was set, and then the search ends near there, not at the very first.
+ */
 static bool may_start (const bn_journal_reader_t *self, const goal_t *goal,
                        const bn_extent_t *extent)
 {

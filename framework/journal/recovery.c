@@ -3,10 +3,10 @@
 /*  recovery.c - from files to a place to go on from, or to the reason why not.
  *
  *  DESIGN. Records are read forwards until one does not hold. What then decides between "torn"
- *  (unfinished when the machine went down: cut it) and "rot" (was on disk and is damaged: refuse) is
- *  not where the bad record is or whether something follows it: within one unsynced batch a disk may
- *  have written the last sector and not the first. It is whether anybody durable says that its
- *  sequence was synced:
+ *  (unfinished when the machine went down: cut it) and "rot" (was on disk and is damaged: refuse)
+ *  is not where the bad record is or whether something follows it: within one unsynced batch a
+ *  disk may have written the last sector and not the first. It is whether anybody durable says
+ *  that its sequence was synced:
  *
  *    - a later frame in the segment (each carries the highest sequence synced when it was written,
  *      and after each sync a commit frame is laid behind the last record),
@@ -18,12 +18,12 @@
  *
  *  INVARIANT R1: a record whose sequence is claimed is valid, or opening fails with ROT.
  *  INVARIANT R2: behind the end no frame with the segment's tag is left when opening for writing
- *                succeeds, but the commit frame at the end itself: what was cut is wiped, so that it
- *                can not follow a later record that happens to end where it starts.
- *  INVARIANT R3: what opening accepts is on disk when it returns. After an fdatasync that failed the
- *                page cache may hold what the disk never got, and call it clean: what nobody claims,
- *                and header and END of the newest segment, is therefore written again before it
- *                is synced.  */
+ *                succeeds, but the commit frame at the end itself: what was cut is wiped, so that
+ *                it can not follow a later record that happens to end where it starts.
+ *  INVARIANT R3: what opening accepts is on disk when it returns. After an fdatasync that failed
+ *                the page cache may hold what the disk never got, and call it clean: what nobody
+ *                claims, and header and END of the newest segment, is therefore written again
+ *                before it is synced.  */
 #include "base/assert.h"
 #include "journal/internal.h"
 #include <errno.h>
@@ -183,7 +183,8 @@ static void close_segment (scan_t *self)
 
 /*  ---- the end ---- */
 
-/*  Finds everything behind the end that was meant as a frame: what it claims and how far it goes. */
+/*  Finds everything behind the end that was meant as a frame: what it claims and how far it goes.
+ */
 static baton_err_t look_behind (scan_t *self)
 {
     uint64_t at = self->end.position + (self->committed ? BN_FRAME_BYTES : 0);

@@ -3,8 +3,8 @@
 /*  vfs.h - the files that the journal uses, behind a seam: POSIX here, a simulated disk in tests.
  *
  *  A vfs is opened on a *data directory* (the one that holds `lock`, `FORMAT`, `journal/` and
- *  `views/`). Names are relative to it, with at most one slash: "FORMAT", "journal/MARK". A directory
- *  is named without a slash; "" is the data directory itself.
+ *  `views/`). Names are relative to it, with at most one slash: "FORMAT", "journal/MARK". A
+ *  directory is named without a slash; "" is the data directory itself.
  *
  *  All calls return 0 or a count, or a negative errno. Calls on different files may be made from
  *  different threads where the implementation says so (POSIX: yes).  */

@@ -2,9 +2,10 @@
 
 /*  views.c - checkpoints in LMDB.
  *
- *  DESIGN. Two databases in one environment: "items" holds the checkpoint, "meta" one entry that says
- *  which format it has, which sequence it includes, how many items there are and their checksum.
- *  Both are replaced in one transaction, so that a checkpoint is there whole or not at all.
+ *  DESIGN. Two databases in one environment: "items" holds the checkpoint, "meta" one entry that
+ *  says which format it has, which sequence it includes, how many items there are and their
+ *  checksum. Both are replaced in one transaction, so that a checkpoint is there whole or not at
+ *  all.
  *
  *  LMDB trusts its file. What could make it fault is looked for before (a file shorter than its own
  *  last page), the rest after (count and checksum): a damaged checkpoint is a lost one, ROT, and

@@ -9,16 +9,17 @@
  *  of zeros even if the caller is never idle.
  *
  *  A roll is: END frame, sync the old file, header into the new one, sync it. Only then records
- *  follow. So an earlier segment is always wholly on disk, and a header without records is harmless.
+ *  follow. So an earlier segment is always wholly on disk, and a header without records is
+ *  harmless.
  *
  *  After a sync a COMMIT frame is laid behind the last record, without a sync of its own: it
  *  survives the death of the process at once, and a power cut from the next sync or writeback on.
  *  The next record is written over it and says the same.
  *
  *  INVARIANT W1: behind `position` there is always room for one more frame (COMMIT or END).
- *  INVARIANT W2: after an error nothing is written any more. A sync that failed is not repeated: the
- *                kernel may have dropped the pages. Running out of space while preparing ahead is
- *                not such an error; nothing of the journal is touched by it.  */
+ *  INVARIANT W2: after an error nothing is written any more. A sync that failed is not repeated:
+ *                the kernel may have dropped the pages. Running out of space while preparing ahead
+ *                is not such an error; nothing of the journal is touched by it.  */
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "journal/internal.h"

@@ -33,7 +33,8 @@ typedef struct {
     size_t count;
 } table_t;
 
-/*  A directory operation that was not synced: `to` NULL-terminated empty: remove; inode NULL: rename.  */
+/*  A directory operation that was not synced: a new file (`created` as `to`), a rename, or, with
+ *  `to` empty, a removal.  */
 typedef struct {
     char from[64];
     char to[64];
@@ -301,8 +302,8 @@ static int64_t disk_pwrite (bn_vfs_t *vfs, bn_vfile_t *file, const void *bytes, 
     return finish (vfs->arg, (int64_t)size);
 }
 
-/*  As Linux does it: what could not be written counts as clean afterwards, so that the next sync says
- *  yes and the bytes never reach the disk, although everybody sees them.  */
+/*  As Linux does it: what could not be written counts as clean afterwards, so that the next sync
+ *  says yes and the bytes never reach the disk, although everybody sees them.  */
 static int disk_datasync (bn_vfs_t *vfs, bn_vfile_t *file)
 {
     view_t *view = vfs->arg;

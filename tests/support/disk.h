@@ -2,9 +2,9 @@
 
 /*  disk.h - a disk in memory that loses power, fails and rots on request.
  *
- *  It keeps two images: what a process sees, and what would be there after a power cut. A crash keeps
- *  or drops each 512-byte sector that was not synced, by its own coin, and a prefix of the directory
- *  operations that were not synced. One seed, one outcome. Not for threads.  */
+ *  It keeps two images: what a process sees, and what would be there after a power cut. A crash
+ *  keeps or drops each 512-byte sector that was not synced, by its own coin, and a prefix of the
+ *  directory operations that were not synced. One seed, one outcome. Not for threads.  */
 #ifndef BN_TEST_DISK_H
 #define BN_TEST_DISK_H
 

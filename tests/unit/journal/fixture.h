@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  fixture.h - a journal on a disk in memory, with records whose content follows from their number. */
+/*  fixture.h - a journal on a disk in memory, with records whose content follows from their
+ *  number.  */
 #ifndef BN_TEST_JOURNAL_FIXTURE_H
 #define BN_TEST_JOURNAL_FIXTURE_H
 

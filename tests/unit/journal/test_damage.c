@@ -145,7 +145,8 @@ static void what_was_cut_never_comes_back (void **state)
     fixture_fini (&f);
 }
 
-/*  Every bit of every record, after a kill: what is behind the last one says that it was synced.  */
+/*  Every bit of every record, after a kill: what is behind the last one says that it was synced.
+ */
 static void a_flipped_byte_in_a_synced_record_is_rot (void **state)
 {
     (void)state;
