@@ -2,7 +2,9 @@
 
 /*  actor_main.c - a ready main for a program that is one actor.  */
 
+#include "client/link.h"
 #include "shell/log.h"
+#include "wire/topic.h"
 #include <baton/actor.h>
 #include <errno.h>
 #include <getopt.h>
@@ -215,6 +217,28 @@ static bool parse (options_t *options, int argc, char **argv, int *rest)
     return true;
 }
 
+/*  Says which option baton_actor_new did not take.  */
+static void explain (const char *program, baton_err_t err, const baton_actor_options_t *options)
+{
+    const char *name = options->name, *instance = options->instance;
+    if (!name)
+        fprintf (stderr, "%s: the actor needs a --name\n", program);
+    else if (err == BATON_ERR_NAME && !bn_actor_name_valid (name, strlen (name)))
+        fprintf (stderr, "%s: --name: not a valid name: %s\n", program, name);
+    else if (err == BATON_ERR_NAME)
+        fprintf (stderr, "%s: --instance: not a valid name: %s\n", program, instance);
+    else if (options->endpoint && !bn_link_endpoint_valid (options->endpoint))
+        fprintf (stderr, "%s: --connect: not an endpoint like tcp://HOST:PORT or ipc://PATH: %s\n",
+                 program, options->endpoint);
+    else if (err == BATON_ERR_ARGUMENT)
+        fprintf (stderr,
+                 "%s: a limit is out of range: at most 1,000 attempts, and backoffs up to "
+                 "86,400,000 ms with the least not above the most\n",
+                 program);
+    else
+        fprintf (stderr, "%s: %s\n", program, baton_err_text (err));
+}
+
 /*  What a signal stops.  */
 static _Atomic (baton_actor_t *) running;
 
@@ -282,8 +306,7 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
     baton_actor_t *actor;
     baton_err_t err = baton_actor_new (&actor, &options.actor);
     if (err) {
-        fprintf (stderr, "%s: %s (name, instance, endpoint or a limit)\n", argv[0],
-                 baton_err_text (err));
+        explain (argv[0], err, &options.actor);
         return err == BATON_ERR_MEMORY ? 1 : 2;
     }
     err = configure (actor, argc - rest, argv + rest, arg);

@@ -194,8 +194,10 @@ static void help_and_usage (void **state)
         {"--start 2026-13-01", "--start"},
         {"--start 2026-01-01T00:00:00+1:0", "--start"},
         {"--log xml", "--log"},
-        {"--name a.b", "name"},
-        {"--connect nowhere", "endpoint"},
+        {"--name a.b", "--name"},
+        {"--instance a/b", "--instance"},
+        {"--backoff-min 10 --backoff-max 5", "limit"},
+        {"--connect nowhere", "--connect"},
         {"stray", "stray"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
