@@ -3,9 +3,9 @@
 /*  conductor.c - routes, sessions, dispatch and time.
  *
  *  DESIGN. A step decides, makes a record, applies it to the state and asks for it to be persisted,
- *  and adds the replies behind it; the gate (effects.h) keeps them back until the record is durable.
- *  So the state in memory is always ahead of or equal to what anybody has been told, and a crash
- *  loses only what nobody has heard of. Nothing here waits.
+ *  and adds the replies behind it; the gate (effects.h) keeps them back until the record is
+ *  durable. So the state in memory is always ahead of or equal to what anybody has been told, and a
+ *  crash loses only what nobody has heard of. Nothing here waits.
  *
  *  INVARIANTS
  *  C1  every request gets exactly one answer: a result or an ERROR. (A FETCH or READ may get it
@@ -207,8 +207,8 @@ void bn_conductor_detach (bn_conductor_t *self, bn_session_t *session, uint64_t 
 
 /*  ---- start ---- */
 
-/*  Owners by the journal: they may still be alive, and nobody else gets their partitions before they
- *  had a session timeout to come back.  */
+/*  Owners by the journal: they may still be alive, and nobody else gets their partitions before
+ *  they had a session timeout to come back.  */
 static void raise_ghosts (bn_conductor_t *self, bn_actor_state_t *actor)
 {
     bn_actor_live_t *live = NULL;
@@ -226,7 +226,8 @@ static void raise_ghosts (bn_conductor_t *self, bn_actor_state_t *actor)
                                                strlen (known->instance), known->incarnation);
         if (!ghost)
             return;
-        bn_assert (ghost->incarnation == known->incarnation);
+        if (ghost->incarnation != known->incarnation)
+            continue; /* nobody can be both: the next balance gives it to somebody */
         ghost->deadline_ms = self->now.mono_ms + self->options.session_timeout_ms;
         bn_assignment_give (live, partition, ghost);
         live->fresh[partition] = false;

@@ -26,9 +26,9 @@ typedef struct {
 } bn_conductor_options_t;
 
 typedef enum {
-    BN_CONDUCTOR_START,   /* once, after recovery: a GENESIS if the journal is new (uses `random` for
-                             the journal id and `partitions`); former owners get a session timeout to
-                             come back */
+    BN_CONDUCTOR_START,   /* once, after recovery: a GENESIS if the journal is new (uses `random`
+                             for the journal id and `partitions`); former owners get a session
+                             timeout to come back */
     BN_CONDUCTOR_MESSAGE, /* frames from a route */
     BN_CONDUCTOR_GONE,    /* the route's connection is gone */
     BN_CONDUCTOR_TICK     /* time passed; at least every heartbeat_ms / 2 */

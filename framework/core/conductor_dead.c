@@ -2,11 +2,12 @@
 
 /*  conductor_dead.c - dead letters: list, redrive, discard; and FORGET.
  *
- *  DESIGN. A redriven event is parked again at its own offset, due at once, with no attempts charged,
- *  in one record for all that were asked for. Where several of a key are redriven the parked set
- *  hands them out in offset order (G3). An owner knows the parked events of its partition from its
- *  assignment; so that it learns of new ones, the partition is revoked from it, and comes back (to
- *  the same one if that is even) in a new generation once it has settled what it had in hand.  */
+ *  DESIGN. A redriven event is parked again at its own offset, due at once, with no attempts
+ *  charged, in one record for all that were asked for. Where several of a key are redriven the
+ *  parked set hands them out in offset order (G3). An owner knows the parked events of its
+ *  partition from its assignment; so that it learns of new ones, the partition is revoked from it,
+ *  and comes back (to the same one if that is even) in a new generation once it has settled what it
+ *  had in hand.  */
 #include "core/conductor_internal.h"
 
 static bn_actor_state_t *find_actor (bn_conductor_t *self, const bn_text_t *name)
@@ -38,8 +39,8 @@ static int by_offset (const void *left_p, const void *right_p)
     return left < right ? -1 : left > right;
 }
 
-/*  The dead offsets that a redrive or discard names, ascending, each once; none named: all. Owned by
- *  the caller; NULL: refused, or no memory.  */
+/*  The dead offsets that a redrive or discard names, ascending, each once; none named: all. Owned
+ *  by the caller; NULL: refused, or no memory.  */
 static uint64_t *chosen (bn_conductor_t *self, const bn_actor_state_t *actor, const bn_dead_t *dead,
                          uint32_t *count)
 {

@@ -2,12 +2,12 @@
 
 /*  conductor_fetch.c - FETCH and READ: what to read from the journal, and who waits.
  *
- *  DESIGN. The conductor has no events, only what to look for: a READ effect, which the shell carries
- *  out after all that was decided before it is durable, so that "up to the tail" is readable then.
- *  Where nothing can match, the request waits here. A section that is applied wakes exactly those
- *  that it is for: by the owner of its partition for a FETCH, by patterns for a READ. A wait ends
- *  with an empty EVENTS; since the waiter would have been woken by anything that it asked for,
- *  "scanned to the tail" is true then.  */
+ *  DESIGN. The conductor has no events, only what to look for: a READ effect, which the shell
+ *  carries out after all that was decided before it is durable, so that "up to the tail" is
+ *  readable then. Where nothing can match, the request waits here. A section that is applied wakes
+ *  exactly those that it is for: by the owner of its partition for a FETCH, by patterns for a READ.
+ *  A wait ends with an empty EVENTS; since the waiter would have been woken by anything that it
+ *  asked for, "scanned to the tail" is true then.  */
 #include "core/conductor_internal.h"
 
 /*  ---- waiting ---- */

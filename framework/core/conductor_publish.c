@@ -4,10 +4,10 @@
  *
  *  DESIGN. The hot path. A section's payload is copied once, into the record's body; the fan-out
  *  sends a slice of that body. bn_record_encode puts the payloads at the end of the body in section
- *  order, so that the position of the first one is the body's size less the sum of all. The chain of
- *  a fan-out header is read from the state while the record is being applied, section by section:
- *  that is the only moment at which "the previous one" is there for the asking, also where two
- *  sections of one message are for the same actor and partition.  */
+ *  order, so that the position of the first one is the body's size less the sum of all. The chain
+ *  of a fan-out header is read from the state while the record is being applied, section by
+ *  section: that is the only moment at which "the previous one" is there for the asking, also where
+ *  two sections of one message are for the same actor and partition.  */
 #include "core/conductor_internal.h"
 #include <stdio.h>
 

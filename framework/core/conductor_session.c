@@ -3,11 +3,11 @@
 /*  conductor_session.c - instances: how they join, beat, leave and die.
  *
  *  DESIGN. An instance is a name and an incarnation (a random number, one a process). The same pair
- *  again is the same process on a new connection: it keeps its partitions, in new generations, since
- *  what it had not settled it handles again. The same name with another incarnation is another
- *  process: the one before is taken for dead at once. Which of two is the newer one nobody can tell
- *  but by who joins later, so the last joins are remembered, and an incarnation that was followed by
- *  another one is fenced.
+ *  again is the same process on a new connection: it keeps its partitions, in new generations,
+ *  since what it had not settled it handles again. The same name with another incarnation is
+ *  another process: the one before is taken for dead at once. Which of two is the newer one nobody
+ *  can tell but by who joins later, so the last joins are remembered, and an incarnation that was
+ *  followed by another one is fenced.
  *
  *            JOIN            GONE, or HELLO again
  *    (none) ─────► attached ─────────────────────► detached ──grace──► dead
@@ -41,7 +41,7 @@ bool bn_conductor_owns (const bn_instance_t *instance, uint32_t partition)
     return instance->actor->owners[partition] == instance;
 }
 
-/*  Its partitions become free, its connection (if any) is one without a JOIN, and it is no more.  */
+/*  Frees its partitions and itself; its connection, if any, is one without a JOIN then.  */
 static void instance_end (bn_conductor_t *self, bn_instance_t *instance)
 {
     bn_actor_live_t *live = instance->actor;

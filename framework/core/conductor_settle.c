@@ -2,8 +2,8 @@
 
 /*  conductor_settle.c - SETTLE and BEGIN.
  *
- *  DESIGN. A settle is all or nothing (G5): every settlement and section is checked first, then it is
- *  one record. What a settlement may say follows from its partition as the state has it:
+ *  DESIGN. A settle is all or nothing (G5): every settlement and section is checked first, then it
+ *  is one record. What a settlement may say follows from its partition as the state has it:
  *
  *        parked here: may be updated, done, or dead      floor          new floor        head
  *    ────────────────────────────────────────────────────┼──────────────┼────────────────┼──
@@ -150,6 +150,12 @@ static bool check_floor (bn_conductor_t *self, const bn_instance_t *instance,
                                     "partition %" PRIu32 ": nothing new, all below %" PRIu64
                                     " is settled already",
                                     settlement->partition, settlement->floor);
+    if (settlement->handled > settlement->floor - partition->floor)
+        return bn_conductor_refuse (self, BATON_ERR_OFFSET, settlement->partition,
+                                    "partition %" PRIu32 ": %" PRIu32
+                                    " events handled between the floors %" PRIu64 " and %" PRIu64,
+                                    settlement->partition, settlement->handled, partition->floor,
+                                    settlement->floor);
     return true;
 }
 

@@ -4,9 +4,9 @@
  *
  *    {"orchestrator": {...}, "topics": [{...}], "actors": [{...}], "truncated": bool}
  *
- *  Counts are since the beginning of the journal; rates are the difference of two answers. Lists are
- *  cut where they would not fit into a message, and "truncated" says so. docs/protocol.md lists the
- *  fields.  */
+ *  Counts are since the beginning of the journal; rates are the difference of two answers. Lists
+ *  are cut where they would not fit into a message, and "truncated" says so. docs/protocol.md lists
+ *  the fields.  */
 #include "core/conductor_internal.h"
 #include <baton/version.h>
 #include <stdio.h>

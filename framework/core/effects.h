@@ -2,11 +2,11 @@
 
 /*  effects.h - what the conductor wants done, in order, and the gate that keeps the order honest.
  *
- *  DESIGN. The conductor changes its state at once and says what follows from it as an ordered list.
- *  The shell pushes every list into a gate. PERSIST goes to the journal at once; everything else
- *  leaves the gate only when all PERSISTs before it are durable. So nothing that anybody can see ever
- *  runs ahead of the disk (G1, G5), and the conductor need not hear about syncs at all. If the disk
- *  fails the process ends, and what was never let out was never true.
+ *  DESIGN. The conductor changes its state at once and says what follows from it as an ordered
+ *  list. The shell pushes every list into a gate. PERSIST goes to the journal at once; everything
+ *  else leaves the gate only when all PERSISTs before it are durable. So nothing that anybody can
+ *  see ever runs ahead of the disk (G1, G5), and the conductor need not hear about syncs at all. If
+ *  the disk fails the process ends, and what was never let out was never true.
  *
  *  INVARIANT E1: effects leave the gate in the order in which they entered it.
  *  INVARIANT E2: an effect behind a PERSIST with sequence s leaves only after durable >= s.
@@ -35,7 +35,7 @@ typedef struct {
     uint64_t request;         /* to echo */
     uint64_t from;            /* first offset to look at */
     bn_from_t from_kind;      /* BN_FROM_TIME: `from` is microseconds; resolve it first */
-    uint64_t upto;            /* look at nothing at or past this offset: the tail when it was asked */
+    uint64_t upto;            /* look at nothing at or past this offset: the tail when asked */
     uint32_t bytes_max;       /* of payload; at least one section */
     bn_text_t *patterns;      /* owned, with the texts in one allocation; topics wanted */
     uint32_t pattern_count;   /* 0: all topics */
@@ -91,8 +91,8 @@ void bn_gate_destroy (bn_gate_t **self_p);
  *  journal sequence of the record (strictly increasing); the callback takes over effect->body.  */
 typedef uint64_t (bn_gate_persist_fn) (bn_effect_t *effect, void *arg);
 bool bn_gate_push (bn_gate_t *self, bn_effects_t *effects, bn_gate_persist_fn *persist, void *arg);
-/*  The next effect that may leave, given what is durable; false: none. The caller owns what it holds
- *  and calls bn_effect_fini.  */
+/*  The next effect that may leave, given what is durable; false: none. The caller owns what it
+ *  holds and calls bn_effect_fini.  */
 bool bn_gate_pop (bn_gate_t *self, uint64_t durable_sequence, bn_effect_t *effect);
 size_t bn_gate_count (const bn_gate_t *self);
 size_t bn_gate_bytes (const bn_gate_t *self); /* payload and header bytes that wait in it */

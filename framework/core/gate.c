@@ -2,9 +2,9 @@
 
 /*  gate.c - holds effects back until the records before them are durable.
  *
- *  DESIGN. A ring in order of arrival. Each effect remembers the sequence of the last PERSIST before
- *  it; since sequences only rise, the one at the front always waits for the least, and a look at it
- *  is enough. Owned by the shell's thread; no locks.
+ *  DESIGN. A ring in order of arrival. Each effect remembers the sequence of the last PERSIST
+ *  before it; since sequences only rise, the one at the front always waits for the least, and a
+ *  look at it is enough. Owned by the shell's thread; no locks.
  *  INVARIANTS: E1 and E2 of effects.h.  */
 #include "base/assert.h"
 #include "core/effects.h"

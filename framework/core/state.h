@@ -2,18 +2,18 @@
 
 /*  state.h - what the journal's records add up to: actors, floors, parked, dead, producers, topics.
  *
- *  DESIGN. A fold: state after record n = apply (state after n-1, record n), and nothing else changes
- *  it. The conductor decides, makes a record, applies it here and persists it; recovery applies the
- *  same records again. So what is on disk and what is in memory cannot differ in meaning. Nothing
- *  about connections, sessions or timers is in here: that is conductor.c's, and is lost with the
- *  process.
+ *  DESIGN. A fold: state after record n = apply (state after n-1, record n), and nothing else
+ *  changes it. The conductor decides, makes a record, applies it here and persists it; recovery
+ *  applies the same records again. So what is on disk and what is in memory cannot differ in
+ *  meaning. Nothing about connections, sessions or timers is in here: that is conductor.c's, and is
+ *  lost with the process.
  *
  *  INVARIANT S1: for each actor and partition, floor <= tail, and every parked offset < floor.
  *  INVARIANT S2: generation of an (actor, partition) never goes down.
  *  INVARIANT S3: an offset is at most once among parked and dead of an actor.
  *
- *  bn_state_apply is total: a record that does not fit the state (it cannot have been written by this
- *  code) is an error, never an assert, because it came from a disk.  */
+ *  bn_state_apply is total: a record that does not fit the state (it cannot have been written by
+ *  this code) is an error, never an assert, because it came from a disk.  */
 #ifndef BN_STATE_H
 #define BN_STATE_H
 
@@ -72,8 +72,8 @@ typedef struct {
     bn_receipt_t receipts[BN_PRODUCER_RECEIPTS]; /* ring, by sequence mod N */
 } bn_producer_state_t;
 
-/*  Called by bn_state_apply for each section, after those before it and before it counts itself: the
- *  heads of topic->readers are what a fan-out header calls "previous". May look, not change.  */
+/*  Called by bn_state_apply for each section, after those before it and before it counts itself:
+ *  the heads of topic->readers are what a fan-out header calls "previous".  */
 typedef void (bn_state_section_fn) (const bn_topic_state_t *topic, const bn_section_t *section,
                                     void *arg);
 
@@ -110,8 +110,8 @@ baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size
                               const void *value, size_t value_size);
 baton_err_t bn_state_restored (bn_state_t *self); /* rebuilds caches, checks the invariants */
 
-/*  Lowest offset that anybody still needs: floors (of actors that are behind), parked events, and the
- *  originals of dead letters, which a redrive reads again. Tail if nobody needs anything.  */
+/*  Lowest offset that anybody still needs: floors (of actors that are behind), parked events, and
+ *  the originals of dead letters, which a redrive reads again. Tail if nobody needs anything.  */
 uint64_t bn_state_needed_from (const bn_state_t *self);
 /*  Checks S1 to S3 in full; for tests and the simulator. false: what (256 bytes) says which.  */
 bool bn_state_check (const bn_state_t *self, char what[256]);

@@ -308,8 +308,8 @@ static baton_err_t apply_suspect (bn_state_t *self, const bn_suspect_record_t *r
 
 /*  ---- SETTLE ---- */
 
-/*  Where the copies of a partition's dead letters are: the cursor runs over the $dead sections of the
- *  record for that partition.  */
+/*  Where the copies of a partition's dead letters are: the cursor runs over the $dead sections of
+ *  the record for that partition.  */
 typedef struct {
     const bn_settle_record_t *record;
     const bn_actor_state_t *actor;

@@ -412,7 +412,7 @@ baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size
     return err ? err : bn_mp_ok (&mp) ? BATON_OK : BATON_ERR_ROT;
 }
 
-/*  Gives the room of partitions that do not exist back. false: something was said of one of them.  */
+/*  Drops the partitions that do not exist. false: something was said of one of them.  */
 static bool shrink_actor (const bn_state_t *self, bn_actor_state_t *actor)
 {
     bool empty = true;

@@ -6,7 +6,7 @@
  *  whatever the test is about:
  *  - C1: a request had exactly one answer, or it is a FETCH or READ that waits;
  *  - S1 to S3 (bn_state_check);
- *  - the state that the persisted records add up to is, byte for byte as saved, the conductor's.  */
+ *  - what the persisted records add up to is, byte for byte as saved, the conductor's state.  */
 #ifndef CONDUCTOR_HARNESS_H
 #define CONDUCTOR_HARNESS_H
 
@@ -30,7 +30,7 @@ void harness_options (bn_conductor_options_t *options); /* the ones that tests s
 harness_t *harness_new (const bn_conductor_options_t *options, uint32_t partitions);
 void harness_destroy (harness_t *self);
 
-/*  The orchestrator is killed and starts again from its records (from_copy: from a saved state).  */
+/*  The orchestrator is killed and starts again from its records, or from a saved state.  */
 void harness_restart (harness_t *self, bool from_copy);
 const bn_state_t *harness_state (harness_t *self);
 const bn_actor_state_t *harness_actor (harness_t *self, const char *name);
@@ -53,7 +53,7 @@ const reply_t *harness_pushed (harness_t *self, uint64_t route, size_t n);
 const fanout_t *harness_fanout (harness_t *self, size_t n);
 size_t harness_fanouts (harness_t *self);
 
-/*  ---- shorthands; each asserts that it was not refused, where it does not return the error ---- */
+/*  ---- shorthands: each returns the error, or asserts that there was none ---- */
 uint64_t harness_hello (harness_t *self, bn_role_t role, uint64_t incarnation); /* a new route */
 /*  n events of the key, data "1"; partition is the key's. The payload is the harness's.  */
 bn_section_t harness_section (harness_t *self, const char *topic, const char *key, uint32_t n);

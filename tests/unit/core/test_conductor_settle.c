@@ -39,6 +39,8 @@ static void the_floor_moves_and_the_lag_is_exact (void **state)
     fixture_t f = begin (NULL);
     assert_int_equal (partition_of (&f)->pending, 5);
     bn_settlement_t settlement = up_to (&f, 3);
+    settlement.handled = 4;
+    assert_refused (f.h, settle (&f, settlement), BATON_ERR_OFFSET, "4 events handled");
     settlement.handled = 3;
     assert_int_equal (settle (&f, settlement), BATON_OK);
     assert_int_equal (partition_of (&f)->floor, 3);

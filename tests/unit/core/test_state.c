@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  The state by itself: what it refuses. What it does with good records is in the conductor's tests,
- *  each of which compares it with a replay.  */
+/*  The state by itself: what it refuses. What it does with good records is in the conductor's
+ *  tests, each of which compares it with a replay.  */
 
 #include "core_test.h"
 
