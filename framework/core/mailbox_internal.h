@@ -21,13 +21,14 @@
 
 /*  A partition with so many parked events takes no more from its main line: the default of the
  *  orchestrator's parked_max, which a mailbox is not told.  */
-#define BN_PARKED_STOP   1000
-#define BN_PARKED_AHEAD  64  /* events of one key that are fetched and run together once they may */
-#define BN_OFFSETS_MAX   256 /* in one FETCH by offset */
-#define BN_GAPS_MAX      3   /* more within BN_GAPS_MS: live from FETCH for a while */
-#define BN_GAPS_MS       10000
-#define BN_TOPICS_KEPT   1024 /* topic texts shared between sections */
-#define BN_QUICK_BEATS   4    /* early heartbeats after subscribing: 50, 100, 200, 400 ms */
+#define BN_PARKED_STOP  1000
+#define BN_PARKED_AHEAD 64  /* events of one key that are fetched and run together once they may */
+#define BN_OFFSETS_MAX  256 /* in one FETCH by offset */
+#define BN_GAPS_MAX     3   /* more within BN_GAPS_MS: live from FETCH for a while */
+#define BN_GAPS_MS      10000
+#define BN_TOPICS_KEPT  1024 /* topic texts shared between sections */
+#define BN_QUICK_BEATS                                                                             \
+    4 /* early heartbeats after a subscription: 50, 100, 200, 400, 800 ms after it */
 #define BN_QUICK_BEAT_MS 50
 #define BN_REJOIN_MS     500   /* between two HELLOs on one connection */
 #define BN_LEAVE_MS      2000  /* waiting for LEFT */

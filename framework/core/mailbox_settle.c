@@ -146,8 +146,9 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         return no_memory (self);
     bn_outcome_t *left_out = NULL; /* the first main-line one: the floor stays at it */
     bool any = false, full = false;
+    for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
+        outcome->in_flight = false; /* of a request that was refused */
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
-        outcome->in_flight = false;
         bool skipped = slot->relief && outcome->main_line;
         full |= !skipped && !fits (building, outcome);
         if (skipped || full) {

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  How events reach an instance: the chain, gaps, losses without a successor, a full queue.  */
+
+#include "unit/core/mailbox_test.h"
+
+/*  A queue that nobody empties: the handler holds a run of the first event.  */
+static void hold_handler (box_t *box)
+{
+    box_fanout (box, 0, 0, 0, "held");
+    box_assert_run (box, "0");
+}
+
+static void test_events_in_order (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    assert_null (box_sent (&box, BN_FETCH)); /* nothing was there when it joined */
+    box_fanout (&box, 0, 0, 4, "a b");
+    box_assert_run (&box, "4 5");
+    assert_memory_equal (box.run->items[0].topic.text, "orders.placed", 13);
+    assert_memory_equal (box.run->items[1].fields.key.text, "b", 1);
+    assert_int_equal (box.run->items[0].attempt, 1);
+    box_fanout (&box, 0, 6, 9, "c");
+    box_fanout (&box, 0, 10, 10, "d");
+    box_handle (&box, "aa");
+    box_assert_run (&box, "9 10");
+    box_fini (&box);
+}
+
+static void test_seen_ones_are_dropped (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 0, 0, "a b");
+    box_fanout (&box, 0, 0, 0, "a b");
+    box_handle (&box, "aa");
+    assert_null (box.run);
+    assert_null (box_sent (&box, BN_FETCH));
+    box_fini (&box);
+}
+
+static void test_gap_is_fetched (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 0, 0, "a");
+    box_fanout (&box, 0, 3, 3, "c"); /* 1..2 were lost */
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partition_count, 1);
+    assert_int_equal (fetch->fetch.partitions[0].partition, 0);
+    assert_int_equal (fetch->fetch.partitions[0].generation, 1);
+    assert_int_equal (fetch->fetch.partitions[0].from, 1);
+    box_fanout (&box, 0, 4, 4, "d"); /* still a gap: the same one */
+    assert_null (box_sent (&box, BN_FETCH));
+    box_handle (&box, "a");
+    assert_null (box.run); /* nothing may overtake what is missing */
+    box_fetched (&box, fetch, 0, 1, "b b c", 4, true);
+    box_assert_run (&box, "1 2 3");
+    /*  4 was seen and not kept: the answer did not reach so far, so it is fetched too.  */
+    fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, 4);
+    box_fetched (&box, fetch, 0, 4, "d", 5, true);
+    box_handle (&box, "aaa");
+    box_assert_run (&box, "4");
+    bn_mailbox_stats_t stats;
+    bn_mailbox_stats (box.mailbox, &stats);
+    assert_int_equal (stats.gaps, 1);
+    box_fini (&box);
+}
+
+static void test_fetch_and_fanout_overlap (void **state)
+{
+    (void)state;
+    box_t box;
+    box_init (&box, NULL);
+    box_up (&box);
+    bn_assignment_t assignment = {.partition = 0, .generation = 1, .floor = 10, .head = 13};
+    box_join (&box, &assignment, 1);
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, 10);
+    /*  The answer holds a section that begins below the floor, and one that also came by fan-out.  */
+    bn_section_t sections[] = {box_section ("orders.placed", 0, 8, "x x a b"),
+                               box_section ("orders.paid", 0, 12, "a"),
+                               box_section ("orders.paid", 0, 14, "b")};
+    bn_message_t events = {
+        .type = BN_EVENTS,
+        .events = {.scanned_to = 15, .at_tail = true, .sections = sections, .section_count = 3}};
+    box_answer (&box, fetch, &events);
+    box_fanout (&box, 0, 13, 14, "b");
+    box_fanout (&box, 0, 15, 20, "c");
+    box_assert_run (&box, "10 11 12 14");
+    assert_memory_equal (box.run->items[2].topic.text, "orders.paid", 11);
+    box_handle (&box, "aaaa");
+    box_assert_run (&box, "20");
+    for (int i = 0; i < 3; i++)
+        box_section_free (&sections[i]);
+    box_fini (&box);
+}
+
+static void test_sections_of_others_are_ignored (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    /*  The prefix "orders." lets "orders.placed.eu" through; the chain has no entry for us.  */
+    bn_section_t section = box_section ("orders.placed.eu", 0, 0, "a");
+    bn_chain_t chain = {.actor_id = BOX_ACTOR_ID + 1, .previous_end = 0};
+    bn_fanout_t fanout = {
+        .topic = section.topic, .base = 0, .count = 1, .chain = &chain, .chain_count = 1};
+    bn_blob_t *blobs[] = {bn_fanout_topic_encode (0, section.topic.text, section.topic.size),
+                          bn_fanout_encode (&fanout), section.payload.blob};
+    bn_frame_t frames[3];
+    for (int i = 0; i < 3; i++)
+        frames[i] = (bn_frame_t){blobs[i]->data, blobs[i]->size};
+    box_step (&box,
+              (bn_mailbox_event_t){
+                  .kind = BN_MAILBOX_FANOUT, .frames = frames, .blobs = blobs, .frame_count = 3});
+    assert_null (box.run);
+    box_fanout (&box, 0, 0, 1, "b"); /* no gap: that one was not ours */
+    box_assert_run (&box, "1");
+    box_fanout (&box, 3, 0, 0, "b"); /* a partition that is not ours */
+    box_handle (&box, "a");
+    assert_null (box.run);
+    bn_blob_unref (&blobs[0]);
+    bn_blob_unref (&blobs[1]);
+    box_section_free (&section);
+    box_fini (&box);
+}
+
+static void test_garbage_on_the_fanout_is_repaired (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    bn_blob_t *blob = bn_blob_new_copy ("\0nonsense", 9);
+    bn_blob_t *blobs[] = {blob, blob, blob};
+    bn_frame_t frames[] = {
+        {blob->data, blob->size}, {blob->data, blob->size}, {blob->data, blob->size}};
+    for (size_t count = 0; count <= 3; count++)
+        box_step (&box, (bn_mailbox_event_t){.kind = BN_MAILBOX_FANOUT,
+                                             .frames = frames,
+                                             .blobs = blobs,
+                                             .frame_count = count});
+    assert_int_equal (box.fatal, 0);
+    assert_int_equal (box.resets, 0);
+    box_fanout (&box, 0, 0, 0, "a");
+    box_assert_run (&box, "0");
+    bn_blob_unref (&blob);
+    box_fini (&box);
+}
+
+static void heads (box_t *box, uint64_t head)
+{
+    bn_partition_u64_t entry = {.partition = 0, .value = head};
+    bn_message_t beat = {.type = BN_BEAT, .beat = {.version = 1, .heads = &entry, .head_count = 1}};
+    box_answer (box, NULL, &beat);
+}
+
+static void test_tail_loss_is_found_by_heads (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 0, 0, "a");
+    heads (&box, 1);
+    assert_null (box_sent (&box, BN_FETCH)); /* all there */
+    box_fanout (&box, 0, 1, 1, "b");
+    heads (&box, 3); /* one is on its way, perhaps */
+    assert_null (box_sent (&box, BN_FETCH));
+    heads (&box, 3); /* nothing has come since */
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, 2);
+    heads (&box, 3);
+    assert_null (box_sent (&box, BN_FETCH));
+    bn_mailbox_stats_t stats;
+    bn_mailbox_stats (box.mailbox, &stats);
+    assert_int_equal (stats.tail_losses, 1);
+    assert_int_equal (stats.gaps, 0);
+    box_fini (&box);
+}
+
+static void test_gaps_again_and_again_mean_fetching (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    uint64_t at = 0;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal (box.subscribed[0], 1);
+        box_fanout (&box, 0, at + 1, at + 1, "b");
+        const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+        assert_int_equal (fetch->fetch.partitions[0].from, at);
+        if (i == 3)
+            break;
+        box_fetched (&box, fetch, 0, at, "a b", at + 2, true);
+        box_handle (&box, "aa");
+        at += 2;
+    }
+    assert_int_equal (box.subscribed[0], 0);
+    /*  At the tail: subscribed again, and one more look for what came in between.  */
+    const bn_message_t *fetch;
+    box_down (&box);
+    box_up (&box);
+    bn_assignment_t assignment = {.partition = 0, .generation = 2, .floor = at, .head = at + 2};
+    box_join (&box, &assignment, 1);
+    fetch = box_expect (&box, BN_FETCH);
+    box_fetched (&box, fetch, 0, at, "a", at + 1, false); /* more than one answer holds */
+    assert_int_equal (box.subscribed[0], 0);
+    fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, at + 1);
+    box_fetched (&box, fetch, 0, at + 1, "b", at + 2, true);
+    assert_int_equal (box.subscribed[0], 1);
+    fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, at + 2);
+    box_fetched (&box, fetch, 0, 0, NULL, at + 2, true);
+    assert_null (box_sent (&box, BN_FETCH));
+    box_fini (&box);
+}
+
+static void test_full_queue_pushes_back (void **state)
+{
+    (void)state;
+    bn_mailbox_options_t options;
+    box_options (&options);
+    options.prefetch_bytes = 400;
+    box_t box;
+    box_start (&box, &options);
+    hold_handler (&box);
+    uint64_t at = 1;
+    while (box.subscribed[0] && at < 100) {
+        box_fanout (&box, 0, at, at, "key-1 key-2 key-3");
+        at += 3;
+    }
+    assert_in_range (at, 2, 40);             /* a few fit, then it stopped taking them */
+    assert_null (box_sent (&box, BN_FETCH)); /* no room: nothing is asked for */
+    uint64_t kept = at - 3;
+    box_handle (&box, "a");
+    uint64_t handled = 1;
+    while (box.run) {
+        for (uint32_t i = 0; i < box.run->count; i++)
+            assert_int_equal (box.run->items[i].offset, handled++);
+        box_handle (&box, box.run->count == 8   ? "aaaaaaaa"
+                          : box.run->count == 7 ? "aaaaaaa"
+                          : box.run->count == 6 ? "aaaaaa"
+                          : box.run->count == 5 ? "aaaaa"
+                          : box.run->count == 4 ? "aaaa"
+                          : box.run->count == 3 ? "aaa"
+                          : box.run->count == 2 ? "aa"
+                                                : "a");
+    }
+    assert_int_equal (handled, kept); /* what did not fit is still missing */
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, kept);
+    assert_in_range (fetch->fetch.bytes_max, 1, 400);
+    box_fetched (&box, fetch, 0, kept, "a b c", kept + 3, true);
+    assert_int_equal (run_count (&box), 3);
+    assert_int_equal (box.subscribed[0], 1);
+    box_fini (&box);
+}
+
+static void test_refused_fetch (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 1, 1, "b");
+    box_refuse (&box, box_expect (&box, BN_FETCH), BATON_ERR_MEMORY, 0);
+    assert_null (box_sent (&box, BN_FETCH));
+    box_pass (&box, 300);
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    box_refuse (&box, fetch, BATON_ERR_FENCED, 0);
+    /*  The partition is somebody else's: ask what is ours.  */
+    assert_int_equal (box.subscribed[0], 0);
+    const bn_message_t *beat = NULL;
+    for (const bn_message_t *next; (next = box_sent (&box, BN_HEARTBEAT));)
+        beat = next;
+    (void)beat;
+    box_pass (&box, 300);
+    assert_null (box_sent (&box, BN_FETCH));
+    bn_mailbox_stats_t stats;
+    bn_mailbox_stats (box.mailbox, &stats);
+    assert_int_equal (stats.partitions, 0);
+    box_fini (&box);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_events_in_order),
+        cmocka_unit_test (test_seen_ones_are_dropped),
+        cmocka_unit_test (test_gap_is_fetched),
+        cmocka_unit_test (test_fetch_and_fanout_overlap),
+        cmocka_unit_test (test_sections_of_others_are_ignored),
+        cmocka_unit_test (test_garbage_on_the_fanout_is_repaired),
+        cmocka_unit_test (test_tail_loss_is_found_by_heads),
+        cmocka_unit_test (test_gaps_again_and_again_mean_fetching),
+        cmocka_unit_test (test_full_queue_pushes_back),
+        cmocka_unit_test (test_refused_fetch),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
