@@ -89,21 +89,6 @@ static int64_t prepare_done (bn_journal_writer_t *self, const char *from)
     return rc;
 }
 
-/*  A trimmed segment has written blocks already; its header must not be taken for one.  */
-static int64_t prepare_from_spare (bn_journal_writer_t *self)
-{
-    bn_vfile_t *file;
-    int64_t rc = self->vfs->open (self->vfs, BN_SPARE_FILE, false, true, &file);
-    if (rc != 0)
-        return rc;
-    rc = bn_catalog_fill (self->vfs, file, 0, BN_SEGMENT_AREA);
-    if (rc == 0)
-        rc = self->vfs->datasync (self->vfs, file);
-    self->vfs->close (self->vfs, &file);
-    self->spare = false;
-    return rc == 0 ? prepare_done (self, BN_SPARE_FILE) : rc;
-}
-
 static int64_t prepare_zeros (bn_journal_writer_t *self, uint64_t bytes)
 {
     int64_t rc = 0;
@@ -131,7 +116,9 @@ static baton_err_t prepare (bn_journal_writer_t *self, uint64_t bytes, char deta
 {
     if (self->catalog.next_ready)
         return BATON_OK;
-    int64_t rc = self->spare ? prepare_from_spare (self) : prepare_zeros (self, bytes);
+    /*  A trimmed segment has written blocks already. What is in it has another number and tag.  */
+    int64_t rc = self->spare ? prepare_done (self, BN_SPARE_FILE) : prepare_zeros (self, bytes);
+    self->spare = false;
     if (rc == 0)
         return BATON_OK;
     baton_err_t err = bn_journal_fail_io (rc, detail, BN_JOURNAL_FOLDER, "prepare a segment");

@@ -340,6 +340,45 @@ static void frames_inside_bodies_are_not_taken_for_records (void **state)
     fixture_fini (&f);
 }
 
+static void write_same_size (fixture_t *f, uint64_t sequence, uint8_t fill)
+{
+    uint8_t body[64];
+    memset (body, fill, sizeof body);
+    bn_journal_record_t record = {
+        .type = RECORD_TYPE, .sequence = sequence, .body = body, .body_size = sizeof body};
+    assert_int_equal (bn_journal_write (f->writer, &record, 1, f->detail), BATON_OK);
+    assert_int_equal (bn_journal_sync (f->writer, f->detail), BATON_OK);
+}
+
+/*  Two copies of a journal went on in different ways; a part of one in the other is valid record by
+ *  record, but it does not continue what is before it.  */
+static void a_part_of_another_history_is_rot (void **state)
+{
+    (void)state;
+    fixture_t one, two;
+    fixture_init (&one, 1, 16384);
+    fixture_init (&two, 1, 16384);
+    fixture_t *const both[] = {&one, &two};
+    for (uint8_t i = 0; i < 2; i++) {
+        assert_int_equal (fixture_open (both[i], 0), BATON_OK);
+        for (uint64_t n = 1; n <= 6; n++)
+            write_same_size (both[i], n, n == 3 ? i : 7);
+        fixture_close (both[i]);
+    }
+    size_t size, fourth = HEADER_AREA + 3 * (FRAME_BYTES + 64);
+    char name[64];
+    const uint8_t *bytes = bn_disk_bytes (two.disk, segment_name (name, 1), &size);
+    put (one.disk, name, fourth, bytes + fourth, size - fourth);
+    bn_vfs_t *vfs = bn_disk_vfs (one.disk);
+    assert_int_equal (bn_journal_open (&one.writer, &one.reader, vfs, &one.options, 0, NULL, NULL,
+                                       &one.recovery, one.detail),
+                      BATON_ERR_ROT);
+    assert_non_null (strstr (one.detail, "record 4: it does not continue"));
+    vfs->destroy (&vfs);
+    fixture_fini (&one);
+    fixture_fini (&two);
+}
+
 static void a_newer_format_is_refused (void **state)
 {
     (void)state;
@@ -418,6 +457,7 @@ int main (void)
         cmocka_unit_test (a_missing_file_is_rot),
         cmocka_unit_test (a_foreign_segment_is_rot),
         cmocka_unit_test (frames_inside_bodies_are_not_taken_for_records),
+        cmocka_unit_test (a_part_of_another_history_is_rot),
         cmocka_unit_test (a_newer_format_is_refused),
         cmocka_unit_test (a_torn_tail_in_a_recycled_segment_is_cut),
     };

@@ -312,16 +312,16 @@ static void a_reader_survives_being_overtaken_by_a_trim (void **state)
 {
     (void)state;
     fixture_t f;
-    fixture_init (&f, 1, SMALL_SEGMENT);
+    fixture_init (&f, 1, 65536); /* more than the reader reads ahead at first */
     assert_int_equal (fixture_open (&f, 0), BATON_OK);
-    assert_int_equal (fixture_append (&f, 100), BATON_OK);
+    assert_int_equal (fixture_append (&f, 500), BATON_OK);
     bn_journal_record_t record;
     bool end;
     for (uint64_t n = 1; n <= 3; n++)
         assert_int_equal (bn_journal_next (f.reader, &record, &end, f.detail), BATON_OK);
     uint64_t base, sequence;
     for (int i = 0; i < 20; i++) {
-        assert_int_equal (fixture_append (&f, 50), BATON_OK);
+        assert_int_equal (fixture_append (&f, 300), BATON_OK);
         assert_int_equal (
             bn_journal_trim (f.writer, UINT64_MAX, UINT64_MAX, &base, &sequence, f.detail),
             BATON_OK);
