@@ -202,6 +202,7 @@ bn_route_result_t bn_routes_of_message (bn_routes_t *self, const void *id, size_
 
 void bn_routes_lost (bn_routes_t *self, bn_route_t *route)
 {
+    route->lost = true;
     /*  Without memory for this the session times out.  */
     bn_map_put_u64 (self->lost, route->handle, route, NULL);
 }

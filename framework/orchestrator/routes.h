@@ -31,8 +31,9 @@
 
 typedef struct {
     uint64_t handle;
-    int fd; /* of the connection */
-    bool closing;
+    int fd;       /* of the connection */
+    bool closing; /* ended, but not all it said has been read */
+    bool lost;    /* given up: nothing more is sent to it */
     uint8_t id[BN_ROUTING_ID_BYTES];
 } bn_route_t;
 

@@ -6,6 +6,7 @@
 #include "core/conductor.h"
 #include "orchestrator/journal_thread.h"
 #include "orchestrator/read_service.h"
+#include "orchestrator/unsent.h"
 #include "shell/clock.h"
 #include "shell/log.h"
 #include "shell/socket.h"
@@ -32,6 +33,7 @@ struct bn_service {
     bn_routes_t *routes; /* borrowed */
     bn_journal_thread_t *journal;
     bn_inbound_t inbound;
+    bn_unsent_t unsent;
     bn_prng_t prng;
 
     bn_journal_job_t job; /* gathers while the journal thread is busy */
@@ -118,11 +120,10 @@ static int send_to (bn_service_t *self, const void *id, size_t id_size, bn_blob_
     return bn_send_message (router, head, payloads, count, ZMQ_DONTWAIT);
 }
 
-static void send_to_route (bn_service_t *self, uint64_t handle, bn_blob_t *head,
+static void send_to_route (bn_service_t *self, bn_route_t *route, bn_blob_t *head,
                            const bn_slice_t *payloads, size_t count)
 {
-    bn_route_t *route = bn_routes_get (self->routes, handle);
-    if (!route || send_to (self, route->id, sizeof route->id, head, payloads, count) == 0)
+    if (send_to (self, route->id, sizeof route->id, head, payloads, count) == 0)
         return;
     if (errno == EAGAIN)
         bn_log (BN_LOG_WARNING,
@@ -132,30 +133,63 @@ static void send_to_route (bn_service_t *self, uint64_t handle, bn_blob_t *head,
     bn_routes_lost (self->routes, route);
 }
 
+/*  Who is still there to be sent to; NULL: gone.  */
+static bn_route_t *listener (bn_service_t *self, uint64_t handle)
+{
+    bn_route_t *route = bn_routes_get (self->routes, handle);
+    return route && !route->lost ? route : NULL;
+}
+
+static void refuse_events (bn_service_t *self, bn_route_t *route, uint64_t request)
+{
+    bn_blob_t *head = bn_error_encode (request, BATON_ERR_LIMIT, 0,
+                                       "too many large answers have not been read yet");
+    if (head)
+        send_to_route (self, route, head, NULL, 0);
+    bn_blob_unref (&head);
+}
+
+/*  Remembers one large payload of an answer until it has been sent; false: no memory.  */
+static bool remember (bn_service_t *self, const bn_route_t *route, const bn_read_reply_t *reply)
+{
+    for (uint32_t i = 0; i < reply->section_count; i++)
+        if (reply->sections[i].payload.size >= BN_ZERO_COPY_BYTES_MIN)
+            return bn_unsent_add (&self->unsent, route->handle, reply->sections[i].payload.blob);
+    return true;
+}
+
 static void send_events (bn_service_t *self, const bn_effect_t *effect)
 {
-    if (!bn_routes_get (self->routes, effect->route))
+    bn_route_t *route = listener (self, effect->route);
+    if (!route)
         return;
+    bn_unsent_sweep (&self->unsent);
+    if (!bn_unsent_room (&self->unsent, route->handle)) {
+        refuse_events (self, route, effect->read->request);
+        return;
+    }
     bn_read_reply_t reply;
     bn_read_service (self->given.recovered->reader, effect->read, &reply);
     bn_slice_t *payloads =
         reply.section_count > 0 ? calloc (reply.section_count, sizeof *payloads) : NULL;
-    if (!reply.head || (reply.section_count > 0 && !payloads))
+    for (uint32_t i = 0; payloads && i < reply.section_count; i++)
+        payloads[i] = reply.sections[i].payload;
+    if (!reply.head || (reply.section_count > 0 && !payloads) || !remember (self, route, &reply))
         fail (self, BATON_ERR_MEMORY, "");
-    else {
-        for (uint32_t i = 0; i < reply.section_count; i++)
-            payloads[i] = reply.sections[i].payload;
-        send_to_route (self, effect->route, reply.head, payloads, reply.section_count);
-    }
+    else
+        send_to_route (self, route, reply.head, payloads, reply.section_count);
     free (payloads);
     bn_read_reply_fini (&reply);
 }
 
 static void perform (bn_service_t *self, bn_effect_t *effect)
 {
+    bn_route_t *route;
     switch (effect->kind) {
     case BN_EFFECT_SEND:
-        send_to_route (self, effect->route, effect->head, NULL, 0);
+        route = listener (self, effect->route);
+        if (route)
+            send_to_route (self, route, effect->head, NULL, 0);
         break;
     case BN_EFFECT_FANOUT: {
         bn_slice_t frames[2] = {
@@ -474,6 +508,7 @@ baton_err_t bn_service_run (bn_service_t *self, char detail[512])
     while (!self->err && !(self->stopping && all_out (self))) {
         bn_time_t now = bn_clock_now ();
         check_disk (self, now.mono_ms);
+        bn_unsent_sweep (&self->unsent);
         if (!self->stopping && now.mono_ms >= bn_conductor_due_ms (self->conductor))
             step_kind (self, BN_CONDUCTOR_TICK, 0);
         release (self);
@@ -565,6 +600,7 @@ void bn_service_destroy (bn_service_t **self_p)
     bn_conductor_destroy (&self->conductor);
     bn_effects_fini (&self->effects);
     bn_inbound_fini (&self->inbound);
+    bn_unsent_fini (&self->unsent);
     bn_journal_batch_fini (&self->job.batch);
     bn_checkpoint_destroy (&self->job.checkpoint);
     free (self);

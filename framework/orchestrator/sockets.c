@@ -12,8 +12,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
-/*  Messages queued per connection; a well-behaved client has a few requests out at a time.  */
-#define REQUEST_HWM 256
+/*  Per connection. Requests wait in the client when these are full. Answers are small (large ones:
+ *  unsent.h) and may come in one burst for all that a client has sent without waiting.  */
+#define REQUEST_HWM 64
+#define ANSWER_HWM  10000
 /*  The fan-out socket receives nothing but subscriptions.  */
 #define SUBSCRIPTION_BYTES_MAX 1024
 #define BACKLOG                1024
@@ -46,7 +48,7 @@ static bool set_router (void *socket, const baton_orchestrator_options_t *option
     /*  A request that is somewhat too large gets an answer that says so; one that is far too large
      *  loses its connection before it fills the memory.  */
     return set_common (socket, options) && set_int (socket, ZMQ_ROUTER_MANDATORY, 1) &&
-           set_int (socket, ZMQ_RCVHWM, REQUEST_HWM) && set_int (socket, ZMQ_SNDHWM, REQUEST_HWM) &&
+           set_int (socket, ZMQ_RCVHWM, REQUEST_HWM) && set_int (socket, ZMQ_SNDHWM, ANSWER_HWM) &&
            set_message_max (socket, 2 * (int64_t)options->message_bytes_max);
 }
 

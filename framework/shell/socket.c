@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*  Below this a copy costs less than the allocation and the atomic count of zmq_msg_init_data.  */
-#define ZERO_COPY_BYTES_MIN 8192
-
 void bn_inbound_init (bn_inbound_t *self)
 {
     *self = (bn_inbound_t){.count = 0};
@@ -137,7 +134,7 @@ int bn_send_slice (void *socket, bn_blob_t *blob, const void *data, size_t size,
 {
     zmq_msg_t message;
     int rc;
-    if (blob && size >= ZERO_COPY_BYTES_MIN) {
+    if (blob && size >= BN_ZERO_COPY_BYTES_MIN) {
         rc = zmq_msg_init_data (&message, (void *)data, size, free_blob, bn_blob_ref (blob));
         if (rc != 0)
             bn_blob_unref (&blob);

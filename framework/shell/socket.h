@@ -12,12 +12,12 @@
 #include <zmq.h>
 
 typedef struct {
-    zmq_msg_t *messages;  /* owned */
-    bn_frame_t *frames;   /* windows on the messages */
-    bn_blob_t **blobs;    /* owned; frame k as a blob, or NULL where not asked for */
+    zmq_msg_t *messages; /* owned */
+    bn_frame_t *frames;  /* windows on the messages */
+    bn_blob_t **blobs;   /* owned; frame k as a blob, or NULL where not asked for */
     size_t count;
     size_t capacity;
-    bool overflow;        /* more than frames_max frames came; the rest was read and dropped */
+    bool overflow; /* more than frames_max frames came; the rest was read and dropped */
 } bn_inbound_t;
 
 void bn_inbound_init (bn_inbound_t *self);
@@ -27,6 +27,9 @@ void bn_inbound_fini (bn_inbound_t *self);
  *  (SIZE_MAX: none).  */
 int bn_inbound_receive (bn_inbound_t *self, void *socket, int flags, size_t frames_max,
                         size_t keep_from);
+
+/*  Below this a copy costs less than the allocation and the atomic count of zmq_msg_init_data.  */
+#define BN_ZERO_COPY_BYTES_MIN 8192
 
 /*  Sends one frame. From 8 KiB up the bytes are not copied: the blob is counted and released when
  *  libzmq is done (on an I/O thread). blob may be NULL: copied. 0, or -1 with errno.  */

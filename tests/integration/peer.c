@@ -148,8 +148,8 @@ const bn_message_t *peer_publish (peer_t *self, uint64_t producer_id, uint64_t s
     return await_reply (self);
 }
 
-const bn_message_t *peer_join (peer_t *self, const char *actor, const char *instance,
-                               uint64_t incarnation, const char *pattern)
+void peer_join_only (peer_t *self, const char *actor, const char *instance, uint64_t incarnation,
+                     const char *pattern)
 {
     bn_text_t patterns[1] = {peer_text (pattern)};
     bn_message_t message = {
@@ -168,7 +168,14 @@ const bn_message_t *peer_join (peer_t *self, const char *actor, const char *inst
                            .handler_deadline_ms = 30000},
             },
     };
-    return peer_request (self, &message);
+    send_request (self, &message);
+}
+
+const bn_message_t *peer_join (peer_t *self, const char *actor, const char *instance,
+                               uint64_t incarnation, const char *pattern)
+{
+    peer_join_only (self, actor, instance, incarnation, pattern);
+    return await_reply (self);
 }
 
 const bn_message_t *peer_read (peer_t *self, uint64_t from, uint32_t bytes_max)

@@ -48,6 +48,8 @@ void peer_publish_only (peer_t *self, uint64_t producer_id, uint64_t sequence, c
 /*  JOIN of one pattern.  */
 const bn_message_t *peer_join (peer_t *self, const char *actor, const char *instance,
                                uint64_t incarnation, const char *pattern);
+void peer_join_only (peer_t *self, const char *actor, const char *instance, uint64_t incarnation,
+                     const char *pattern);
 /*  READ everything from an offset.  */
 const bn_message_t *peer_read (peer_t *self, uint64_t from, uint32_t bytes_max);
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "orchestrator/unsent.h"
+#include <stdlib.h>
+
+void bn_unsent_sweep (bn_unsent_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        if (atomic_load (&self->items[i].blob->references) == 1)
+            bn_blob_unref (&self->items[i].blob);
+        else
+            self->items[kept++] = self->items[i];
+    }
+    self->count = kept;
+}
+
+bool bn_unsent_room (const bn_unsent_t *self, uint64_t route)
+{
+    size_t mine = 0;
+    for (size_t i = 0; i < self->count; i++)
+        mine += self->items[i].route == route;
+    return mine < BN_UNSENT_MAX;
+}
+
+bool bn_unsent_add (bn_unsent_t *self, uint64_t route, bn_blob_t *blob)
+{
+    if (self->count == self->capacity) {
+        size_t capacity = self->capacity ? self->capacity * 2 : 64;
+        void *items = realloc (self->items, capacity * sizeof *self->items);
+        if (!items)
+            return false;
+        self->items = items;
+        self->capacity = capacity;
+    }
+    self->items[self->count].route = route;
+    self->items[self->count++].blob = bn_blob_ref (blob);
+    return true;
+}
+
+void bn_unsent_fini (bn_unsent_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        bn_blob_unref (&self->items[i].blob);
+    free (self->items);
+    *self = (bn_unsent_t){.count = 0};
+}
