@@ -2,9 +2,10 @@
 
 /*  unsent.h - large answers that libzmq has not sent yet, by connection.
  *
- *  libzmq bounds its queues in messages, which is generous for receipts and far too much for EVENTS.
- *  It releases a large payload when it has gone out; until then the payload's blob has a second owner.
- *  So a connection that asks and does not read is known by its blobs. Orchestrator's thread.  */
+ *  libzmq bounds its queues in messages, which is generous for receipts and far too much for
+ *  EVENTS. It releases a large payload when it has gone out; until then the payload's blob has a
+ *  second owner. So a connection that asks and does not read is known by its blobs. Orchestrator's
+ *  thread.  */
 #ifndef BN_UNSENT_H
 #define BN_UNSENT_H
 

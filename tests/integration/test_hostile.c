@@ -266,8 +266,8 @@ static void test_mutated_messages_hurt_nobody (void **state)
     peer_fini (&honest);
 }
 
-/*  Asks for far more than fits into any queue and reads nothing: most of it is refused, by name, and
- *  the orchestrator's memory does not grow with it.  */
+/*  Asks for far more than fits into any queue and reads nothing: most of it is refused, by name,
+ *  and the orchestrator's memory does not grow with it.  */
 static void test_a_peer_that_does_not_read_is_limited (void **state)
 {
     (void)state;
@@ -290,8 +290,8 @@ static void test_a_peer_that_does_not_read_is_limited (void **state)
         peer_send_raw (&greedy, &frame, 1);
     bn_blob_unref (&head);
 
-    /*  Behind them a request that others can see the effect of: when it has been carried out, so have
-     *  the ones before it.  */
+    /*  Behind them a request that others can see the effect of: when it has been carried out, so
+     *  have the ones before it.  */
     peer_join_only (&greedy, "greedy", "greedy-1", 12, "x.y");
     peer_hello (&honest, BN_ROLE_ADMIN, 13);
     bn_message_t list = {.type = BN_DEAD, .dead = {.actor = peer_text ("greedy"), .count_max = 1}};
