@@ -104,7 +104,7 @@ static int set_up (void **state)
     return start_bench (state, false);
 }
 
-/*  For restarts: a free port that was given back may be taken before it is wanted again. */
+/*  For restarts: a free port that was given back may be taken before it is wanted again.  */
 static int set_up_ipc (void **state)
 {
     return start_bench (state, true);

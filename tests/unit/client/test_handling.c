@@ -33,13 +33,10 @@ static void options_are_checked (void **state)
     assert_int_equal (baton_actor_new (&actor, NULL), BATON_ERR_ARGUMENT);
     assert_int_equal (try_options ((baton_actor_options_t){.name = NULL}), BATON_ERR_ARGUMENT);
     assert_int_equal (try_options ((baton_actor_options_t){.name = "payment"}), BATON_OK);
-    static const char *const names[] = {"",
-                                        "a.b",
-                                        "a b",
-                                        "\xc3\xa4",
-                                        "$a",
-                                        "a23456789012345678901234567890123456789012345678901234567"
-                                        "89012345"};
+    char too_long[BATON_NAME_BYTES_MAX + 2];
+    memset (too_long, 'a', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = 0;
+    const char *const names[] = {"", "a.b", "a b", "\xc3\xa4", "$a", too_long};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         assert_int_equal (try_options ((baton_actor_options_t){.name = names[i]}), BATON_ERR_NAME);
     assert_int_equal (try_options ((baton_actor_options_t){.name = "a", .instance = "a/1"}),
