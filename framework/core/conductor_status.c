@@ -5,8 +5,9 @@
  *    {"orchestrator": {...}, "topics": [{...}], "actors": [{...}], "truncated": bool}
  *
  *  Counts are since the beginning of the journal; rates are the difference of two answers. Lists
- *  are cut where they would not fit into a message, and "truncated" says so. docs/protocol.md lists
- *  the fields.  */
+ *  are cut where they would not fit into a message, and "truncated" says so. "lag" is what is ready
+ *  plus what is parked; "ready" counts what an instance has in hand as well, since nobody but the
+ *  instance knows that.  */
 #include "core/conductor_internal.h"
 #include <baton/version.h>
 #include <stdio.h>
