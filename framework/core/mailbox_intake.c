@@ -64,7 +64,8 @@ static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section, b
     chunk->topic = topic;
     chunk->payload = bn_blob_ref (blob);
     chunk->bytes = blob->size;
-    chunk->base = chunk->offset = section->base;
+    chunk->offset = section->base;
+    chunk->end = section->base + section->count;
     baton_err_t err = bn_batch_reader_init (&chunk->reader, blob->data, blob->size, section->count);
     if (err) {
         bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
@@ -75,12 +76,10 @@ static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section, b
     return chunk;
 }
 
-static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section,
-                     bn_blob_t *blob)
+/*  At the end of the queue; it covers everything for us up to its end.  */
+static void link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk)
 {
-    bn_chunk_t *chunk = chunk_new (self, section, blob);
-    if (!chunk)
-        return;
+    chunk->next = NULL;
     chunk->from = slot->position;
     if (slot->chunk_last)
         slot->chunk_last->next = chunk;
@@ -89,7 +88,15 @@ static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *se
     slot->chunk_last = chunk;
     slot->chunk_bytes += chunk->bytes;
     self->queue_bytes += chunk->bytes;
-    slot->position = section->base + section->count;
+    slot->position = chunk->end;
+}
+
+static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section,
+                     bn_blob_t *blob)
+{
+    bn_chunk_t *chunk = chunk_new (self, section, blob);
+    if (chunk)
+        link_last (self, slot, chunk);
 }
 
 static bn_chunk_t *unlink_first (bn_mailbox_t *self, bn_slot_t *slot)
@@ -103,8 +110,25 @@ static bn_chunk_t *unlink_first (bn_mailbox_t *self, bn_slot_t *slot)
     return chunk;
 }
 
+static bn_chunk_t *unlink_ahead (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    bn_chunk_t *chunk = slot->ahead_first;
+    slot->ahead_first = chunk->next;
+    if (!slot->ahead_first)
+        slot->ahead_last = NULL;
+    self->queue_bytes -= chunk->bytes;
+    return chunk;
+}
+
+static void drop_ahead (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    while (slot->ahead_first)
+        chunk_destroy (unlink_ahead (self, slot));
+}
+
 void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot)
 {
+    drop_ahead (self, slot);
     while (slot->chunk_first)
         chunk_destroy (unlink_first (self, slot));
 }
@@ -189,7 +213,8 @@ static void trim (bn_mailbox_t *self, bn_slot_t *slot)
         kept += last->next->bytes;
     if (!last->next)
         return;
-    slot->position = last->next->base;
+    drop_ahead (self, slot);
+    slot->position = last->next->offset > last->next->from ? last->next->offset : last->next->from;
     slot->missing = true;
     slot->behind = true;
     slot->asked_epoch = 0; /* the FETCH in flight starts higher: its answer would leave a hole */
@@ -213,6 +238,12 @@ static const bn_chain_t *chain_entry (const bn_fanout_t *fanout, uint32_t actor_
     return NULL;
 }
 
+static void fall_behind (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    slot->behind = true;
+    drop_ahead (self, slot);
+}
+
 static void gap (bn_mailbox_t *self, bn_slot_t *slot, uint64_t end)
 {
     if (end > slot->known)
@@ -225,7 +256,42 @@ static void gap (bn_mailbox_t *self, bn_slot_t *slot, uint64_t end)
     memmove (slot->gap_ms, slot->gap_ms + 1, (BN_GAPS_MAX - 1) * sizeof *slot->gap_ms);
     slot->gap_ms[BN_GAPS_MAX - 1] = self->now.mono_ms + 1; /* 0: none */
     if (oldest && self->now.mono_ms + 1 - oldest < BN_GAPS_MS)
-        slot->behind = true;
+        fall_behind (self, slot);
+}
+
+/*  What comes while a gap is being fetched is kept: under load there is always something on its way, and
+ *  dropping it would make the next gap.  */
+static void keep_ahead (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section,
+                        bn_blob_t *blob, uint64_t previous)
+{
+    if (slot->behind || (slot->ahead_last && section->base < slot->ahead_last->end))
+        return;
+    bn_chunk_t *chunk = chunk_new (self, section, blob);
+    if (!chunk)
+        return;
+    chunk->previous = previous;
+    if (slot->ahead_last)
+        slot->ahead_last->next = chunk;
+    else
+        slot->ahead_first = chunk;
+    slot->ahead_last = chunk;
+    self->queue_bytes += chunk->bytes;
+}
+
+/*  The gap is closed, or part of it: what was kept behind it follows.  */
+static void follow_ahead (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    const bn_chunk_t *chunk;
+    while ((chunk = slot->ahead_first)) {
+        bool seen = chunk->end <= slot->position;
+        if (!seen && (chunk->previous > slot->position || chunk->offset < slot->position))
+            return;
+        bn_chunk_t *next = unlink_ahead (self, slot);
+        if (seen)
+            chunk_destroy (next);
+        else
+            link_last (self, slot, next);
+    }
 }
 
 static void accept_fanout (bn_mailbox_t *self, const bn_fanout_t *fanout,
@@ -238,25 +304,24 @@ static void accept_fanout (bn_mailbox_t *self, const bn_fanout_t *fanout,
     uint64_t end = fanout->base + fanout->count;
     if (end < fanout->base || end <= slot->position)
         return; /* seen */
-    if (chain->previous_end > slot->position || fanout->base < slot->position) {
-        gap (self, slot, end);
-        return;
-    }
     size_t size = event->blobs[2]->size;
     size_t free_bytes = room (self);
     bool full = size > free_bytes && free_bytes < self->options.prefetch_bytes;
-    if (full || !may_take_more (self, slot)) {
-        slot->behind = true;
-        slot->missing = true;
-        if (end > slot->known)
-            slot->known = end;
-        return;
-    }
     bn_section_t section = {.topic = fanout->topic,
                             .partition = fanout->partition,
                             .count = fanout->count,
                             .base = fanout->base};
-    enqueue (self, slot, &section, event->blobs[2]);
+    if (full || !may_take_more (self, slot)) {
+        fall_behind (self, slot);
+        slot->missing = true;
+        if (end > slot->known)
+            slot->known = end;
+    } else if (chain->previous_end > slot->position || fanout->base < slot->position) {
+        gap (self, slot, end);
+        keep_ahead (self, slot, &section, event->blobs[2], chain->previous_end);
+    } else {
+        enqueue (self, slot, &section, event->blobs[2]);
+    }
 }
 
 void bn_mailbox_fanout (bn_mailbox_t *self, const bn_mailbox_event_t *event)
@@ -330,15 +395,16 @@ static void fetch (bn_mailbox_t *self)
         self->slots[list[i].partition].asked_epoch = self->slots[list[i].partition].epoch;
 }
 
-static void caught_up (bn_slot_t *slot, const bn_events_t *events)
+static void caught_up (bn_mailbox_t *self, bn_slot_t *slot, const bn_events_t *events)
 {
     if (events->scanned_to > slot->position)
         slot->position = events->scanned_to;
     if (!events->at_tail) {
         slot->missing = true;
-        slot->behind = true;
+        fall_behind (self, slot);
         return;
     }
+    follow_ahead (self, slot);
     slot->missing = slot->known > slot->position;
     if (slot->behind && !slot->missing) {
         /*  The subscription takes effect later than this answer: look once more after it.  */
@@ -363,7 +429,7 @@ void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blo
     for (uint32_t i = 0; i < self->partitions; i++) {
         bn_slot_t *slot = &self->slots[i];
         if (slot->asked_epoch && slot->asked_epoch == slot->epoch && !slot->revoked)
-            caught_up (slot, events);
+            caught_up (self, slot, events);
         slot->asked_epoch = 0;
     }
 }

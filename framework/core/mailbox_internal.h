@@ -71,9 +71,10 @@ typedef struct bn_chunk {
     bn_blob_t *payload; /* counted */
     size_t bytes;       /* on account of prefetch_bytes */
     bn_batch_reader_t reader;
-    uint64_t base;
-    uint64_t offset; /* of the next event of the reader, or of `event` if peeked */
-    uint64_t from;   /* events below are not wanted */
+    uint64_t previous; /* kept ahead: from its chain */
+    uint64_t end;      /* of the section */
+    uint64_t offset;   /* of the next event of the reader, or of `event` if peeked */
+    uint64_t from;     /* events below are not wanted */
     bool peeked;
     bn_event_fields_t event;
 } bn_chunk_t;
@@ -156,6 +157,8 @@ typedef struct {
     uint32_t charged_count;
     bn_chunk_t *chunk_first;
     bn_chunk_t *chunk_last;
+    bn_chunk_t *ahead_first; /* came by fan-out behind a gap that is being fetched */
+    bn_chunk_t *ahead_last;
     size_t chunk_bytes;
     bn_run_item_t
         *returned; /* owned; handed out, not handled: next, before the chunks; ascending */

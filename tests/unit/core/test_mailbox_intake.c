@@ -59,16 +59,34 @@ static void test_gap_is_fetched (void **state)
     box_handle (&box, "a");
     assert_null (box.run); /* nothing may overtake what is missing */
     box_fetched (&box, fetch, 0, 1, "b b c", 4, true);
-    box_assert_run (&box, "1 2 3");
-    /*  4 was seen and not kept: the answer did not reach so far, so it is fetched too.  */
-    fetch = box_expect (&box, BN_FETCH);
-    assert_int_equal (fetch->fetch.partitions[0].from, 4);
-    box_fetched (&box, fetch, 0, 4, "d", 5, true);
-    box_handle (&box, "aaa");
-    box_assert_run (&box, "4");
+    box_assert_run (&box, "1 2 3 4"); /* what came meanwhile was kept */
+    assert_null (box_sent (&box, BN_FETCH));
+    box_fanout (&box, 0, 5, 5, "e");
+    box_handle (&box, "aaaa");
+    box_assert_run (&box, "5");
     bn_mailbox_stats_t stats;
     bn_mailbox_stats (box.mailbox, &stats);
     assert_int_equal (stats.gaps, 1);
+    box_fini (&box);
+}
+
+static void test_gap_behind_a_gap (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 1, 1, "b"); /* 0 was lost */
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    box_fanout (&box, 0, 3, 3, "d"); /* and 2 */
+    box_fetched (&box, fetch, 0, 0, "a b", 2, true);
+    box_assert_run (&box, "0 1");
+    fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, 2);
+    box_fanout (&box, 0, 4, 4, "e");
+    box_fetched (&box, fetch, 0, 2, "c d", 4, true);
+    box_handle (&box, "aa");
+    box_assert_run (&box, "2 3 4");
+    assert_null (box_sent (&box, BN_FETCH));
     box_fini (&box);
 }
 
@@ -293,6 +311,7 @@ int main (void)
         cmocka_unit_test (test_events_in_order),
         cmocka_unit_test (test_seen_ones_are_dropped),
         cmocka_unit_test (test_gap_is_fetched),
+        cmocka_unit_test (test_gap_behind_a_gap),
         cmocka_unit_test (test_fetch_and_fanout_overlap),
         cmocka_unit_test (test_sections_of_others_are_ignored),
         cmocka_unit_test (test_garbage_on_the_fanout_is_repaired),

@@ -353,11 +353,12 @@ static void test_extensions_survive_death_within_their_bound (void **state)
         .type = BN_EVENTS,
         .events = {.scanned_to = 1, .at_tail = true, .sections = &section, .section_count = 1}};
     box_answer (&box, box_expect (&box, BN_FETCH), &events);
-    box_assert_run (&box, "0");
+    box_assert_run (&box, "0 1");
     snprintf (box.run->items[0].reason, sizeof box.run->items[0].reason, "caf\xc3");
     bn_run_t *run = box.run;
     box.run = NULL;
     run->items[0].result = BN_RESULT_REJECT;
+    run->items[1].result = BN_RESULT_ACK;
     box_step (&box, (bn_mailbox_event_t){.kind = BN_MAILBOX_RUN_DONE, .run = run});
     const bn_message_t *settle = box_settled (&box);
     const bn_section_t *dead = &settle->settle.sections[0];
