@@ -497,13 +497,16 @@ baton_err_t bn_supervisor_run (bn_supervisor_t *self)
 {
     for (;;) {
         uint64_t now_ms = s_now_ms ();
+        /*  First, because it sets the deadlines that s_kill_late says when to look at.  */
+        if (self->stops_asked && !s_stop_next (self, now_ms))
+            return self->err;
         uint64_t next_ms = s_kill_late (self, now_ms);
         if (!self->stops_asked) {
             uint64_t start_ms = s_start_due (self, now_ms);
             next_ms = start_ms < next_ms ? start_ms : next_ms;
+            if (self->stops_asked)
+                continue; /* one that is essential could not be started */
         }
-        if (self->stops_asked && !s_stop_next (self, now_ms))
-            return self->err;
         for (size_t i = 0; i < self->service_count; i++)
             s_service_sweep (self->services[i]);
 

@@ -20,6 +20,10 @@
 
 #include <cmocka.h>
 
+/*  For each test. SIGALRM is not blocked: a supervisor that waits for ever ends the program, and is
+ *  not woken up, as it would be by the SIGTERM of who runs the tests.  */
+#define DEADLINE_S 15
+
 typedef struct {
     bn_supervisor_t *supervisor;
     char heard[8192]; /* "SERVICE.SLOT LINE;" ... */
@@ -45,6 +49,7 @@ static int set_up (void **state)
 {
     (void)state;
     memset (&world, 0, sizeof (world));
+    alarm (DEADLINE_S);
     bn_supervisor_options_t options = {
         .line = hear, .instance_variable = "NAME", .backoff_max_ms = 200};
     return bn_supervisor_new (&world.supervisor, &options);
