@@ -15,6 +15,8 @@
 #define EXTENTS_PER_CALL 64
 /*  Preparing a segment takes as long as writing it: only when nothing came for so long.  */
 #define IDLE_BEFORE_PREPARE_MS 20
+/*  A full disk at that time is no harm yet; it is tried again after so long.  */
+#define FULL_BEFORE_PREPARE_MS 1000
 
 struct bn_journal_thread {
     bn_journal_thread_options_t options;
@@ -31,6 +33,7 @@ struct bn_journal_thread {
     uint64_t written_sequence;
     bool dirty;           /* written, not synced */
     bool prepared;        /* the next segment is ready, as far as this side knows */
+    bool full;            /* there was no room for it the last time */
     uint64_t sync_due_ms; /* monotonic; while dirty and the policy is interval */
 };
 
@@ -192,7 +195,7 @@ static bool await_job (bn_journal_thread_t *self, bn_journal_job_t *job, bool *i
     uint64_t now_ms = bn_clock_now ().mono_ms;
     uint64_t until_ms = UINT64_MAX;
     if (!self->prepared)
-        until_ms = now_ms + IDLE_BEFORE_PREPARE_MS;
+        until_ms = now_ms + (self->full ? FULL_BEFORE_PREPARE_MS : IDLE_BEFORE_PREPARE_MS);
     if (interval && self->sync_due_ms < until_ms)
         until_ms = self->sync_due_ms;
     struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
@@ -222,8 +225,10 @@ static baton_err_t idle_work (bn_journal_thread_t *self, char detail[512])
         return sync_now (self, detail);
     if (self->prepared)
         return BATON_OK;
-    self->prepared = true;
-    return bn_journal_prepare (self->options.writer, detail);
+    baton_err_t err = bn_journal_prepare (self->options.writer, detail);
+    self->full = err == BATON_ERR_DISK_FULL;
+    self->prepared = !self->full;
+    return self->full ? BATON_OK : err;
 }
 
 static bool failed (bn_journal_thread_t *self)
