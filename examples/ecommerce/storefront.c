@@ -202,7 +202,10 @@ static bool publish_file (storefront_t *self, csv_t *csv)
     return err == BATON_OK;
 }
 
-static int run (const char *endpoint, const char *path, bool progress)
+/*  ---- the whole ------------------------------------------------------------------------------ */
+
+/*  0, or the exit code that says what is wrong with the file.  */
+static int check (const char *path)
 {
     char error[512];
     csv_t *csv = csv_open (path, COLUMNS, COLUMN_COUNT, error, sizeof error);
@@ -212,20 +215,23 @@ static int run (const char *endpoint, const char *path, bool progress)
     }
     bool good = check_file (csv, path);
     csv_close (&csv);
-    if (!good)
-        return 65;
+    return good ? 0 : 65;
+}
 
+static int publish (const char *endpoint, const char *path, bool progress)
+{
+    char error[512] = "";
     baton_producer_options_t options = {
         .endpoint = endpoint,
         .source = "/storefront",
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
     };
     storefront_t self = {.progress = progress, .data = baton_data_new ()};
-    csv = csv_open (path, COLUMNS, COLUMN_COUNT, error, sizeof error);
+    csv_t *csv = csv_open (path, COLUMNS, COLUMN_COUNT, error, sizeof error);
     baton_err_t err = baton_producer_new (&self.producer, &options);
-    if (err != BATON_OK)
-        fprintf (stderr, "storefront: %s: %s\n", endpoint, baton_err_text (err));
-    good = err == BATON_OK && csv != NULL && self.data != NULL && publish_file (&self, csv);
+    if (csv == NULL || err != BATON_OK)
+        fprintf (stderr, "storefront: %s\n", csv == NULL ? error : baton_err_text (err));
+    bool good = err == BATON_OK && csv != NULL && self.data != NULL && publish_file (&self, csv);
     baton_producer_destroy (&self.producer);
     baton_data_destroy (&self.data);
     csv_close (&csv);
@@ -235,6 +241,7 @@ static int run (const char *endpoint, const char *path, bool progress)
 int main (int argc, char **argv)
 {
     static const struct option OPTIONS[] = {{"connect", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'k'},
                                             {"progress", no_argument, NULL, 'p'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
@@ -245,10 +252,14 @@ int main (int argc, char **argv)
         "published), 66 it cannot be opened, 69 no orchestrator answers, 1 else\n";
     const char *endpoint = getenv ("BATON_CONNECT");
     bool progress = false;
+    bool only_check = false;
     for (int c; (c = getopt_long (argc, argv, "", OPTIONS, NULL)) != -1;)
         switch (c) {
         case 'c':
             endpoint = optarg;
+            break;
+        case 'k':
+            only_check = true;
             break;
         case 'p':
             progress = true;
@@ -264,5 +275,8 @@ int main (int argc, char **argv)
         fputs (USAGE, stderr);
         return 2;
     }
-    return run (endpoint != NULL ? endpoint : "tcp://127.0.0.1:7711", argv[optind], progress);
+    int code = check (argv[optind]);
+    if (code != 0 || only_check)
+        return code;
+    return publish (endpoint != NULL ? endpoint : "tcp://127.0.0.1:7711", argv[optind], progress);
 }
