@@ -22,12 +22,13 @@ static const char s_about[] =
     "Shows the orchestrator, its topics and its actors. Rates are the difference of two samples,\n"
     "one second apart unless told otherwise.\n"
     "\n"
-    "  LAG      events of the actor that are not settled: READY + PARKED; with ~ in front while\n"
-    "           an actor that started in the middle of the journal catches up\n"
-    "  READY    in order, to be handled or being handled\n"
-    "  PARKED   waiting for a retry, or behind one of the same key\n"
-    "  DEAD     given up: baton dead list ACTOR\n"
-    "  OLDEST   age of the oldest event that is not settled, by its time attribute";
+    "  LAG        events of the actor that are not settled: READY + PARKED; with ~ in front while\n"
+    "             an actor that started in the middle of the journal catches up\n"
+    "  READY      in order, to be handled or being handled\n"
+    "  IN FLIGHT  of the lag: received by instances and not settled, as of their last heartbeats\n"
+    "  PARKED     waiting for a retry, or behind one of the same key\n"
+    "  DEAD       given up: baton dead list ACTOR\n"
+    "  OLDEST     age of the oldest event that is not settled, by its time attribute";
 
 static const char s_details[] =
     "--json prints an object: orchestrator, topics, actors as the orchestrator says "
@@ -223,8 +224,8 @@ static void s_print_actors (const json_t *actors)
     json_t *actor;
     if (json_array_size (actors) == 0)
         return;
-    printf ("\n%-24s %9s %10s %10s %8s %8s %12s %10s %9s\n", "ACTOR", "INSTANCES", "LAG", "READY",
-            "PARKED", "DEAD", "SETTLED", "SETTLED/S", "OLDEST");
+    printf ("\n%-24s %9s %10s %10s %9s %8s %8s %12s %10s %9s\n", "ACTOR", "INSTANCES", "LAG",
+            "READY", "IN FLIGHT", "PARKED", "DEAD", "SETTLED", "SETTLED/S", "OLDEST");
     json_array_foreach (actors, i, actor)
     {
         char rate[32], age[32], lag[32];
@@ -234,10 +235,11 @@ static void s_print_actors (const json_t *actors)
                   json_is_false (json_object_get (actor, "lag_exact")) ? "~" : "",
                   s_int (actor, "lag"));
         printf ("%-24s %9zu %10s %10" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT
-                " %8" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT " %10s %9s\n",
+                " %8" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT
+                " %10s %9s\n",
                 s_text (actor, "name"), json_array_size (json_object_get (actor, "instances")), lag,
-                s_int (actor, "ready"), s_int (actor, "parked"), s_int (actor, "dead"),
-                s_int (actor, "settled"), rate, age);
+                s_int (actor, "ready"), s_int (actor, "in_flight"), s_int (actor, "parked"),
+                s_int (actor, "dead"), s_int (actor, "settled"), rate, age);
         s_print_instances (actor);
     }
 }

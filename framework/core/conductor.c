@@ -399,7 +399,7 @@ static void dispatch (bn_conductor_t *self, bn_session_t *session, bn_message_t 
         bn_conductor_begin (self, session, &message->begin);
         break;
     case BN_HEARTBEAT:
-        bn_conductor_heartbeat (self, session, message->heartbeat_version);
+        bn_conductor_heartbeat (self, session, &message->heartbeat);
         break;
     case BN_LEAVE:
         bn_conductor_leave (self, session, &message->leave);

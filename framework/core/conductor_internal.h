@@ -54,6 +54,7 @@ struct bn_instance {
     bn_session_t *session; /* NULL: its connection is gone, or it has not come back yet */
     uint64_t deadline_ms;  /* without a session: taken for dead then */
     uint64_t version;      /* of its assignment */
+    uint64_t in_flight;       /* received and not settled, as its last heartbeat said */
     bool dirty;            /* the assignment has changed and it was not told */
     bool stale;            /* joined with older patterns: gets nothing more */
     uint64_t floor_max;    /* stale: may settle up to here */
@@ -138,7 +139,8 @@ bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record,
 
 /*  ---- conductor_session.c ---- */
 void bn_conductor_join (bn_conductor_t *self, bn_session_t *session, const bn_join_t *join);
-void bn_conductor_heartbeat (bn_conductor_t *self, bn_session_t *session, uint64_t version);
+void bn_conductor_heartbeat (bn_conductor_t *self, bn_session_t *session,
+                             const bn_heartbeat_t *heartbeat);
 void bn_conductor_leave (bn_conductor_t *self, bn_session_t *session,
                          const bn_leave_message_t *leave);
 /*  An instance died: suspicion, blame, and its partitions to others.  */

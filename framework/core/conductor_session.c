@@ -210,10 +210,12 @@ void bn_conductor_push (bn_conductor_t *self, bn_actor_live_t *live)
     }
 }
 
-void bn_conductor_heartbeat (bn_conductor_t *self, bn_session_t *session, uint64_t version)
+void bn_conductor_heartbeat (bn_conductor_t *self, bn_session_t *session,
+                             const bn_heartbeat_t *heartbeat)
 {
-    const bn_instance_t *instance = session->instance;
-    send_beat (self, instance, BN_BEAT, self->request, version != instance->version);
+    bn_instance_t *instance = session->instance;
+    instance->in_flight = heartbeat->in_flight;
+    send_beat (self, instance, BN_BEAT, self->request, heartbeat->version != instance->version);
 }
 
 /*  ---- JOIN: what is refused ---- */

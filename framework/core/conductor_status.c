@@ -6,8 +6,8 @@
  *
  *  Counts are since the beginning of the journal; rates are the difference of two answers. Lists
  *  are cut where they would not fit into a message, and "truncated" says so. "lag" is what is ready
- *  plus what is parked; "ready" counts what an instance has in hand as well, since nobody but the
- *  instance knows that.  */
+ *  plus what is parked. "in_flight" is what instances said in their last heartbeats: received and
+ *  not settled; it is part of the lag, and as old as a heartbeat.  */
 #include "core/conductor_internal.h"
 #include <baton/version.h>
 #include <stdio.h>
@@ -121,9 +121,10 @@ static void put_instances (const bn_conductor_t *self, const bn_actor_live_t *li
     bn_map_node_t *node = live ? bn_map_first (live->instances) : NULL;
     for (; node; node = bn_map_next (node)) {
         const bn_instance_t *instance = bn_map_value (node);
-        msgpack_pack_map (packer, 6);
+        msgpack_pack_map (packer, 7);
         put_text (packer, "name", instance->name);
         put_number (packer, "partitions", instance->owned);
+        put_number (packer, "in_flight", instance->in_flight);
         put_number (packer, "revoked", instance->revoked);
         put_bool (packer, "connected", instance->session != NULL);
         put_bool (packer, "stale", instance->stale);
@@ -134,6 +135,15 @@ static void put_instances (const bn_conductor_t *self, const bn_actor_live_t *li
         else
             msgpack_pack_nil (packer);
     }
+}
+
+static uint64_t in_flight (const bn_actor_live_t *live)
+{
+    uint64_t sum = 0;
+    bn_map_node_t *node = live ? bn_map_first (live->instances) : NULL;
+    for (; node; node = bn_map_next (node))
+        sum += ((const bn_instance_t *)bn_map_value (node))->in_flight;
+    return sum;
 }
 
 typedef struct {
@@ -170,7 +180,7 @@ static void put_actors (const bn_conductor_t *self, list_t *list)
         sums_t sums = sum_up (self, actor);
         size_t start = list->items.size;
         msgpack_packer packer = bn_mp_packer (&list->items);
-        msgpack_pack_map (&packer, 15);
+        msgpack_pack_map (&packer, 16);
         put_text (&packer, "name", actor->name);
         put_number (&packer, "id", actor->id);
         bn_mp_pack_cstr (&packer, "patterns");
@@ -182,6 +192,7 @@ static void put_actors (const bn_conductor_t *self, list_t *list)
         put_number (&packer, "lag", sums.pending + sums.parked);
         put_bool (&packer, "lag_exact", sums.exact);
         put_number (&packer, "ready", sums.pending);
+        put_number (&packer, "in_flight", in_flight (bn_map_get_u64 (self->live, actor->id)));
         put_number (&packer, "parked", sums.parked);
         put_number (&packer, "dead", bn_map_count (actor->dead));
         put_number (&packer, "careful_partitions", sums.careful);

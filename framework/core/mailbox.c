@@ -2,36 +2,38 @@
 
 /*  mailbox.c - one instance of an actor, as a state machine: what happens in which order.
  *
- *  DESIGN. Sections come in by fan-out and FETCH, wait in a queue per partition as they came, and are
- *  decoded event by event when a run is made of them. A run goes to the handler thread and comes back
- *  with its results. Results become outcomes, outcomes go out with SETTLE. Everything that a partition
- *  has (queue, parked events, outcomes) hangs on one bn_slot_t, so that losing it is one call.
+ *  DESIGN. Sections come in by fan-out and FETCH, wait in a queue per partition as they came, and
+ *  are decoded event by event when a run is made of them. A run goes to the handler thread and
+ *  comes back with its results. Results become outcomes, outcomes go out with SETTLE. Everything
+ *  that a partition has (queue, parked events, outcomes) hangs on one bn_slot_t, so that losing it
+ *  is one call.
  *
  *        FANOUT ─┐                   ┌─ RUN ──► handler ─┐
  *                ├─► queue ─► take ──┤                   ├─► outcomes ─► SETTLE ─► SETTLED: floor
  *        EVENTS ─┘     ▲             └─ BEGIN (careful) ─┘       │
  *                      └──── parked, due: FETCH by offset ◄──────┘
  *
- *  Smart batching: the next run is made as soon as the last one is back, without waiting for its SETTLE;
- *  while a SETTLE is in flight outcomes gather. With one event at a time each step is immediate; under
- *  load runs and settles grow by themselves. Rejected: acknowledging event by event (a sync each),
- *  and a linger timer (latency for nothing when there is no load).
+ *  Smart batching: the next run is made as soon as the last one is back, without waiting for its
+ *  SETTLE; while a SETTLE is in flight outcomes gather. With one event at a time each step is
+ *  immediate; under load runs and settles grow by themselves. Rejected: acknowledging event by
+ *  event (a sync each), and a linger timer (latency for nothing when there is no load).
  *
  *  INVARIANTS
  *    M1  A floor that is settled is never above an event whose outcome is not in the same or an
  *        earlier SETTLE (G2, G5).
- *    M2  Of two events of a key, the later one reaches the handler only when the outcome of the earlier
- *        one is known and is not "again" (G3): it may follow in the same run, where the runner sees to
- *        it; otherwise it is parked behind the earlier one.
- *    M3  A parked event is handed out only when its parking is settled as it is: so no SETTLE names a
- *        parked event that the orchestrator does not know.
- *    M4  Results of a run count only for partitions that were never lost since it was handed out; an
- *        epoch, own and never repeated, tells (G4).
+ *    M2  Of two events of a key, the later one reaches the handler only when the outcome of the
+ *        earlier one is known and is not "again" (G3): it may follow in the same run, where the
+ *        runner sees to it; otherwise it is parked behind the earlier one.
+ *    M3  A parked event is handed out only when its parking is settled as it is: so no SETTLE names
+ *        a parked event that the orchestrator does not know.
+ *    M4  Results of a run count only for partitions that were never lost since it was handed out;
+ *        an epoch, own and never repeated, tells (G4).
  *    M5  From BEGIN to the SETTLED of a careful event nothing else is in a handler (G6).
- *    M6  At most one request of each kind and one run are out; the queue is bounded by prefetch_bytes,
- *        outcomes by settle_bytes_max plus one run, parked events by BN_PARKED_STOP per partition (G7).
+ *    M6  At most one request of each kind and one run are out; the queue is bounded by
+ *        prefetch_bytes, outcomes by settle_bytes_max plus one run, parked events by BN_PARKED_STOP
+ *        per partition (G7).
  *
- *  Owned by, and runs in, the actor's courier thread. A FATAL or DRAINED is the last thing it says.  */
+ *  Owned by, and runs in, the actor's courier thread. A FATAL or DRAINED is the last it says.  */
 
 #include "core/mailbox_internal.h"
 #include "wire/topic.h"

@@ -66,9 +66,9 @@ typedef struct {
     bn_run_item_t *items; /* owned */
     uint32_t count;
     bool careful; /* a single event; BEGIN is journaled */
-    /*  The runner must not handle an item whose key_hash is not 0 and equals that of an earlier item
-     *  of the run with the result RETRY or NONE: it leaves NONE. It may stop early at any item and
-     *  leaves NONE from there on.  */
+    /*  The runner must not handle an item whose key_hash is not 0 and equals that of an earlier
+     *  item of the run with the result RETRY or NONE: it leaves NONE. It may stop early at any item
+     *  and leaves NONE from there on.  */
 } bn_run_t;
 
 void bn_run_destroy (bn_run_t **self_p);

@@ -2,9 +2,9 @@
 
 /*  mailbox_dead.c - the copy of an event that is given up, for $dead.ACTOR.
  *
- *  Key, data, types, time and extensions are those of the original; id and source are ours, so that the
- *  copy is an event of its own; what happened is in extensions that start with "dead". An original
- *  with as many extensions as there may be loses the last few of them to make room.  */
+ *  Key, data, types, time and extensions are those of the original; id and source are ours, so that
+ *  the copy is an event of its own; what happened is in extensions that start with "dead". An
+ *  original with as many extensions as there may be loses the last few of them to make room.  */
 
 #include "core/mailbox_internal.h"
 #include <inttypes.h>
@@ -158,7 +158,8 @@ bn_emission_t *bn_mailbox_dead_letter (const bn_mailbox_t *self, const bn_dead_s
         .ext_size = ext.size,
         .data = (const uint8_t *)place (&to, fields->data, fields->data_size).text,
         .data_size = fields->data_size};
-    /*  The copy of an event without a key stays in its partition: that is how SETTLE pairs them.  */
+    /*  The copy of an event without a key stays in its partition: that is how SETTLE pairs them.
+     *  */
     emission->spread = source->partition;
     bn_buffer_fini (&ext);
     return emission;

@@ -4,14 +4,15 @@
  *
  *  The chain (DESIGN.md section 5). A fan-out header names the end of the previous section for this
  *  actor in this partition. previous <= position and base >= position: accept. base + count <=
- *  position: seen. Otherwise something is missing: FETCH from position. A section without a chain entry
- *  for this actor came through a prefix that lets too much through: it is not for us. The chain is
- *  also the filter, rather than our own patterns: another version of this actor may have registered
- *  more of them, and an event that the orchestrator counts for the actor must be handled.
+ *  position: seen. Otherwise something is missing: FETCH from position. A section without a chain
+ *  entry for this actor came through a prefix that lets too much through: it is not for us. The
+ *  chain is also the filter, rather than our own patterns: another version of this actor may have
+ *  registered more of them, and an event that the orchestrator counts for the actor must be
+ *  handled.
  *
- *  Every partition either lives from the fan-out or is `behind`: unsubscribed, and fed by FETCH until it
- *  has reached the tail. It falls behind when it finds gaps again and again, when its sections find
- *  the queue full, or when one FETCH was not enough to catch up.  */
+ *  Every partition either lives from the fan-out or is `behind`: unsubscribed, and fed by FETCH
+ *  until it has reached the tail. It falls behind when it finds gaps again and again, when its
+ *  sections find the queue full, or when one FETCH was not enough to catch up.  */
 
 #include "base/hash.h"
 #include "core/mailbox_internal.h"
@@ -50,7 +51,8 @@ static void chunk_destroy (bn_chunk_t *chunk)
     free (chunk);
 }
 
-/*  The payload is all of `blob`. NULL: no memory, or (after FATAL) a payload that cannot be read.  */
+/*  The payload is all of `blob`. NULL: no memory, or (after FATAL) a payload that cannot be read.
+ *  */
 static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section, bn_blob_t *blob)
 {
     bn_chunk_t *chunk = calloc (1, sizeof *chunk);
@@ -259,8 +261,8 @@ static void gap (bn_mailbox_t *self, bn_slot_t *slot, uint64_t end)
         fall_behind (self, slot);
 }
 
-/*  What comes while a gap is being fetched is kept: under load there is always something on its way, and
- *  dropping it would make the next gap.  */
+/*  What comes while a gap is being fetched is kept: under load there is always something on its
+ *  way, and dropping it would make the next gap.  */
 static void keep_ahead (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section,
                         bn_blob_t *blob, uint64_t previous)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  mailbox_internal.h - what the files of the mailbox share. The picture and the invariants are at the
- *  head of mailbox.c.
+/*  mailbox_internal.h - what the files of the mailbox share. The picture and the invariants are at
+ *  the head of mailbox.c.
  *
  *    mailbox.c            life, step, what happens in which order
  *    mailbox_link.c       HELLO, JOIN, HEARTBEAT, LEAVE, time limits, assignments
@@ -293,6 +293,8 @@ void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot);
 uint64_t bn_slot_unresolved (const bn_slot_t *slot);
 uint32_t bn_slot_charged (const bn_slot_t *slot, uint64_t offset);
 bool bn_slot_key_parked (const bn_slot_t *slot, uint64_t key_hash);
+/*  Events received and not settled, over all partitions.  */
+uint64_t bn_mailbox_in_flight (const bn_mailbox_t *self);
 /*  Takes ownership of the outcome.  */
 void bn_slot_resolve (bn_slot_t *slot, bn_outcome_t *outcome);
 void bn_slot_flush_held (bn_slot_t *slot, uint64_t below);

@@ -2,13 +2,14 @@
 
 /*  mailbox_link.c - the session: HELLO, JOIN, HEARTBEAT, LEAVE, time limits, assignments.
  *
- *      DOWN --LINK_UP--> IDLE --HELLO--> GREETING --WELCOME--> (STARTING) --> JOINING --JOINED--> JOINED
+ *      DOWN --LINK_UP--> IDLE --HELLO--> GREETING --WELCOME--> (STARTING) --> JOINING --JOINED-->
+ *      JOINED
  *        ^                ^                                                                    |
  *        |                +---- NO_SESSION, or the run of an expired handler is back ----------+
  *        +---- LINK_DOWN, or no answer in time (RESET_LINK) --------------------------------- any
  *
- *  A new session starts from the floors that JOINED tells: what was not settled is handled again (G2), a
- *  run that is still out is stale, and its results are dropped when it is back (M4).  */
+ *  A new session starts from the floors that JOINED tells: what was not settled is handled again
+ *  (G2), a run that is still out is stale, and its results are dropped when it is back (M4).  */
 
 #include "core/mailbox_internal.h"
 #include <baton/actor.h>
@@ -112,7 +113,9 @@ static void join (bn_mailbox_t *self)
 
 static void heartbeat (bn_mailbox_t *self)
 {
-    bn_message_t message = {.type = BN_HEARTBEAT, .heartbeat_version = self->version};
+    bn_message_t message = {
+        .type = BN_HEARTBEAT,
+        .heartbeat = {.version = self->version, .in_flight = bn_mailbox_in_flight (self)}};
     bn_mailbox_ask (self, BN_ASK_HEARTBEAT, &message, NULL, 0);
     uint64_t wait_ms = self->heartbeat_ms;
     if (self->quick_beats > 0) {

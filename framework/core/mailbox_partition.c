@@ -11,10 +11,11 @@
  *  dead before it was handled) is *held*, and moves to *ready* when all below is resolved: a floor
  *  never passes an event whose fate is open (M1 in mailbox.c).
  *
- *  Parked events. Only a head, the lowest parked offset of its key, is handed out, and only once the
- *  orchestrator knows it as it is (M3): BLOCKED -> DUE -> WANTED -> FETCHING -> READY -> OUT. When a head
- *  leaves, the next of its key is due at once. A few followers are fetched along with their head and
- *  may go into the same run behind it; the runner stops a key at the first one that is not settled. */
+ *  Parked events. Only a head, the lowest parked offset of its key, is handed out, and only once
+ *  the orchestrator knows it as it is (M3): BLOCKED -> DUE -> WANTED -> FETCHING -> READY -> OUT.
+ *  When a head leaves, the next of its key is due at once. A few followers are fetched along with
+ *  their head and may go into the same run behind it; the runner stops a key at the first one that
+ *  is not settled. */
 
 #include "core/mailbox_internal.h"
 #include <stdlib.h>
@@ -406,4 +407,20 @@ void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot)
         if (entry->state != BN_PARKED_OUT)
             bn_parked_block (self, slot, entry);
     }
+}
+
+uint64_t bn_mailbox_in_flight (const bn_mailbox_t *self)
+{
+    uint64_t sum = self->revived_count;
+    for (uint32_t index = 0; index < self->partitions; index++) {
+        const bn_slot_t *slot = &self->slots[index];
+        if (!slot->owned)
+            continue;
+        for (const bn_chunk_t *chunk = slot->chunk_first; chunk; chunk = chunk->next)
+            sum += chunk->reader.left + (chunk->peeked ? 1 : 0);
+        sum += slot->returned_count + slot->out_count + (slot->handled - slot->handled_settled);
+        for (const bn_outcome_t *held = slot->held.first; held; held = held->next)
+            sum++;
+    }
+    return sum;
 }

@@ -2,12 +2,13 @@
 
 /*  mailbox_run.c - which events go to the handler next, and what became of them.
  *
- *  A run takes events from the partitions in turn, in offset order within each; parked events that are
- *  due come before the main line. While taking, an event whose key is parked is parked behind it, and
- *  one that has used up its attempts is given up: neither reaches a handler.
+ *  A run takes events from the partitions in turn, in offset order within each; parked events that
+ *  are due come before the main line. While taking, an event whose key is parked is parked behind
+ *  it, and one that has used up its attempts is given up: neither reaches a handler.
  *
- *  Careful events (offset below careful_until) go alone: BEGIN is journaled first, nothing else runs
- *  before the outcome is settled (M5). So if the process dies, what was begun is what killed it.
+ *  Careful events (offset below careful_until) go alone: BEGIN is journaled first, nothing else
+ *  runs before the outcome is settled (M5). So if the process dies, what was begun is what killed
+ *  it.
  *
  *      NONE -> BEGINNING (BEGIN sent) -> OUT (BEGUN, run handed out) -> SETTLING -> NONE  */
 
@@ -146,7 +147,8 @@ static void put (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot, bn_ru
         slot->out_first = item->offset;
 }
 
-/*  Of each key, a parked event may go only if all its elders are in this run, or there are none.  */
+/*  Of each key, a parked event may go only if all its elders are in this run, or there are none.
+ *  */
 static bool is_next_of_key (const bn_slot_t *slot, const bn_parked_entry_t *entry, bool *elders_out)
 {
     *elders_out = false;

@@ -2,19 +2,22 @@
 
 /*  mailbox_settle.c - outcomes to SETTLE requests, and the answers to them.
  *
- *  One SETTLE is in flight; what gathers meanwhile goes with the next one (smart batching). Outcomes stay
- *  in their partition's list until SETTLED, so a request that is refused is simply built again, smaller
- *  or without the guilty one:
+ *  One SETTLE is in flight; what gathers meanwhile goes with the next one (smart batching).
+ *  Outcomes stay in their partition's list until SETTLED, so a request that is refused is simply
+ *  built again, smaller or without the guilty one:
  *
  *      FENCED, NOT_OWNER, OFFSET   that partition is forgotten, the others go again at once
- *      LIMIT                       partitions go one by one; the guilty one waits, takes no more from
- *                                  its main line, and in turns tries only what takes parked events away
+ *      LIMIT                       partitions go one by one; the guilty one waits, takes no more
+ *      from
+ *                                  its main line, and in turns tries only what takes parked events
+ *                                  away
  *      DISK_FULL, other retriable  all wait 200 to 500 ms
- *      anything else               what was emitted is at fault: halve the events in a request until
+ *      anything else               what was emitted is at fault: halve the events in a request
+ *      until
  *                                  one is left, and that one becomes a dead letter with the text
  *
- *  The events of one outcome are never spread over two requests (G5), and the bytes of a request stay
- *  below what the orchestrator accepts.  */
+ *  The events of one outcome are never spread over two requests (G5), and the bytes of a request
+ *  stay below what the orchestrator accepts.  */
 
 #include "core/mailbox_internal.h"
 #include <inttypes.h>
@@ -24,7 +27,8 @@
 
 #define HEAD_BYTES 4096 /* of a message besides what is counted */
 
-/*  Upper bound of what one event adds to a message: every attribute anew, in a section of its own.  */
+/*  Upper bound of what one event adds to a message: every attribute anew, in a section of its own.
+ *  */
 size_t bn_emission_bytes (const bn_emission_t *emission)
 {
     const bn_event_fields_t *fields = &emission->fields;

@@ -4,15 +4,16 @@
  *
  *  DESIGN. One request in flight. While it is, groups gather, and go out together as the next one:
  *  latency at low load, throughput at high load, no timer to tune. The request in flight keeps its
- *  bytes and its sequence until it is answered; after a reconnect it is sent again as it was, and the
- *  conductor answers a repeat with the first receipt. A refused request does not use up its sequence.
+ *  bytes and its sequence until it is answered; after a reconnect it is sent again as it was, and
+ *  the conductor answers a repeat with the first receipt. A refused request does not use up its
+ *  sequence.
  *
  *  One bad group must not fail its neighbours: a refusal for good of several groups is answered by
  *  sending fewer of them at a time, until the guilty one is alone.
  *
- *  A receipt's offset is exactly that of the group's first event: the receipt has the request's base,
- *  and where the event stands in the request is known here. It is BN_NO_OFFSET in one case: a repeat
- *  so late that the orchestrator no longer remembers where the first went.
+ *  A receipt's offset is exactly that of the group's first event: the receipt has the request's
+ *  base, and where the event stands in the request is known here. It is BN_NO_OFFSET in one case: a
+ *  repeat so late that the orchestrator no longer remembers where the first went.
  *
  *    DOWN --up--> GREETING --WELCOME--> READY --FATAL--> OVER
  *      ^------------------down / no answer------'
@@ -254,7 +255,7 @@ static void unqueue (bn_outbox_t *self)
         self->queue_end = &self->queue;
 }
 
-/*  Refuses what can never be sent: more than one message holds, or more than its sections may be. */
+/*  Refuses what can never be sent: more than a message holds, or more sections than it may.  */
 static bool never_fits (bn_outbox_t *self, node_t *node, size_t bytes)
 {
     char text[160];

@@ -70,8 +70,7 @@ typedef struct {
     uint32_t payload_count;
     uint64_t ticket;             /* RECEIPT */
     baton_err_t err;             /* RECEIPT, FATAL */
-    uint64_t offset;             /* RECEIPT: lowest offset of the request that carried the group: see
-                                    bn_outbox.c for what is promised */
+    uint64_t offset;             /* RECEIPT: of the group's first event; outbox.c says when not */
     uint32_t events;             /* RECEIPT: in the group */
     size_t bytes;                /* RECEIPT: of the group */
     bn_log_level_t level;

@@ -242,6 +242,11 @@ typedef struct {
 } bn_begin_t;
 
 typedef struct {
+    uint64_t version;        /* of the assignment that the sender has; 0: none */
+    uint64_t in_flight;      /* events that it has received and not settled: for the status */
+} bn_heartbeat_t;
+
+typedef struct {
     bn_leave_t reason;
     uint32_t partition;      /* EXPIRED: of the event whose handler is still running */
     uint64_t offset;         /* EXPIRED; BN_NO_OFFSET if CLEAN */
@@ -297,7 +302,7 @@ typedef struct {
         bn_settle_t settle;
         bn_settled_t settled;
         bn_begin_t begin;
-        uint64_t heartbeat_version;   /* BN_HEARTBEAT: assignment version that the sender has */
+        bn_heartbeat_t heartbeat;
         bn_leave_message_t leave;
         bn_read_t read;
         bn_dead_t dead;

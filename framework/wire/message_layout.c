@@ -114,11 +114,9 @@ static const bn_layout_t s_begin =
     BN_LAYOUT (bn_begin_t, "BEGIN", BN_PARTITION (bn_begin_t, partition),
                BN_U64 (bn_begin_t, generation), BN_U64 (bn_begin_t, offset));
 
-static const bn_layout_t s_heartbeat = {
-    .name = "HEARTBEAT",
-    .size = sizeof (uint64_t),
-    .field_count = 1,
-    .fields = (const bn_field_t[]){{.name = "version", .kind = BN_FIELD_U64, .max = UINT64_MAX}}};
+static const bn_layout_t s_heartbeat =
+    BN_LAYOUT (bn_heartbeat_t, "HEARTBEAT", BN_U64 (bn_heartbeat_t, version),
+               BN_U64 (bn_heartbeat_t, in_flight));
 
 static const bn_layout_t s_leave =
     BN_LAYOUT (bn_leave_message_t, "LEAVE",

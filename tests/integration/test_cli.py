@@ -212,7 +212,7 @@ class Cli(unittest.TestCase):
         self.assertEqual(topics["jobs.one"]["events_per_second"], 0)
         table = self.baton("status").stdout
         self.assertRegex(table, r"(?m)^jobs\.one +5 ")
-        self.assertRegex(table, r"(?m)^probe +1 +0 +0 +0 +0 +5 ")
+        self.assertRegex(table, r"(?m)^probe +1 +0 +0 +0 +0 +0 +5 ")
 
     def test_dead_letters(self):
         self.probe("jobs")
@@ -222,7 +222,9 @@ class Cli(unittest.TestCase):
         self.actor(name="probe", dead=3, lag=0)
         listed = [json.loads(line)
                   for line in self.baton("dead", "list", "probe", "--json").stdout.splitlines()]
-        self.assertEqual([letter["offset"] for letter in listed], [0, 1, 2])
+        published = [json.loads(line)["offset"]
+                     for line in self.baton("read", "--topic", "jobs").stdout.splitlines()]
+        self.assertEqual([letter["offset"] for letter in listed], published)
         self.assertEqual({(letter["topic"], letter["key"]) for letter in listed}, {("jobs", "k")})
         self.assertIn("told to reject", listed[0]["reason"])
         names = [letter["dead_offset"] for letter in listed]
@@ -271,7 +273,17 @@ class Cli(unittest.TestCase):
         latency = result["delivery_latency"]
         self.assertLessEqual(latency["min_us"], latency["p50_us"])
         self.assertLessEqual(latency["p50_us"], latency["max_us"])
+        for role in "orchestrator", "actors", "producers":
+            self.assertGreater(result["usage"][role]["us_per_event"], 0)
+            self.assertGreater(result["usage"][role]["memory_kib"], 0)
         self.assertEqual(list(self.dir.glob("baton-bench.*")), [])
+
+    def test_bench_measures_a_pipeline(self):
+        done = self.baton("bench", "--events", 500, "--stages", 3, "--sync", "never", "--data-dir",
+                          self.dir, "--json")
+        result = json.loads(done.stdout)
+        self.assertEqual(result["receipts"], 500)
+        self.assertEqual(result["handled"], 500)
 
     def test_bench_cleans_up_at_an_orchestrator_of_ones_own(self):
         self.baton("bench", "--events", 500, "--connect", self.endpoint)

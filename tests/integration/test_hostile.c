@@ -95,7 +95,7 @@ static void make (raw_t *raw, uint64_t kind)
         {.type = BN_FETCH, .fetch = {.bytes_max = 1000, .offsets = &offset, .offset_count = 1}},
         {.type = BN_SETTLE, .settle = {.settlements = &settlement, .settlement_count = 1}},
         {.type = BN_BEGIN, .begin = {.partition = 1, .generation = 1, .offset = 0}},
-        {.type = BN_HEARTBEAT, .heartbeat_version = 1},
+        {.type = BN_HEARTBEAT, .heartbeat = {.version = 1}},
         {.type = BN_LEAVE, .leave = {.partition = 0, .offset = BN_NO_OFFSET}},
         {.type = BN_STATUS},
         {.type = BN_READ, .read = {.bytes_max = 1000, .patterns = &pattern, .pattern_count = 1}},

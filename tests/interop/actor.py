@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
 """An actor in Python, from framework/docs/protocol.md alone: FETCH and SETTLE, no fan-out.
-actor.py ENDPOINT NAME PATTERN TOPIC     emits {"seen": id, "n": n} to TOPIC for each event, until SIGTERM"""
-import io, os, signal, sys, time
-import msgpack, zmq
+actor.py ENDPOINT NAME PATTERN TOPIC     emits {"seen": id, "n": n} to TOPIC, until SIGTERM"""
+import io, os, signal, sys, time, msgpack, zmq
 
 HELLO, JOIN, FETCH, SETTLE, HEARTBEAT, LEAVE, ERROR = 1, 3, 4, 5, 7, 8, 0xFF
+POLICY = [5, 100, 30000, 30000]  # attempts, backoffs and handler deadline in milliseconds
 
 class Actor:
     def __init__(self, endpoint, name, pattern):
@@ -25,13 +25,12 @@ class Actor:
         raise RuntimeError("TIMEOUT")
 
     def join(self):
-        if self.socket:
-            self.socket.close(linger=0)
+        self.socket and self.socket.close(linger=0)
         self.socket, self.owned = zmq.Context.instance().socket(zmq.DEALER), {}
         self.socket.connect(self.endpoint)
         self.journal = self.ask(HELLO, 2, self.name, self.incarnation)[0]
         _, self.version, _, _, assignments, _ = self.ask(
-            JOIN, self.name, f"python-{os.getpid()}", self.incarnation, [self.pattern], 1, 0, [5, 100, 30000, 30000])
+            JOIN, self.name, f"py-{os.getpid()}", self.incarnation, [self.pattern], 1, 0, POLICY)
         self.take(assignments)
 
     def take(self, assignments):
@@ -44,27 +43,28 @@ class Actor:
                 self.ask(SETTLE, [[partition, *self.owned.pop(partition), 0, [], [], [], True]], [])
 
     def turn(self, handle):
-        self.version, _, _, assignments, _ = self.ask(HEARTBEAT, self.version)
-        self.take(assignments) if assignments is not None else None
-        if not self.owned:
-            return time.sleep(0.05)
+        self.version, _, _, assignments, _ = self.ask(HEARTBEAT, self.version, 0)
+        assignments is None or self.take(assignments)
+        if not self.owned: return time.sleep(0.05)
         wanted, handled, emitted = [[p, *known] for p, known in self.owned.items()], {}, {}
         _, upto, _, sections, frames = self.ask(FETCH, 500, 1 << 20, wanted, [])
         for (topic, p, _, base), payload in zip(sections, frames):
             (prefix, *_), *events = msgpack.Unpacker(io.BytesIO(payload))
-            for offset, (id, key, _, data, _) in enumerate(events, base):
-                if offset < self.owned[p][1]:
-                    continue
-                out, result = handle(f"{prefix}-{id}" if isinstance(id, int) else id, topic, key, msgpack.unpackb(data))
-                emitted.setdefault((out, p), []).append(msgpack.packb(
-                    [f"{self.name}-{self.journal:016x}-{offset}-0", key, 0, msgpack.packb(result), None]))
+            start = max(base, self.owned[p][1])
+            for offset, (id, key, _, data, _) in enumerate(events[start - base:], start):
+                id = f"{prefix}-{id}" if isinstance(id, int) else id
+                out, result = handle(id, topic, key, msgpack.unpackb(data))
+                id = f"{self.name}-{self.journal:016x}-{offset}-0"
+                emitted.setdefault((out, p), []).append(
+                    msgpack.packb([id, key, 0, msgpack.packb(result), None]))
                 handled[p] = handled.get(p, 0) + 1
         common = msgpack.packb(["", f"/actors/{self.name}", time.time_ns() // 1000, "", ""])
         if handled:  # what was emitted goes out with the acknowledgement
-            self.ask(SETTLE, [[p, self.owned[p][0], upto, n, [], [], [], False] for p, n in handled.items()],
+            self.ask(SETTLE, [[p, self.owned[p][0], upto, n, [], [], [], False]
+                              for p, n in handled.items()],
                      [[out, p, len(rows)] for (out, p), rows in emitted.items()],
                      payloads=[common + b"".join(rows) for rows in emitted.values()])
-        self.owned = {p: (generation, max(floor, upto)) for p, (generation, floor) in self.owned.items()}
+        self.owned = {p: (known, max(floor, upto)) for p, (known, floor) in self.owned.items()}
 
 if __name__ == "__main__":
     stopping, actor = [], Actor(*sys.argv[1:4])

@@ -11,7 +11,8 @@ HELLO, PUBLISH, RECEIPT, ERROR = 0x01, 0x02, 0x82, 0xFF
 
 class Producer:
     def __init__(self, endpoint, source):
-        self.id, self.sequence, self.request, self.count = int.from_bytes(os.urandom(8), "big") | 1, 0, 0, 0
+        self.id = int.from_bytes(os.urandom(8), "big") | 1
+        self.sequence = self.request = self.count = 0
         self.source, self.endpoint, self.socket = source, endpoint, None
         self.connect()
 
@@ -29,12 +30,12 @@ class Producer:
         self.partitions, self.wait_ms = reply[2], 2 * reply[4] + 2000
 
     def ask(self, kind, fields, payloads=()):
-        """Type and fields of the reply (payloads in self.frames), or None: nobody answered in time."""
+        """Type and fields of the reply, or None: nobody answered in time."""
         self.request += 1
         head = b"BT\x01" + bytes([kind]) + msgpack.packb([self.request, *fields])
         self.socket.send_multipart([head, *payloads])
         while self.socket.poll(getattr(self, "wait_ms", 3000)):
-            head, *self.frames = self.socket.recv_multipart()
+            head, *_ = self.socket.recv_multipart()
             reply = msgpack.unpackb(head[4:])
             if reply[0] == self.request:
                 return [head[3], *reply[1:]]
@@ -51,7 +52,8 @@ class Producer:
         sections = {}
         for key, data in events:
             self.count += 1
-            event = msgpack.packb([f"{self.id:016x}-{self.count}", key, 0, msgpack.packb(data), None])
+            id = f"{self.id:016x}-{self.count}"
+            event = msgpack.packb([id, key, 0, msgpack.packb(data), None])
             sections.setdefault(self.partition(key), []).append(event)
         common = msgpack.packb(["", self.source, time.time_ns() // 1000, "", ""])
         heads = [[topic, partition, len(rows)] for partition, rows in sections.items()]

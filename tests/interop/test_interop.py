@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The Python clients beside ours: what one publishes the other handles, in order, each event once."""
+"""The Python clients beside ours: what one publishes the other handles, in order, once."""
 
 import json
 import pathlib

@@ -289,7 +289,8 @@ const char *box_key (uint32_t partition, uint32_t n)
     }
 }
 
-/*  ---- the orchestrator ------------------------------------------------------------------------ */
+/*  ---- the orchestrator ------------------------------------------------------------------------
+ *  */
 
 static bn_message_t assigned (bn_message_type_t type, bn_assignment_t *assignments, uint32_t count)
 {
@@ -379,7 +380,8 @@ void box_fetched (box_t *self, const bn_message_t *fetch, uint32_t partition, ui
         box_section_free (&section);
 }
 
-/*  ---- the handler ------------------------------------------------------------------------------ */
+/*  ---- the handler ------------------------------------------------------------------------------
+ *  */
 
 void box_assert_run (box_t *self, const char *offsets)
 {

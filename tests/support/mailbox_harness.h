@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  mailbox_harness.h - a mailbox without a world around it: the test is the orchestrator and the handler.
+/*  mailbox_harness.h - a mailbox without a world around it: the test is the orchestrator and the
+ *  handler.
  *
- *  It plays the shell: decodes what the mailbox sends and keeps it until the test looks, holds the run
- *  that is out, and counts subscriptions. Events are encoded as an orchestrator would.  */
+ *  It plays the shell: decodes what the mailbox sends and keeps it until the test looks, holds the
+ *  run that is out, and counts subscriptions. Events are encoded as an orchestrator would.  */
 #ifndef MAILBOX_HARNESS_H
 #define MAILBOX_HARNESS_H
 
@@ -41,8 +42,8 @@ typedef struct {
     uint32_t message_bytes_max; /* told in WELCOME */
 } box_t;
 
-/*  Options that tests start from: actor "payment", patterns "orders.*", prefetch 64 KiB, settle 64 KiB, 8
- *  events a run, 3 attempts, backoff 100..1000 ms without jitter.  */
+/*  Options that tests start from: actor "payment", patterns "orders.*", prefetch 64 KiB, settle 64
+ *  KiB, 8 events a run, 3 attempts, backoff 100..1000 ms without jitter.  */
 void box_options (bn_mailbox_options_t *options);
 void box_init (box_t *self, const bn_mailbox_options_t *options); /* NULL: the above */
 void box_fini (box_t *self);
@@ -53,17 +54,19 @@ void box_down (box_t *self);
 /*  Time passes; TICKs where the mailbox asks for them, and one at the end.  */
 void box_pass (box_t *self, uint64_t ms);
 
-/*  The oldest message of the type that was not looked at, or NULL. Borrowed until the next call.  */
+/*  The oldest message of the type that was not looked at, or NULL. Borrowed until the next call.
+ *  */
 const bn_message_t *box_sent (box_t *self, bn_message_type_t type);
 /*  The same, which must be there.  */
 const bn_message_t *box_expect (box_t *self, bn_message_type_t type);
 size_t box_pending (const box_t *self, bn_message_type_t type);
 
-/*  Feeds a message; its request is set to that of `to` (NULL: as it is), payloads of `sections` go as
- *  frames.  */
+/*  Feeds a message; its request is set to that of `to` (NULL: as it is), payloads of `sections` go
+ *  as frames.  */
 void box_answer (box_t *self, const bn_message_t *to, bn_message_t *message);
 void box_refuse (box_t *self, const bn_message_t *to, baton_err_t err, uint64_t detail);
-/*  Events of the keys (separated by spaces, "-": none), data {offset}. Free with box_section_free.  */
+/*  Events of the keys (separated by spaces, "-": none), data {offset}. Free with box_section_free.
+ *  */
 bn_section_t box_section (const char *topic, uint32_t partition, uint64_t base, const char *keys);
 void box_section_free (bn_section_t *section);
 
@@ -83,8 +86,8 @@ void box_fanout (box_t *self, uint32_t partition, uint64_t previous, uint64_t ba
 void box_fetched (box_t *self, const bn_message_t *fetch, uint32_t partition, uint64_t base,
                   const char *keys, uint64_t scanned_to, bool at_tail);
 
-/*  The handler: verdicts for the items of the run, one letter each: a ACK, r RETRY, x REJECT, n NONE. The
- *  offsets must be those. */
+/*  The handler: verdicts for the items of the run, one letter each: a ACK, r RETRY, x REJECT, n
+ *  NONE. The offsets must be those. */
 void box_handle (box_t *self, const char *verdicts);
 /*  Asserts offsets of the run that is out ("1 2 5").  */
 void box_assert_run (box_t *self, const char *offsets);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  probe.c - an actor for the tests: it does what each event tells it to, and writes down what it did.
+/*  probe.c - an actor for the tests: it does what each event tells it to, and writes down what it
+ *  did.
  *
- *    probe-actor [options of every actor] -- --log FILE --on PATTERN [--on PATTERN ...]
+ *    probe-actor [options of every actor] -- --log FILE --on PATTERN ... [--emit TOPIC]
  *
+ *  --emit: as if every event had this "emit", for stages of a pipeline.
  *  Each event's data may hold:
  *    n      number of the event within its key; logged
- *    do     "ack" (default), "retry" (BATON_RETRY while attempt <= times), "reject", "crash" (SIGKILL to
- *           itself while attempt <= times), "hang" (while attempt <= times, for ms), "sleep" (ms, then ACK),
- *           "flood" (emits until refused, ignores the error, ACK), "bad-topic" (emits to a bad
- *           topic, ignores the error, ACK)
+ *    do     "ack" (default), "retry" (BATON_RETRY while attempt <= times), "reject", "crash"
+ *           (SIGKILL to itself while attempt <= times), "hang" (while attempt <= times, for ms),
+ *           "sleep" (ms, then ACK), "flood" (emits until refused, ignores the error, ACK),
+ *           "bad-topic" (emits to a bad topic, ignores the error, ACK)
  *    times  see above; default: always
  *    ms     see above
  *    emit   a topic: emits {n, cause} to it
@@ -26,7 +28,8 @@
 #include <unistd.h>
 
 typedef struct {
-    int log_fd; /* appended to; -1: none */
+    int log_fd;       /* appended to; -1: none */
+    const char *emit; /* where to emit for events that do not say; NULL: nowhere */
 } probe_t;
 
 static void note (const probe_t *self, const char *what, const baton_event_t *event)
@@ -36,11 +39,10 @@ static void note (const probe_t *self, const char *what, const baton_event_t *ev
     const char *instance = getenv ("BATON_INSTANCE");
     char line[512];
     int size = snprintf (line, sizeof line, "%s %s %d %llu %s %s %lld %u\n", what,
-                         instance ? instance : "-", (int) getpid (),
-                         (unsigned long long) baton_event_offset (event),
-                         baton_event_topic (event), baton_event_key (event), (long long) n,
-                         baton_event_attempt (event));
-    if (self->log_fd >= 0 && write (self->log_fd, line, (size_t) size) != size)
+                         instance ? instance : "-", (int)getpid (),
+                         (unsigned long long)baton_event_offset (event), baton_event_topic (event),
+                         baton_event_key (event), (long long)n, baton_event_attempt (event));
+    if (self->log_fd >= 0 && write (self->log_fd, line, (size_t)size) != size)
         exit (EXIT_FAILURE);
 }
 
@@ -104,6 +106,8 @@ static baton_verdict_t on_event (baton_context_t *context, const baton_event_t *
     const probe_t *self = arg;
     note (self, "begin", event);
     const char *topic = baton_event_str (event, "emit");
+    if (!topic)
+        topic = self->emit;
     if (topic)
         emit (context, event, topic);
     baton_verdict_t verdict = obey (context, event);
@@ -120,6 +124,8 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
             self->log_fd = open (argv[++at], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
         else if (strcmp (argv[at], "--on") == 0)
             err = baton_actor_on (actor, argv[++at], on_event, self);
+        else if (strcmp (argv[at], "--emit") == 0)
+            self->emit = argv[++at];
     }
     return err;
 }

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
 """Real processes for the system tests: an orchestrator, probe actors, the baton command.
 
-Everything lives in a folder of its own and talks over ipc endpoints in it, so that tests may run side
-by side. Whatever a test started is ended, by pid, when the test ends. Waiting is for conditions, with
-a deadline that is far beyond what a slow machine needs; no test passes because time has passed.
+Everything lives in a folder of its own and talks over ipc endpoints in it, so that tests may run
+side by side. Whatever a test started is ended, by pid, when the test ends. Waiting is for
+conditions, with a deadline that is far beyond what a slow machine needs; no test passes because
+time has passed.
 """
 
 import json
@@ -159,8 +160,8 @@ class System(unittest.TestCase):
         return rows
 
     def assert_ordered(self, rows):
-        """G3: within a key no event begins before the one ahead of it has ended once. An event may be
-        handled again (at least once), so only first beginnings count."""
+        """G3: within a key no event begins before the one ahead of it has ended once. An event may
+        be handled again (at least once), so only first beginnings count."""
         ended, begun, wrong = {}, {}, []
         for row in rows:
             key, n = row["key"], row["n"]

@@ -29,7 +29,8 @@ class Failures(harness.System):
         self.assertEqual(tries, [1, 2, 3, 4])
         self.assertEqual(self.ends("worker", "a")[-5:], [("a", n) for n in range(1, 6)])
         self.assertEqual(self.ends("worker", "b"), [("b", n) for n in range(1, 6)])
-        behind = [i for i, r in enumerate(rows) if (r["what"], r["key"], r["n"]) == ("begin", "a", 2)]
+        behind = [i for i, r in enumerate(rows)
+                  if (r["what"], r["key"], r["n"]) == ("begin", "a", 2)]
         last_try = max(i for i, r in enumerate(rows) if (r["key"], r["n"]) == ("a", 1))
         others = max(i for i, r in enumerate(rows) if r["key"] in ("b", "c"))
         self.assertGreater(behind[0], last_try)
@@ -90,7 +91,8 @@ class Failures(harness.System):
         self.assertEqual(self.read("$dead.worker")[0]["subject"], "b")
         charged = {(r["key"], r["n"]) for r in self.log("worker") if r["attempt"] > 1}
         self.assertLessEqual(charged, {("b", 4)}, "only the guilty event was charged (G6)")
-        deaths = [r for r in self.log("worker") if r["what"] == "begin" and (r["key"], r["n"]) == ("b", 4)]
+        deaths = [r for r in self.log("worker")
+                  if r["what"] == "begin" and (r["key"], r["n"]) == ("b", 4)]
         self.assertLessEqual(len(deaths), 4, "one unknown death, then max_attempts")
         ended = {e for e in self.ends("worker")}
         self.assertEqual(len(ended), 39)

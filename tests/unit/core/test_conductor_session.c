@@ -19,7 +19,7 @@ static const bn_assignment_t *entry_of (const bn_beat_t *beat, uint32_t partitio
 /*  Releases whatever is revoked from the instance, until nothing is.  */
 static void release_revoked (harness_t *h, uint64_t route, const char *actor)
 {
-    bn_message_t heartbeat = {.type = BN_HEARTBEAT, .heartbeat_version = UINT64_MAX};
+    bn_message_t heartbeat = {.type = BN_HEARTBEAT, .heartbeat = {.version = UINT64_MAX}};
     const reply_t *reply = harness_request (h, route, &heartbeat);
     assert_int_equal (reply->message.type, BN_BEAT);
     bn_settlement_t settlements[BN_PARTITIONS_MAX];
@@ -155,11 +155,11 @@ static void heartbeat_tells_heads_and_a_changed_assignment (void **state)
     harness_t *h = harness_new (NULL, 4);
     uint64_t route = harness_instance (h, "a", "one", 1, "t");
     harness_event (h, "t", "x");
-    bn_message_t heartbeat = {.type = BN_HEARTBEAT, .heartbeat_version = UINT64_MAX};
+    bn_message_t heartbeat = {.type = BN_HEARTBEAT, .heartbeat = {.version = UINT64_MAX}};
     const reply_t *reply = harness_request (h, route, &heartbeat);
     assert_true (reply->message.beat.assignments_set);
     uint64_t version = reply->message.beat.version;
-    heartbeat.heartbeat_version = version;
+    heartbeat.heartbeat.version = version;
     reply = harness_request (h, route, &heartbeat);
     assert_false (reply->message.beat.assignments_set);
     assert_int_equal (reply->message.beat.tail, 1);

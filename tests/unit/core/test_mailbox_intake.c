@@ -100,7 +100,8 @@ static void test_fetch_and_fanout_overlap (void **state)
     box_join (&box, &assignment, 1);
     const bn_message_t *fetch = box_expect (&box, BN_FETCH);
     assert_int_equal (fetch->fetch.partitions[0].from, 10);
-    /*  The answer holds a section that begins below the floor, and one that also came by fan-out.  */
+    /*  The answer holds a section that begins below the floor, and one that also came by fan-out.
+     *  */
     bn_section_t sections[] = {box_section ("orders.placed", 0, 8, "x x a b"),
                                box_section ("orders.paid", 0, 12, "a"),
                                box_section ("orders.paid", 0, 14, "b")};

@@ -131,8 +131,8 @@ static void test_heartbeats_carry_the_version (void **state)
         const bn_message_t *beat = box_sent (&box, BN_HEARTBEAT);
         if (!beat)
             continue;
-        assert_true (beat->heartbeat_version > 0);
-        bn_message_t answer = {.type = BN_BEAT, .beat = {.version = beat->heartbeat_version}};
+        assert_true (beat->heartbeat.version > 0);
+        bn_message_t answer = {.type = BN_BEAT, .beat = {.version = beat->heartbeat.version}};
         box_answer (&box, beat, &answer);
         assert_true (count < 8);
         at_ms[count++] = box.now.mono_ms - start_ms;

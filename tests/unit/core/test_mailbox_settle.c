@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  Outcomes to the orchestrator: emissions, refusals by partition, limits, sizes, giving up partitions. */
+/*  Outcomes to the orchestrator: emissions, refusals by partition, limits, sizes, giving up
+ *  partitions. */
 
 #include "unit/core/mailbox_test.h"
 

@@ -145,7 +145,7 @@ const sample_t g_samples[] = {
     {{.type = BN_SETTLED, .request = 7, .settled = {BN_NO_OFFSET, 0}}, "[7, " MAX64 ", 0]"},
     {{.type = BN_BEGIN, .request = 8, .begin = {3, 9, 61}}, "[8, 3, 9, 61]"},
     {{.type = BN_BEGUN, .request = 8}, "[8]"},
-    {{.type = BN_HEARTBEAT, .request = 9, .heartbeat_version = UINT64_MAX}, "[9, " MAX64 "]"},
+    {{.type = BN_HEARTBEAT, .request = 9, .heartbeat = {UINT64_MAX, 7}}, "[9, " MAX64 ", 7]"},
     {{.type = BN_LEAVE, .request = 10, .leave = {BN_LEAVE_CLEAN, 0, BN_NO_OFFSET}},
      "[10, 0, 0, " MAX64 "]"},
     {{.type = BN_LEAVE, .request = 10, .leave = {BN_LEAVE_EXPIRED, 255, 61}}, "[10, 1, 255, 61]"},
