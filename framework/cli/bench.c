@@ -25,7 +25,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -43,13 +42,13 @@ static const char s_about[] =
     "the receipt, delivery from publishing to the handler. Without --rate the producers publish "
     "as\n"
     "fast as they are let, and latencies are then those of a full queue; with --rate they count\n"
-    "from when an event was due.";
+    "from when an event was due. With --stages, handled and delivery are those of the last stage.";
 
 static const char s_details[] =
     "Exit codes: 0 ok, 1 something failed or stalled, 2 wrong usage, 69 no answer from the\n"
     "orchestrator.";
 
-typedef enum { CHILD_ORCHESTRATOR, CHILD_ACTOR, CHILD_PRODUCER } s_kind_t;
+typedef bn_bench_role_t s_kind_t;
 
 typedef struct s_run s_run_t;
 
@@ -72,15 +71,9 @@ struct s_run {
     char endpoint[256];
     char folder[PATH_MAX]; /* of the orchestrator; "" if it is not ours */
     char topic[64];
-    char filesystem[32];
-    bn_admin_t *admin; /* owned */
+    char filesystem[32]; /* that the journal is on */
+    bn_admin_t *admin;   /* owned */
 };
-
-typedef struct {
-    bn_histogram_t receipt, delivery;
-    uint64_t receipts, handled;
-    uint64_t first_ns, receipt_last_ns, handled_last_ns;
-} s_totals_t;
 
 /*  ---- children ---- */
 
@@ -157,7 +150,7 @@ static bool s_any_failed (const s_run_t *self)
 {
     for (size_t i = 0; i < self->count; i++)
         if (self->children[i].failed ||
-            (!self->children[i].process && self->children[i].kind != CHILD_PRODUCER))
+            (!self->children[i].process && self->children[i].kind != BN_BENCH_PRODUCER))
             return true;
     return false;
 }
@@ -213,7 +206,7 @@ static bool s_start_orchestrator (s_run_t *self)
     }
     s_filesystem (self->folder, self->filesystem, sizeof (self->filesystem));
     const char *arguments[] = {"--data-dir", self->folder, "--sync", bench->sync, NULL};
-    if (!s_spawn (self, CHILD_ORCHESTRATOR, arguments))
+    if (!s_spawn (self, BN_BENCH_ORCHESTRATOR, arguments))
         return false;
     while (!*self->endpoint && !s_any_failed (self) && bn_clock_now ().mono_ms < deadline_ms)
         if (!s_poll (self))
@@ -253,26 +246,53 @@ static void s_actor_name (const s_run_t *self, uint64_t actor, char *name, size_
     snprintf (name, size, "%s-%" PRIu64, self->topic + strlen ("bench."), actor + 1);
 }
 
+/*  What stage k of a pipeline is subscribed to; without one, every actor is a first stage.  */
+static void s_stage_topic (const s_run_t *self, uint64_t stage, char *topic, size_t size)
+{
+    if (stage == 0)
+        snprintf (topic, size, "%s", self->topic);
+    else
+        snprintf (topic, size, "%s.%" PRIu64, self->topic, stage + 1);
+}
+
+static uint64_t s_actor_count (const bn_bench_t *bench)
+{
+    return bench->stages > 1 ? bench->stages : bench->actors;
+}
+
 static bool s_start_actors (s_run_t *self)
 {
     const bn_bench_t *bench = self->bench;
     const bn_welcome_t *welcome = bn_admin_welcome (self->admin);
     uint64_t deadline_ms = bn_clock_now ().mono_ms + START_MS;
-    char offset[32], name[64];
+    uint64_t actors = s_actor_count (bench);
+    char offset[32], name[64], topic[96], emit_to[96];
     if (!welcome) {
         bn_failure ("bench", bn_admin_error (self->admin), "%s", bn_admin_error_text (self->admin));
         return false;
     }
     snprintf (offset, sizeof (offset), "%" PRIu64, welcome->tail);
-    for (uint64_t i = 0; i < bench->actors * bench->instances; i++) {
-        s_actor_name (self, i / bench->instances, name, sizeof (name));
-        const char *arguments[] = {"--connect", self->endpoint, "--name", name, "--topic",
-                                   self->topic, "--index",      offset,   NULL};
-        if (!s_spawn (self, CHILD_ACTOR, arguments))
+    for (uint64_t i = 0; i < actors * bench->instances; i++) {
+        uint64_t actor = i / bench->instances;
+        s_actor_name (self, actor, name, sizeof (name));
+        s_stage_topic (self, bench->stages > 1 ? actor : 0, topic, sizeof (topic));
+        s_stage_topic (self, actor + 1, emit_to, sizeof (emit_to));
+        const char *arguments[] = {"--connect",
+                                   self->endpoint,
+                                   "--name",
+                                   name,
+                                   "--topic",
+                                   topic,
+                                   "--index",
+                                   offset,
+                                   actor + 1 < bench->stages ? "--emit-to" : NULL,
+                                   emit_to,
+                                   NULL};
+        if (!s_spawn (self, BN_BENCH_ACTOR, arguments))
             return false;
-        self->children[self->count - 1].actor = i / bench->instances;
+        self->children[self->count - 1].actor = actor;
     }
-    while (s_joined (self) < bench->actors * bench->instances) {
+    while (s_joined (self) < actors * bench->instances) {
         if (!s_poll (self))
             return false;
         if (s_any_failed (self) || bn_clock_now ().mono_ms >= deadline_ms) {
@@ -311,7 +331,7 @@ static bool s_start_producers (s_run_t *self)
                                    bench->rate ? "--rate" : NULL,
                                    rate,
                                    NULL};
-        if (!s_spawn (self, CHILD_PRODUCER, arguments))
+        if (!s_spawn (self, BN_BENCH_PRODUCER, arguments))
             return false;
     }
     return true;
@@ -325,11 +345,11 @@ static uint64_t s_progress (const s_run_t *self, uint64_t *total)
     uint64_t handled[CHILDREN_MAX] = {0}, least = UINT64_MAX;
     *total = 0;
     for (size_t i = 0; i < self->count; i++)
-        if (self->children[i].kind == CHILD_ACTOR) {
+        if (self->children[i].kind == BN_BENCH_ACTOR) {
             handled[self->children[i].actor] += self->children[i].handled;
             *total += self->children[i].handled;
         }
-    for (uint64_t k = 0; k < self->bench->actors; k++)
+    for (uint64_t k = 0; k < s_actor_count (self->bench); k++)
         least = handled[k] < least ? handled[k] : least;
     return least;
 }
@@ -337,7 +357,7 @@ static uint64_t s_progress (const s_run_t *self, uint64_t *total)
 static bool s_producing (const s_run_t *self)
 {
     for (size_t i = 0; i < self->count; i++)
-        if (self->children[i].kind == CHILD_PRODUCER && self->children[i].process)
+        if (self->children[i].kind == BN_BENCH_PRODUCER && self->children[i].process)
             return true;
     return false;
 }
@@ -357,7 +377,7 @@ static bool s_wait (s_run_t *self)
         if (terminal && now_ms > shown_ms + 200) {
             shown_ms = now_ms;
             fprintf (stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " handled", total,
-                     self->bench->events * self->bench->actors);
+                     self->bench->events * s_actor_count (self->bench));
         }
         if (s_any_failed (self) || now_ms >= deadline_ms) {
             fprintf (stderr, terminal ? "\r\033[K" : "");
@@ -371,21 +391,30 @@ static bool s_wait (s_run_t *self)
     return true;
 }
 
-static bool s_add_up (const s_run_t *self, s_totals_t *totals)
+static uint64_t s_number (const json_t *result, const char *name)
+{
+    return (uint64_t)json_integer_value (json_object_get (result, name));
+}
+
+static bool s_add_up (const s_run_t *self, bn_bench_totals_t *totals)
 {
     bn_histogram_init (&totals->receipt);
     bn_histogram_init (&totals->delivery);
     totals->first_ns = UINT64_MAX;
     for (size_t i = 0; i < self->count; i++) {
         const s_child_t *child = &self->children[i];
-        bool is_actor = child->kind == CHILD_ACTOR;
-        if (child->kind == CHILD_ORCHESTRATOR)
+        bool is_actor = child->kind == BN_BENCH_ACTOR;
+        bn_bench_usage_t *usage = &totals->usage[child->kind];
+        usage->user_us += s_number (child->result, "user_us");
+        usage->system_us += s_number (child->result, "system_us");
+        uint64_t memory_kib = s_number (child->result, "memory_kib");
+        usage->memory_kib = memory_kib > usage->memory_kib ? memory_kib : usage->memory_kib;
+        if (child->kind == BN_BENCH_ORCHESTRATOR ||
+            (is_actor && child->actor + 1 < self->bench->stages))
             continue;
-        uint64_t events = (uint64_t)json_integer_value (json_object_get (child->result, "events"));
-        uint64_t first_ns =
-            (uint64_t)json_integer_value (json_object_get (child->result, "first_ns"));
-        uint64_t last_ns =
-            (uint64_t)json_integer_value (json_object_get (child->result, "last_ns"));
+        uint64_t events = s_number (child->result, "events");
+        uint64_t first_ns = s_number (child->result, "first_ns");
+        uint64_t last_ns = s_number (child->result, "last_ns");
         uint64_t *latest = is_actor ? &totals->handled_last_ns : &totals->receipt_last_ns;
         if (!bn_histogram_take (is_actor ? &totals->delivery : &totals->receipt,
                                 json_object_get (child->result, "latency")))
@@ -396,119 +425,6 @@ static bool s_add_up (const s_run_t *self, s_totals_t *totals)
             totals->first_ns = first_ns;
     }
     return true;
-}
-
-/*  ---- saying it ---- */
-
-static double s_seconds (uint64_t from_ns, uint64_t to_ns)
-{
-    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e9 : 1e-9;
-}
-
-static void s_machine (char *text, size_t size)
-{
-    struct utsname uname_info;
-    char line[256], model[128] = "unknown processor";
-    FILE *file = fopen ("/proc/cpuinfo", "re");
-    while (file && fgets (line, sizeof (line), file)) {
-        char *colon = strchr (line, ':');
-        if (colon && !strncmp (line, "model name", 10)) {
-            snprintf (model, sizeof (model), "%.*s", (int)strcspn (colon + 2, "\n"), colon + 2);
-            break;
-        }
-    }
-    if (file)
-        fclose (file);
-    uname (&uname_info);
-    snprintf (text, size, "%ld x %s, %s %s", sysconf (_SC_NPROCESSORS_ONLN), model,
-              uname_info.sysname, uname_info.release);
-}
-
-static const struct {
-    const char *name;
-    double share;
-} s_shares[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
-
-static void s_print_latency (const char *name, const bn_histogram_t *latency)
-{
-    printf ("  %-10s", name);
-    for (size_t i = 0; i < 4; i++)
-        printf ("  %s %9.3f", s_shares[i].name,
-                (double)bn_histogram_at (latency, s_shares[i].share) / 1e6);
-    printf ("  max %9.3f\n", (double)latency->max / 1e6);
-}
-
-static void s_print (const s_run_t *self, const s_totals_t *totals)
-{
-    const bn_bench_t *bench = self->bench;
-    char machine[512];
-    double publish_s = s_seconds (totals->first_ns, totals->receipt_last_ns);
-    double handle_s = s_seconds (totals->first_ns, totals->handled_last_ns);
-    s_machine (machine, sizeof (machine));
-    printf ("machine   %s\n", machine);
-    printf ("settings  %" PRIu64 " events of %" PRIu64 " bytes, %" PRIu64 " keys; %" PRIu64
-            " producers, %" PRIu64 " actors x %" PRIu64 " instances; ",
-            bench->events, bench->size, bench->keys, bench->producers, bench->actors,
-            bench->instances);
-    if (bench->rate)
-        printf ("%" PRIu64 " events/s; ", bench->rate);
-    if (bench->connect_set)
-        printf ("orchestrator at %s\n", self->endpoint);
-    else
-        printf ("sync %s, journal on %s\n", bench->sync, self->filesystem);
-    printf ("published %" PRIu64 " in %.3f s: %.0f events/s, %.2f MB/s\n", totals->receipts,
-            publish_s, (double)totals->receipts / publish_s,
-            (double)(totals->receipts * bench->size) / publish_s / 1e6);
-    printf ("handled   %" PRIu64 " in %.3f s: %.0f events/s\n", totals->handled, handle_s,
-            (double)totals->handled / handle_s);
-    printf ("latency, milliseconds%s\n",
-            bench->rate ? "" : " (of a full queue: no --rate was given)");
-    s_print_latency ("receipt", &totals->receipt);
-    s_print_latency ("delivery", &totals->delivery);
-}
-
-static json_t *s_latency_json (const bn_histogram_t *latency)
-{
-    json_t *object = json_object ();
-    json_object_set_new (object, "min_us", json_real ((double)latency->min / 1e3));
-    json_object_set_new (
-        object, "mean_us",
-        json_real (latency->count ? latency->sum / (double)latency->count / 1e3 : 0));
-    for (size_t i = 0; i < 4; i++) {
-        char name[16];
-        snprintf (name, sizeof (name), "%s_us", s_shares[i].name);
-        json_object_set_new (
-            object, name, json_real ((double)bn_histogram_at (latency, s_shares[i].share) / 1e3));
-    }
-    json_object_set_new (object, "max_us", json_real ((double)latency->max / 1e3));
-    return object;
-}
-
-static void s_print_json (const s_run_t *self, const s_totals_t *totals)
-{
-    const bn_bench_t *bench = self->bench;
-    char machine[512];
-    double publish_s = s_seconds (totals->first_ns, totals->receipt_last_ns);
-    double handle_s = s_seconds (totals->first_ns, totals->handled_last_ns);
-    s_machine (machine, sizeof (machine));
-    json_t *object = json_pack (
-        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:f, s:f, s:I, s:f, s:f}",
-        "version", BATON_VERSION_TEXT, "machine", machine, "events", (json_int_t)bench->events,
-        "size", (json_int_t)bench->size, "keys", (json_int_t)bench->keys, "producers",
-        (json_int_t)bench->producers, "actors", (json_int_t)bench->actors, "instances",
-        (json_int_t)bench->instances, "rate", (json_int_t)bench->rate, "sync",
-        bench->connect_set ? "unknown" : bench->sync, "filesystem",
-        bench->connect_set ? "unknown" : self->filesystem, "receipts", (json_int_t)totals->receipts,
-        "publish_seconds", publish_s, "published_per_second", (double)totals->receipts / publish_s,
-        "handled", (json_int_t)totals->handled, "handle_seconds", handle_s, "handled_per_second",
-        (double)totals->handled / handle_s);
-    json_object_set_new (object, "receipt_latency", s_latency_json (&totals->receipt));
-    json_object_set_new (object, "delivery_latency", s_latency_json (&totals->delivery));
-    char *text = object ? json_dumps (object, JSON_COMPACT | JSON_REAL_PRECISION (9)) : NULL;
-    if (text)
-        puts (text);
-    free (text);
-    json_decref (object);
 }
 
 /*  ---- all of it ---- */
@@ -523,7 +439,7 @@ static int s_remove (const char *path, const struct stat *info, int flag, struct
 
 static void s_forget_actors (s_run_t *self)
 {
-    for (uint64_t i = 0; i < self->bench->actors; i++) {
+    for (uint64_t i = 0; i < s_actor_count (self->bench); i++) {
         char name[64];
         const bn_message_t *reply;
         s_actor_name (self, i, name, sizeof (name));
@@ -535,7 +451,7 @@ static void s_forget_actors (s_run_t *self)
     }
 }
 
-static bool s_measure (s_run_t *self, s_totals_t *totals)
+static bool s_measure (s_run_t *self, bn_bench_totals_t *totals)
 {
     bn_admin_options_t options = {.endpoint = self->endpoint,
                                   .name = "bench",
@@ -547,7 +463,11 @@ static bool s_measure (s_run_t *self, s_totals_t *totals)
     }
     if (!s_start_actors (self) || !s_start_producers (self) || !s_wait (self))
         return false;
-    s_stop (self, CHILD_ACTOR);
+    s_stop (self, BN_BENCH_ACTOR);
+    if (self->bench->connect_set)
+        s_forget_actors (self);
+    else
+        s_stop (self, BN_BENCH_ORCHESTRATOR);
     if (s_add_up (self, totals))
         return true;
     bn_failure ("bench", BATON_OK, "a process did not say what it has measured");
@@ -557,7 +477,7 @@ static bool s_measure (s_run_t *self, s_totals_t *totals)
 static int s_bench (bn_bench_t *bench)
 {
     s_run_t *self = calloc (1, sizeof (*self));
-    s_totals_t *totals = calloc (1, sizeof (*totals));
+    bn_bench_totals_t *totals = calloc (1, sizeof (*totals));
     sigset_t set;
     int code = BN_EXIT_FAILED;
     if (!self || !totals) {
@@ -575,17 +495,18 @@ static int s_bench (bn_bench_t *bench)
     if (bench->connect_set)
         snprintf (self->endpoint, sizeof (self->endpoint), "%s", bench->connect.endpoint);
     if ((bench->connect_set || s_start_orchestrator (self)) && s_measure (self, totals)) {
-        (bench->as_json ? s_print_json : s_print) (self, totals);
+        bn_bench_place_t place = {.endpoint = self->endpoint, .filesystem = self->filesystem};
+        (bench->as_json ? bn_bench_print_json : bn_bench_print) (bench, &place, totals);
         code = BN_EXIT_OK;
     } else if (self->admin && bn_admin_error (self->admin) == BATON_ERR_UNREACHABLE)
         code = BN_EXIT_UNREACHABLE;
 
-    s_stop (self, CHILD_PRODUCER);
-    s_stop (self, CHILD_ACTOR);
-    if (bench->connect_set && self->admin && code != BN_EXIT_UNREACHABLE)
+    s_stop (self, BN_BENCH_PRODUCER);
+    s_stop (self, BN_BENCH_ACTOR);
+    if (bench->connect_set && self->admin && code == BN_EXIT_FAILED)
         s_forget_actors (self);
     bn_admin_destroy (&self->admin);
-    s_stop (self, CHILD_ORCHESTRATOR);
+    s_stop (self, BN_BENCH_ORCHESTRATOR);
     for (size_t i = 0; i < self->count; i++) {
         bn_process_destroy (&self->children[i].process);
         json_decref (self->children[i].result);
@@ -604,7 +525,9 @@ static int s_check (const bn_bench_t *self)
     if (bn_bench_sync (self->sync, &sync))
         return bn_usage_error ("bench", "--sync takes always, interval or never, not '%s'",
                                self->sync);
-    if (self->actors * self->instances + self->producers >= CHILDREN_MAX)
+    if (self->stages > 1 && self->actors > 1)
+        return bn_usage_error ("bench", "either --actors or --stages");
+    if (s_actor_count (self) * self->instances + self->producers >= CHILDREN_MAX)
         return bn_usage_error ("bench", "at most %d processes: actors x instances and producers",
                                CHILDREN_MAX - 1);
     return -1;
@@ -617,6 +540,7 @@ int bn_cli_bench (int argc, char **argv)
                        .keys = 1000,
                        .actors = 1,
                        .instances = 1,
+                       .stages = 1,
                        .producers = 1,
                        .sync = "always"};
     const char *connect = NULL;
@@ -631,6 +555,8 @@ int bn_cli_bench (int argc, char **argv)
          CHILDREN_MAX},
         {"instances", 'i', BN_OPTION_UINT, &self.instances, "N",
          "processes of each actor (default: 1)", 1, CHILDREN_MAX},
+        {"stages", 0, BN_OPTION_UINT, &self.stages, "N",
+         "actors in a row: each but the last emits one event per event (default: 1)", 1, 16},
         {"producers", 'p', BN_OPTION_UINT, &self.producers, "N",
          "processes that publish (default: 1)", 1, CHILDREN_MAX},
         {"rate", 'r', BN_OPTION_UINT, &self.rate, "N", "events per second, all producers together",
@@ -647,6 +573,7 @@ int bn_cli_bench (int argc, char **argv)
         {"role", 0, BN_OPTION_TEXT, &self.role, "ROLE", NULL, 0, 0},
         {"name", 0, BN_OPTION_TEXT, &self.name, "NAME", NULL, 0, 0},
         {"topic", 0, BN_OPTION_TEXT, &self.topic, "TOPIC", NULL, 0, 0},
+        {"emit-to", 0, BN_OPTION_TEXT, &self.emit_to, "TOPIC", NULL, 0, 0},
         {"index", 0, BN_OPTION_UINT, &self.index, "N", NULL, 0, 0},
     };
     const bn_command_t command = {.usage = "bench [OPTION]...",

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,16 +57,26 @@ static void s_say (const char *format, ...)
     fflush (stdout);
 }
 
+static uint64_t s_us (struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
+}
+
+/*  What this process has used so far, its start included.  */
 static void s_say_result (uint64_t events, uint64_t first_ns, uint64_t last_ns,
                           const bn_histogram_t *latency)
 {
     bn_buffer_t text;
+    struct rusage usage;
+    getrusage (RUSAGE_SELF, &usage);
     bn_buffer_init (&text, RESULT_BYTES_MAX);
     bn_histogram_put (latency, &text);
     if (!text.failed)
         s_say ("result {\"events\":%" PRIu64 ",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64
-               ",\"latency\":%.*s}\n",
-               events, first_ns, last_ns, (int)text.size, (char *)bn_buffer_data (&text));
+               ",\"user_us\":%" PRIu64 ",\"system_us\":%" PRIu64
+               ",\"memory_kib\":%ld,\"latency\":%.*s}\n",
+               events, first_ns, last_ns, s_us (usage.ru_utime), s_us (usage.ru_stime),
+               usage.ru_maxrss, (int)text.size, (char *)bn_buffer_data (&text));
     bn_buffer_fini (&text);
 }
 
@@ -95,6 +106,10 @@ int bn_bench_orchestrator (const bn_bench_t *bench)
         code = bn_failure ("bench", err, "orchestrator: %s", detail);
     }
     baton_orchestrator_destroy (&orchestrator);
+    bn_histogram_t none;
+    bn_histogram_init (&none);
+    if (!code)
+        s_say_result (0, 0, 0, &none);
     close (signals);
     return code;
 }
@@ -106,6 +121,7 @@ typedef struct {
     int signals;
     atomic_uint_fast64_t handled;
     atomic_bool ended;
+    const char *emit_to; /* topic of what each event is answered with; NULL: nothing */
     uint64_t first_ns, last_ns;
     bn_histogram_t latency;
 } s_actor_t;
@@ -114,7 +130,6 @@ static baton_verdict_t s_handle (baton_context_t *context, const baton_event_t *
 {
     s_actor_t *self = arg;
     int64_t sent_ns = 0;
-    (void)context;
     if (!baton_event_int (event, "t", &sent_ns))
         return BATON_REJECT;
     self->last_ns = bn_clock_mono_ns ();
@@ -122,7 +137,13 @@ static baton_verdict_t s_handle (baton_context_t *context, const baton_event_t *
         self->first_ns = self->last_ns;
     bn_histogram_add (&self->latency,
                       self->last_ns > (uint64_t)sent_ns ? self->last_ns - (uint64_t)sent_ns : 0);
-    atomic_fetch_add (&self->handled, 1);
+    atomic_fetch_add_explicit (&self->handled, 1, memory_order_relaxed);
+    if (self->emit_to) {
+        size_t size;
+        const void *data = baton_event_data (event, &size);
+        if (baton_emit (context, self->emit_to, NULL, data, size, NULL))
+            return BATON_REJECT;
+    }
     return BATON_ACK;
 }
 
@@ -148,7 +169,7 @@ static void *s_actor_reporter (void *arg)
 
 int bn_bench_actor (const bn_bench_t *bench)
 {
-    s_actor_t self = {.signals = s_signals ()};
+    s_actor_t self = {.signals = s_signals (), .emit_to = bench->emit_to};
     pthread_t reporter;
     bn_histogram_init (&self.latency);
     bn_log_setup (bench->name, BN_LOG_TEXT, BN_LOG_WARNING);
