@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  nemesis.c - one fault after another, of the kinds that the seed has switched on.  */
+#include "simulation/sim.h"
+#include <errno.h>
+#include <inttypes.h>
+
+static sim_connection_t *some_connection (sim_t *sim, uint64_t *id)
+{
+    uint64_t peer = sim_below (sim, SIM_PEERS_MAX);
+    for (uint32_t i = 0; i < SIM_PEERS_MAX; i++) {
+        *id = sim->peers[(peer + i) % SIM_PEERS_MAX].connection;
+        if (*id)
+            return sim_connection (sim, *id);
+    }
+    return NULL;
+}
+
+static sim_process_t *some_process (sim_t *sim, uint32_t *slot)
+{
+    uint64_t from = sim_below (sim, SIM_PROCESSES_MAX);
+    for (uint32_t i = 0; i < SIM_PROCESSES_MAX; i++) {
+        *slot = (uint32_t)((from + i) % SIM_PROCESSES_MAX);
+        if (sim->processes[*slot].used)
+            return &sim->processes[*slot];
+    }
+    return NULL;
+}
+
+static void disk_fault (sim_t *sim, sim_fault_t fault)
+{
+    sim_server_t *server = &sim->server;
+    uint64_t call = bn_disk_calls (server->disk) + sim_below (sim, 30);
+    if (!server->up)
+        return;
+    server->armed = true;
+    if (fault == FAULT_DISK_CUT)
+        bn_disk_crash_at (server->disk, call);
+    else
+        bn_disk_fail_at (server->disk, call, sim_chance (sim, 50) ? EIO : ENOSPC);
+}
+
+static void network_fault (sim_t *sim, sim_fault_t fault)
+{
+    uint64_t id;
+    sim_connection_t *connection = some_connection (sim, &id);
+    if (!connection)
+        return;
+    if (fault == FAULT_DISCONNECT) {
+        sim_say (sim, "connection %" PRIu64 " breaks", id);
+        sim_disconnect (sim, id);
+        return;
+    }
+    uint64_t until_us = sim->now_us + sim_about (sim, 1500000);
+    uint64_t ways = 1 + sim_below (sim, 3);
+    sim_say (sim, "connection %" PRIu64 " stands still (%s)", id,
+             ways == 1   ? "to the orchestrator"
+             : ways == 2 ? "to the peer"
+                         : "both ways");
+    for (int way = 0; way < 2; way++)
+        if (ways >> way & 1)
+            connection->held_us[way] = until_us;
+}
+
+static void process_fault (sim_t *sim, sim_fault_t fault)
+{
+    uint32_t slot;
+    sim_process_t *process = some_process (sim, &slot);
+    if (!process)
+        return;
+    if (fault == FAULT_CRASH) {
+        sim_say (sim, "%s is killed", process->instance);
+        sim_process_end (sim, slot);
+        return;
+    }
+    if (fault == FAULT_STOP) {
+        if (process->stopping || process->paused_us > sim->now_us)
+            return;
+        sim_say (sim, "%s is asked to stop", process->instance);
+        process->stopping = true;
+        sim_process_step (sim, slot, (bn_mailbox_event_t){.kind = BN_MAILBOX_STOP});
+        return;
+    }
+    process->paused_us =
+        sim->now_us + sim_about (sim, sim->config.conductor.session_timeout_ms * UINT64_C (1500));
+    sim_say (sim, "%s sleeps", process->instance);
+    if (fault == FAULT_REPLACE && process->current) {
+        process->current = false;
+        sim_push (sim, sim->now_us + sim_about (sim, 300000), EVENT_PROCESS, process->actor,
+                  process->name, 0);
+    }
+}
+
+static void fan_out_break (sim_t *sim)
+{
+    uint32_t slot;
+    sim_process_t *process = some_process (sim, &slot);
+    if (process && process->sub_up) {
+        sim_say (sim, "%s loses the fan-out", process->instance);
+        sim_push (sim, sim->now_us, EVENT_SUB_DOWN, slot, process->sub_life, 0);
+    }
+}
+
+static void strike (sim_t *sim, sim_fault_t fault)
+{
+    sim->stats.faults[fault]++;
+    switch (fault) {
+    case FAULT_POWER:
+    case FAULT_KILL:
+        sim_server_crash (sim, fault == FAULT_POWER);
+        break;
+    case FAULT_DISK_CUT:
+    case FAULT_DISK_ERROR:
+        disk_fault (sim, fault);
+        break;
+    case FAULT_DISK_FULL:
+        sim->server.disk_full = !sim->server.disk_full;
+        break;
+    case FAULT_DISK_SLOW:
+        sim->server.slow_until_us = sim->now_us + sim_about (sim, 1000000);
+        break;
+    case FAULT_ROT:
+        sim_server_rot (sim);
+        break;
+    case FAULT_DISCONNECT:
+    case FAULT_SPLIT:
+        network_fault (sim, fault);
+        break;
+    case FAULT_FANOUT:
+        fan_out_break (sim);
+        break;
+    case FAULT_CRASH:
+    case FAULT_STOP:
+    case FAULT_PAUSE:
+    case FAULT_REPLACE:
+        process_fault (sim, fault);
+        break;
+    case FAULT_CLOCK:
+        sim->wall_skew_us += (int64_t)sim_below (sim, 20000000) - 10000000;
+        break;
+    case FAULT_POISON:
+    case FAULT_HANG:
+    case FAULT_COUNT:
+        sim->stats.faults[fault]--; /* the handler's business */
+        break;
+    }
+}
+
+void sim_nemesis_event (sim_t *sim)
+{
+    sim_push (sim, sim->now_us + sim_about (sim, sim->config.fault_gap_us), EVENT_NEMESIS, 0, 0,
+              0);
+    if (sim->liveness)
+        return;
+    sim_fault_t fault = (sim_fault_t)sim_below (sim, FAULT_COUNT);
+    for (int i = 0; i < FAULT_COUNT; i++, fault = (fault + 1) % FAULT_COUNT)
+        if (sim->config.faults[fault]) {
+            strike (sim, fault);
+            return;
+        }
+}
+
+void sim_nemesis_end (sim_t *sim)
+{
+    sim_server_t *server = &sim->server;
+    server->disk_full = false;
+    server->slow_until_us = 0;
+    bn_disk_crash_at (server->disk, UINT64_MAX);
+    bn_disk_fail_at (server->disk, UINT64_MAX, 0);
+}
