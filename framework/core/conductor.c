@@ -451,6 +451,24 @@ static void on_message (bn_conductor_t *self, const bn_conductor_event_t *event)
 
 /*  ---- time ---- */
 
+/*  A TICK is promised every heartbeat_ms / 2. One that is much later means that this process was
+ *  stopped, or its machine: the others' messages of that time are still to be read, so nobody is
+ *  blamed for the silence.  */
+static void forgive_pause (bn_conductor_t *self)
+{
+    uint64_t pause_ms = self->now.mono_ms - self->stepped_ms;
+    self->stepped_ms = self->now.mono_ms;
+    if (pause_ms <= 2 * (uint64_t)self->options.heartbeat_ms)
+        return;
+    for (bn_map_node_t *node = bn_map_first (self->sessions); node; node = bn_map_next (node))
+        ((bn_session_t *)bn_map_value (node))->heard_ms += pause_ms;
+    for (bn_map_node_t *node = bn_map_first (self->live); node; node = bn_map_next (node)) {
+        const bn_actor_live_t *live = bn_map_value (node);
+        for (bn_map_node_t *at = bn_map_first (live->instances); at; at = bn_map_next (at))
+            ((bn_instance_t *)bn_map_value (at))->deadline_ms += pause_ms;
+    }
+}
+
 /*  One instance of an actor that is due; NULL: none. Looked for anew after each, because a death
  *  changes the map.  */
 static bn_instance_t *overdue (bn_conductor_t *self, bn_actor_live_t *live)
@@ -506,6 +524,9 @@ void bn_conductor_step (bn_conductor_t *self, const bn_conductor_event_t *event,
     self->route = 0;
     self->request = 0;
     bn_assert (self->started || event->kind == BN_CONDUCTOR_START);
+    if (!self->started)
+        self->stepped_ms = self->now.mono_ms;
+    forgive_pause (self);
     switch (event->kind) {
     case BN_CONDUCTOR_START:
         start (self, event);

@@ -90,6 +90,7 @@ struct bn_conductor {
     uint32_t instances;     /* of all actors */
     bool started;
     uint64_t due_ms; /* next tick */
+    uint64_t stepped_ms;      /* the last step */
 
     /*  The step at hand.  */
     bn_time_t now;

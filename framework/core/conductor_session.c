@@ -479,6 +479,13 @@ void bn_conductor_leave (bn_conductor_t *self, bn_session_t *session,
                                  "LEAVE: partition %" PRIu32 " does not exist", leave->partition);
             return;
         }
+        if (leave->offset >= self->state->tail) {
+            bn_conductor_refuse (self, BATON_ERR_OFFSET, leave->partition,
+                                 "LEAVE: offset %" PRIu64 " is past the end of the journal, "
+                                 "%" PRIu64,
+                                 leave->offset, self->state->tail);
+            return;
+        }
         const bn_actor_partition_t *partition = &live->state->partitions[leave->partition];
         bn_suspicion_t suspicion = {.partition = leave->partition,
                                     .charged = leave->offset,

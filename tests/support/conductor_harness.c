@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #define PRODUCER 0xfeedULL
+#define TICK_MS  500 /* half of heartbeat_ms below */
 
 typedef struct {
     uint32_t type;
@@ -328,12 +329,19 @@ void harness_disk_full (harness_t *self, bool full)
     self->disk_full = full;
 }
 
-void harness_pass (harness_t *self, uint64_t ms)
+void harness_pause (harness_t *self, uint64_t ms)
 {
     self->mono_ms += ms;
     self->wall_us += ms * 1000;
     step (self, (bn_conductor_event_t){.kind = BN_CONDUCTOR_TICK});
     assert_true (bn_conductor_due_ms (self->conductor) > self->mono_ms);
+}
+
+void harness_pass (harness_t *self, uint64_t ms)
+{
+    for (; ms > TICK_MS; ms -= TICK_MS)
+        harness_pause (self, TICK_MS);
+    harness_pause (self, ms);
 }
 
 void harness_gone (harness_t *self, uint64_t route)

@@ -37,8 +37,10 @@ const bn_actor_state_t *harness_actor (harness_t *self, const char *name);
 uint32_t harness_records (harness_t *self, bn_record_type_t type); /* how many were persisted */
 void harness_disk_full (harness_t *self, bool full);
 
-/*  Time goes by, with a TICK at its end.  */
+/*  Time goes by, with a TICK as often as the shell promises one, and at its end.  */
 void harness_pass (harness_t *self, uint64_t ms);
+/*  Time goes by without a TICK but at its end: the process was stopped.  */
+void harness_pause (harness_t *self, uint64_t ms);
 void harness_gone (harness_t *self, uint64_t route);
 
 /*  Sends a request; its number is set. Returns what was answered, or NULL if it waits. Borrowed

@@ -215,9 +215,8 @@ static void expired_handler_is_charged (void **state)
     assert_int_equal (harness_join (h, one, "a", "one", 1, "t", BN_START_TAIL), BATON_OK);
     /*  An offset that is not there, or a partition that does not exist, harms nobody.  */
     leave.leave.offset = 99;
-    assert_int_equal (harness_request (h, one, &leave)->message.type, BN_LEFT);
+    assert_int_equal (harness_request (h, one, &leave)->message.error.code, BATON_ERR_OFFSET);
     assert_int_equal (bn_map_count (partition_of (h, "a", 0)->charged), 1);
-    assert_int_equal (harness_join (h, one, "a", "one", 1, "t", BN_START_TAIL), BATON_OK);
     leave.leave.partition = 9;
     assert_int_equal (harness_request (h, one, &leave)->message.error.code, BATON_ERR_PARTITION);
     harness_destroy (h);
@@ -397,6 +396,25 @@ static void silence_is_death (void **state)
     assert_int_equal (harness_heartbeat (h, one), BATON_ERR_NO_SESSION);
     /*  It was only slow: it may join again.  */
     assert_int_equal (harness_join (h, one, "a", "one", 1, "t", BN_START_TAIL), BATON_OK);
+    harness_destroy (h);
+}
+
+/*  Stopped and continued, or a machine that slept: what the others said meanwhile is still unread.  */
+static void a_pause_of_the_orchestrator_is_not_the_silence_of_others (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 8);
+    uint64_t one = harness_instance (h, "a", "one", 1, "t");
+    uint64_t two = harness_instance (h, "a", "two", 2, "t");
+    harness_gone (h, two);
+    harness_pause (h, 3600 * 1000);
+    assert_int_equal (harness_records (h, BN_RECORD_SUSPECT), 0);
+    assert_int_equal (harness_owned (h, "a", "one") + harness_owned (h, "a", "two"), 8);
+    assert_int_equal (harness_heartbeat (h, one), BATON_OK);
+    /*  Their time goes on from there.  */
+    harness_event (h, "t", "x");
+    harness_pass (h, 60 * 1000);
+    assert_int_equal (harness_owned (h, "a", "one") + harness_owned (h, "a", "two"), 0);
     harness_destroy (h);
 }
 
@@ -622,6 +640,7 @@ int main (void)
         cmocka_unit_test (reconnect_keeps_partitions_in_new_generations),
         cmocka_unit_test (a_new_process_takes_the_name_and_the_old_one_is_fenced),
         cmocka_unit_test (silence_is_death),
+        cmocka_unit_test (a_pause_of_the_orchestrator_is_not_the_silence_of_others),
         cmocka_unit_test (owners_have_time_to_come_back_after_a_restart),
         cmocka_unit_test (assignment_is_even_sticky_and_never_double),
         cmocka_unit_test (as_little_as_possible_moves),
