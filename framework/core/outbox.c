@@ -37,7 +37,7 @@
 #define ANSWER_TIMEOUT_MS  5000
 #define RETRY_MIN_MS       200
 #define RETRY_MAX_MS       2000
-#define EVENT_BYTES        64   /* more than what an event's own encoding adds to its texts */
+#define EVENT_BYTES        128  /* more than what an event adds to its texts, in its encoding */
 #define MESSAGE_BYTES_LEFT 1024 /* of a message, for its header */
 #define NEVER_MS           UINT64_MAX
 
