@@ -143,6 +143,11 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
 
 int main (int argc, char **argv)
 {
-    baton_actor_options_t options = {.name = "validation", .start = BATON_START_BEGINNING};
+    baton_actor_options_t options = {
+        .name = "validation",
+        .start = BATON_START_BEGINNING,
+        .max_attempts = 20,
+        .backoff_max_ms = 2000,
+    };
     return baton_actor_main (argc, argv, &options, configure, NULL);
 }
