@@ -42,7 +42,11 @@ void bn_assignment_free (bn_actor_live_t *live, uint32_t partition, bn_instance_
 
 void bn_assignment_give (bn_actor_live_t *live, uint32_t partition, bn_instance_t *instance)
 {
+    const bn_actor_partition_t *known = &live->state->partitions[partition];
+    bool stays = live->owners[partition] == instance; /* what it has in hand stays there, too */
     bn_assignment_free (live, partition, NULL);
+    if (!stays)
+        live->delivered[partition] = known->floor < known->head ? known->floor : BN_NO_OFFSET;
     live->owners[partition] = instance;
     live->fresh[partition] = true;
     instance->owned++;

@@ -230,6 +230,7 @@ static void raise_ghosts (bn_conductor_t *self, bn_actor_state_t *actor)
             continue; /* nobody can be both: the next balance gives it to somebody */
         ghost->deadline_ms = self->now.mono_ms + self->options.session_timeout_ms;
         bn_assignment_give (live, partition, ghost);
+        live->delivered[partition] = BN_NO_OFFSET; /* nobody knows any more */
         live->fresh[partition] = false;
     }
 }

@@ -54,6 +54,10 @@ bn_conductor_t *bn_conductor_new (const bn_conductor_options_t *options, bn_stat
 void bn_conductor_destroy (bn_conductor_t **self_p);
 void bn_conductor_step (bn_conductor_t *self, const bn_conductor_event_t *event,
                         bn_effects_t *effects);
+/*  What came of a READ effect: everything asked for below scanned_to was sent. May be left out; it
+ *  makes the conductor know better how far an instance can have come when it dies.  */
+void bn_conductor_read_done (bn_conductor_t *self, uint64_t route, uint64_t request,
+                             uint64_t scanned_to, bool at_tail);
 const bn_state_t *bn_conductor_state (const bn_conductor_t *self);
 /*  Monotonic ms when the next TICK is needed at the latest.  */
 uint64_t bn_conductor_due_ms (const bn_conductor_t *self);

@@ -220,6 +220,40 @@ static bool check_fetch (bn_conductor_t *self, const bn_instance_t *instance,
     return true;
 }
 
+/*  Until it is known how far the answer went, it may have gone to the end.  */
+static void note_fetch (bn_conductor_t *self, bn_session_t *session,
+                        const bn_fetch_request_t *fetch)
+{
+    session->fetching = self->request;
+    for (uint32_t partition = 0; partition < self->state->partitions; partition++)
+        session->fetches[partition] = BN_NO_OFFSET;
+    for (uint32_t index = 0; index < fetch->partition_count; index++) {
+        const bn_fetch_t *one = &fetch->partitions[index];
+        session->fetches[one->partition] = one->from;
+        session->instance->actor->delivered[one->partition] = BN_NO_OFFSET;
+    }
+}
+
+/*  Whoever was sent a part of what waits, and more than that waits, fetches again before it takes
+ *  anything from the fan-out: the chain tells it that there is a gap. (Not so in one case: what was
+ *  fanned out before the read and is still under way to it can close the gap. Should that very event
+ *  kill the process, its death goes unexplained once more often.)  */
+void bn_conductor_read_done (bn_conductor_t *self, uint64_t route, uint64_t request,
+                             uint64_t scanned_to, bool at_tail)
+{
+    bn_session_t *session = bn_map_get_u64 (self->sessions, route);
+    if (at_tail || !session || !session->instance || request != session->fetching)
+        return;
+    bn_actor_live_t *live = session->instance->actor;
+    for (uint32_t partition = 0; partition < self->state->partitions; partition++) {
+        uint64_t from = session->fetches[partition];
+        uint64_t to = from > scanned_to ? from : scanned_to;
+        if (from != BN_NO_OFFSET && live->owners[partition] == session->instance &&
+            live->state->partitions[partition].head > to)
+            live->delivered[partition] = to;
+    }
+}
+
 void bn_conductor_fetch (bn_conductor_t *self, bn_session_t *session,
                          const bn_fetch_request_t *fetch)
 {
@@ -240,6 +274,7 @@ void bn_conductor_fetch (bn_conductor_t *self, bn_session_t *session,
         return;
     spec->filter_partitions = true;
     spec->from = self->state->tail;
+    note_fetch (self, session, fetch);
     bool any = false;
     for (uint32_t index = 0; index < fetch->partition_count; index++) {
         const bn_fetch_t *one = &fetch->partitions[index];

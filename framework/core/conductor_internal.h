@@ -45,6 +45,8 @@ struct bn_session {
     bool woken;
     uint64_t waits_until_ms;
     bn_session_t *woken_next;
+    uint64_t fetching;       /* number of the last FETCH by partitions; 0: none */
+    uint64_t fetches[BN_PARTITIONS_MAX]; /* from where; BN_NO_OFFSET: not in it */
 };
 
 struct bn_instance {
@@ -75,6 +77,9 @@ struct bn_actor_live {
     bn_instance_t *former[BN_PARTITIONS_MAX]; /* who released it: gets it back if that is even */
     bool revoked[BN_PARTITIONS_MAX];
     bool fresh[BN_PARTITIONS_MAX]; /* given to its owner, ASSIGN not yet made */
+    /*  Where the events end that the owner can have in hand; BN_NO_OFFSET: it lives from the
+     *  fan-out, or may do so any moment.  */
+    uint64_t delivered[BN_PARTITIONS_MAX];
     bn_joined_before_t
         joins[BN_JOINS_REMEMBERED]; /* a ring: the last joins, to tell old from new */
     uint32_t join_next;

@@ -71,10 +71,12 @@ static bool may_charge (const bn_conductor_t *self, const bn_actor_partition_t *
            bn_map_count (partition->charged) < self->options.parked_max; /* G7 */
 }
 
-/*  Where the events end that a dead owner can have had in hand.  */
-static uint64_t suspicious_until (const bn_actor_partition_t *partition)
+/*  Where the events end that a dead owner can have had in hand: an instance far behind has not
+ *  received all that is waiting for it, and being careful costs two syncs an event.  */
+static uint64_t suspicious_until (const bn_actor_partition_t *partition, uint64_t delivered)
 {
-    uint64_t until = partition->floor < partition->head ? partition->head : 0;
+    uint64_t end = delivered < partition->head ? delivered : partition->head;
+    uint64_t until = partition->floor < end ? end : 0;
     bn_map_node_t *node = bn_map_first (partition->parked);
     for (; node; node = bn_map_next (node))
         if (bn_map_key_u64 (node) >= until)
@@ -104,7 +106,7 @@ static bool suspect (bn_conductor_t *self, const bn_instance_t *instance)
                             ", which is charged one attempt",
                             actor->name, instance->name, partition->begun);
         } else {
-            suspicion.careful_until = suspicious_until (partition);
+            suspicion.careful_until = suspicious_until (partition, instance->actor->delivered[index]);
             if (suspicion.careful_until <= partition->careful_until)
                 continue;
         }

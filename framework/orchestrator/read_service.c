@@ -221,6 +221,8 @@ void bn_read_service (bn_journal_reader_t *reader, const bn_read_spec_t *spec,
                        .sections = reply->sections,
                        .section_count = reply->section_count},
         };
+        reply->scanned_to = message.events.scanned_to;
+        reply->at_tail = message.events.at_tail;
         reply->head = bn_message_encode (&message);
         if (reply->head)
             return;
@@ -229,5 +231,6 @@ void bn_read_service (bn_journal_reader_t *reader, const bn_read_spec_t *spec,
     const char *text = *scan.detail ? scan.detail : baton_err_text (err);
     bn_log (BN_LOG_ERROR, "cannot read the journal: %s", text);
     bn_read_reply_fini (reply);
+    reply->failed = true;
     reply->head = bn_error_encode (spec->request, err, 0, text);
 }

@@ -16,6 +16,9 @@ typedef struct {
     bn_blob_t *head;        /* frame 0, owned: EVENTS, or ERROR */
     bn_section_t *sections; /* owned; their payloads are the further frames */
     uint32_t section_count;
+    uint64_t scanned_to;    /* as in EVENTS */
+    bool at_tail;           /* as in EVENTS */
+    bool failed;            /* head is an ERROR */
 } bn_read_reply_t;
 
 /*  Always makes a reply: what goes wrong with the journal becomes an ERROR (ROT, IO) and is logged

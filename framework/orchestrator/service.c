@@ -176,8 +176,12 @@ static void send_events (bn_service_t *self, const bn_effect_t *effect)
         payloads[i] = reply.sections[i].payload;
     if (!reply.head || (reply.section_count > 0 && !payloads) || !remember (self, route, &reply))
         fail (self, BATON_ERR_MEMORY, "");
-    else
+    else {
+        if (!reply.failed)
+            bn_conductor_read_done (self->conductor, effect->route, effect->read->request,
+                                    reply.scanned_to, reply.at_tail);
         send_to_route (self, route, reply.head, payloads, reply.section_count);
+    }
     free (payloads);
     bn_read_reply_fini (&reply);
 }

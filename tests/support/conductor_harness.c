@@ -344,6 +344,11 @@ void harness_pass (harness_t *self, uint64_t ms)
     harness_pause (self, ms);
 }
 
+void harness_read_done (harness_t *self, uint64_t route, uint64_t request, uint64_t scanned_to)
+{
+    bn_conductor_read_done (self->conductor, route, request, scanned_to, false);
+}
+
 void harness_gone (harness_t *self, uint64_t route)
 {
     step (self, (bn_conductor_event_t){.kind = BN_CONDUCTOR_GONE, .route = route});

@@ -42,6 +42,8 @@ void harness_pass (harness_t *self, uint64_t ms);
 /*  Time goes by without a TICK but at its end: the process was stopped.  */
 void harness_pause (harness_t *self, uint64_t ms);
 void harness_gone (harness_t *self, uint64_t route);
+/*  That FETCH of the route was answered up to there, which is not the tail.  */
+void harness_read_done (harness_t *self, uint64_t route, uint64_t request, uint64_t scanned_to);
 
 /*  Sends a request; its number is set. Returns what was answered, or NULL if it waits. Borrowed
  *  until the next step.  */

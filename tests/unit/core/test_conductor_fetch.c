@@ -71,6 +71,30 @@ static void fetch_is_for_owners (void **state)
     harness_destroy (h);
 }
 
+/*  An instance far behind has not had all that waits for it: only what it can have had in hand is
+ *  suspicious when it dies (G6), so that its successor is not careful for the whole backlog.  */
+static void only_what_was_sent_is_suspicious (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    for (int event = 0; event < 10; event++)
+        harness_event (h, "t", "x");
+    uint64_t route = harness_instance (h, "a", "i", 1, "t");
+    const bn_actor_partition_t *partition = &harness_actor (h, "a")->partitions[0];
+    uint64_t expected[] = {0, 4, 10};
+    for (uint64_t life = 1; life <= 3; life++) {
+        if (life > 1) {
+            const reply_t *reply = fetch (h, route, "a", 0, 0, 0);
+            assert_non_null (reply->read);
+            if (life == 2)
+                harness_read_done (h, route, reply->read->request, 4);
+        }
+        route = harness_instance (h, "a", "i", life + 1, "t");
+        assert_int_equal (partition->careful_until, expected[life - 1]);
+    }
+    harness_destroy (h);
+}
+
 static void single_events_are_fetched_by_offset (void **state)
 {
     (void)state;
@@ -194,6 +218,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (fetch_says_what_to_read),
         cmocka_unit_test (fetch_is_for_owners),
+        cmocka_unit_test (only_what_was_sent_is_suspicious),
         cmocka_unit_test (single_events_are_fetched_by_offset),
         cmocka_unit_test (a_waiting_fetch_is_woken_by_its_events_only),
         cmocka_unit_test (a_wait_ends_empty),
