@@ -417,9 +417,6 @@ static baton_err_t read_chain (bn_catalog_t *self, bn_vfs_t *vfs,
 
 static baton_err_t prepare_folder (bn_vfs_t *vfs, bool found, bool read_only, char detail[512])
 {
-    if (read_only)
-        return found ? BATON_OK
-                     : bn_journal_fail (BATON_ERR_NOT_FOUND, detail, "there is no journal here");
     if (!found) {
         /*  A folder with segments and no FORMAT is not a new journal.  */
         listing_t listing = {.count = 0};
@@ -428,10 +425,14 @@ static baton_err_t prepare_folder (bn_vfs_t *vfs, bool found, bool read_only, ch
         if (rc == 0 && listing.count > 0)
             return bn_journal_fail (BATON_ERR_ROT, detail,
                                     BN_FORMAT_FILE ": it is missing, but there are segments");
+        if (read_only)
+            return bn_journal_fail (BATON_ERR_NOT_FOUND, detail, "there is no journal here");
         baton_err_t err = write_format (vfs, detail);
         if (err)
             return err;
     }
+    if (read_only)
+        return BATON_OK;
     int rc = vfs->make_directory (vfs, BN_JOURNAL_FOLDER);
     if (rc == 0)
         rc = vfs->sync_directory (vfs, "");
@@ -449,7 +450,12 @@ static baton_err_t open_listed (bn_catalog_t *self, bn_vfs_t *vfs,
         return err;
     uint8_t bytes[BN_MARK_BYTES + 1];
     int64_t rc = read_small (vfs, BN_MARK_FILE, bytes, sizeof bytes);
-    if (rc == -ENOENT && !options->read_only)
+    if (rc == -ENOENT && options->read_only) {
+        err = check_unused (vfs, listing, detail);
+        return err ? err
+                   : bn_journal_fail (BATON_ERR_NOT_FOUND, detail, "the journal was never used");
+    }
+    if (rc == -ENOENT)
         return create (self, vfs, options, listing, detail);
     if (rc < 0)
         return bn_journal_fail_io (rc, detail, BN_MARK_FILE, "read");

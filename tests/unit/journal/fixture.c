@@ -33,6 +33,12 @@ static uint8_t body_byte (uint64_t sequence, size_t at)
     return (uint8_t)(sequence * 31 + at * 7 + 1);
 }
 
+void record_fill (uint64_t sequence, uint8_t *body)
+{
+    for (size_t at = 0; at < record_size (sequence); at++)
+        body[at] = body_byte (sequence, at);
+}
+
 const char *record_differs (const bn_journal_record_t *record, uint64_t sequence)
 {
     if (record->sequence != sequence)

@@ -51,6 +51,7 @@ uint64_t record_base (uint64_t sequence);
 uint32_t record_count (uint64_t sequence);
 size_t record_size (uint64_t sequence);
 uint64_t record_time (uint64_t sequence);
+void record_fill (uint64_t sequence, uint8_t *body); /* record_size () bytes */
 /*  NULL, or what differs.  */
 const char *record_differs (const bn_journal_record_t *record, uint64_t sequence);
 
