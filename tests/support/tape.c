@@ -59,7 +59,7 @@ struct bn_vfile {
     size_t inode;
 };
 
-int tape_busy;
+volatile int tape_busy;
 
 /*  ---- memory, images, tables ---- */
 
