@@ -154,7 +154,8 @@ void bn_json_put_text (bn_buffer_t *text, const char *bytes, size_t size)
             bn_json_put_raw (text, "\\u%04x", c);
         }
     }
-    bn_buffer_append (text, bytes + done, size - done);
+    if (done < size) /* an empty text may be NULL */
+        bn_buffer_append (text, bytes + done, size - done);
     bn_buffer_append (text, "\"", 1);
 }
 
@@ -217,11 +218,20 @@ static void s_put_integer (bn_buffer_t *text, bn_mp_t *mp)
     bn_json_put_raw (text, "%s%" PRIu64 "%s", quote, value, quote);
 }
 
-/*  A key that is not text becomes the text of its JSON.  */
+/*  A key that is not text becomes the text of its JSON. Not so an array or a map: maps as keys in
+ *  maps as keys would double the backslashes at each level.  */
 static void s_put_key (bn_buffer_t *text, bn_mp_t *mp, uint32_t depth)
 {
-    if (bn_mp_peek (mp) == 's') {
+    char kind = bn_mp_peek (mp);
+    if (kind == 's') {
         s_put_value (text, mp, depth);
+        return;
+    }
+    if (kind == 'a' || kind == 'm') {
+        const uint8_t *start = mp->at;
+        bn_mp_skip (mp, depth);
+        if (bn_mp_ok (mp))
+            bn_json_put_base64 (text, start, (size_t)(mp->at - start));
         return;
     }
     bn_buffer_t key;

@@ -13,7 +13,8 @@
  *                                    or an exponent, so that it stays a float;
  *                                    "NaN", "Infinity", "-Infinity" as strings: JSON has no such
  *    bin                             string, base64 (RFC 4648 section 4)
- *    map                             object; a key that is not a str: its JSON as text
+ *    map                             object; a key that is not a str: its JSON as text; that is
+ *                                    an array or a map: base64 of its MessagePack
  *    ext                             {"ext_type": N, "data_base64": "..."}
  *
  *  From JSON: strings, numbers without fraction and exponent (must fit 64 bits, signed), other

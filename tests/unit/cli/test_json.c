@@ -82,6 +82,9 @@ static void test_prints_what_json_has_no_word_for (void **state)
     assert_string_equal (PRINT ("\xc7\x03\xfe"
                                 "foo"),
                          "{\"ext_type\":-2,\"data_base64\":\"Zm9v\"}");
+    assert_string_equal (PRINT ("\x82\x01\x02\xc3\x04"), "{\"1\":2,\"true\":4}");
+    assert_string_equal (PRINT ("\x81\x81\x01\x02\x03"), "{\"gQEC\":3}");
+    assert_string_equal (PRINT ("\x81\x91\x01\xc0"), "{\"kQE=\":null}");
 }
 
 static void test_refuses_bytes_that_are_no_value (void **state)
