@@ -2,10 +2,13 @@
 
 /*  producer.c - the shell of the outbox: publishers on one side, a courier thread on the other.
  *
- *  DESIGN. publish checks and copies in its caller's thread, then appends the group to a list under
- *  the lock. The courier takes the whole list at once, and is woken only when the list was empty: a
- *  busy producer makes one system call for many events. Receipts come back in publishing order, so
- *  "everything up to ticket T is done" is one number; flush and the in-flight limit wait on it.
+ *  DESIGN. publish checks in its caller's thread, then copies the group and appends it to a list
+ *  under the lock. Small groups are copied one behind the other into a chunk that all of them
+ *  share: a hundred events then cost one allocation, and it is the courier that frees it. A large
+ *  group has memory of its own and is copied before the lock. The courier takes the whole list at
+ *  once when no request is in flight, and is woken only when it has found the list empty: a busy
+ *  producer makes one system call for thousands of events. Receipts come back in publishing order,
+ *  so "everything up to ticket T is done" is one number; flush and the in-flight limit wait on it.
  *
  *        publishers                          courier thread
  *     publish -> [ list, lock ] -- eventfd --> outbox.step --> link
@@ -17,6 +20,7 @@
  *  INVARIANT P3: inflight_bytes is the sum over the groups from done_ticket + 1 to last_ticket.  */
 
 #include "base/assert.h"
+#include "base/prng.h"
 #include "client/link.h"
 #include "client/publication.h"
 #include "core/outbox.h"
@@ -41,11 +45,11 @@
 #define LINK_MESSAGES_MAX  64
 #define POLL_MS_MAX        1000
 #define PREFIX_BYTES       (16 + 1)
+#define ALIGNMENT          _Alignof(max_align_t)
+#define CHUNK_BYTES        (64u * 1024) /* memory that small groups share */
+#define SMALL_BYTES        (4u * 1024)  /* a larger group has memory of its own */
 
-typedef struct pending {
-    struct pending *next;
-    bn_outbox_group_t *group; /* owned */
-} pending_t;
+_Static_assert(offsetof (bn_blob_t, data) % ALIGNMENT == 0, "groups in a blob are aligned");
 
 struct baton_producer {
     /*  Fixed by baton_producer_new.  */
@@ -55,14 +59,17 @@ struct baton_producer {
     size_t inflight_bytes_max;
     baton_receipt_fn *on_receipt;
     void *on_receipt_arg;
-    int wake_fd; /* eventfd: the list was empty and is not, or the end */
+    int wake_fd; /* eventfd: there is what the courier waits for, or the end */
     pthread_t thread;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* clock monotonic; done_ticket, inflight, welcomed, err or closing */
     /*  Under the lock.  */
-    pending_t *first; /* published and not yet taken by the courier; owned */
-    pending_t **last;
+    bn_outbox_group_t *first; /* published and not yet taken by the courier; owned */
+    bn_outbox_group_t **last;
+    bn_blob_t *chunk; /* counted; that small groups are copied into; NULL: none yet */
+    size_t chunk_used;
+    bool hungry; /* the courier found the list empty, and wants to be woken */
     uint64_t last_ticket;
     uint64_t done_ticket;
     uint64_t next_id;
@@ -81,6 +88,7 @@ struct baton_producer {
     bn_outbox_effects_t effects;
     bn_inbound_t inbound;
     uint64_t reported_ticket; /* callback made up to here */
+    bn_prng_t prng;
     uint64_t now_ms;
     bool ended; /* closing, or refused for good */
 };
@@ -152,7 +160,7 @@ static void fail (baton_producer_t *self, baton_err_t err, const char *text)
 static void step (baton_producer_t *self, bn_outbox_event_t event)
 {
     event.now = bn_clock_now ();
-    event.random = bn_random_u64 ();
+    event.random = bn_prng_next (&self->prng);
     self->now_ms = event.now.mono_ms;
     bn_outbox_step (self->outbox, &event, &self->effects);
     /*  An effect was lost: there is no telling which.  */
@@ -184,27 +192,40 @@ static void step (baton_producer_t *self, bn_outbox_event_t event)
     bn_outbox_effects_clear (&self->effects);
 }
 
-/*  Takes the whole list and gives it to the outbox.  */
-static void take_groups (baton_producer_t *self)
+static void drop_groups (bn_outbox_group_t *group)
+{
+    while (group) {
+        bn_outbox_group_t *next = group->next;
+        bn_outbox_group_destroy (&group);
+        group = next;
+    }
+}
+
+/*  Takes the whole list and gives it to the outbox. False: it was empty.  */
+static bool take_groups (baton_producer_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    bn_outbox_group_t *group = self->first;
+    self->first = NULL;
+    self->last = &self->first;
+    self->hungry = !group;
+    self->ended |= self->closing;
+    pthread_mutex_unlock (&self->lock);
+    if (group && !self->ended)
+        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
+    else
+        drop_groups (group);
+    return group != NULL;
+}
+
+static void note_wake (baton_producer_t *self)
 {
     uint64_t count;
     ssize_t rc = read (self->wake_fd, &count, sizeof count);
     bn_assert (rc == sizeof count || errno == EAGAIN || errno == EINTR);
     pthread_mutex_lock (&self->lock);
-    pending_t *first = self->first;
-    self->first = NULL;
-    self->last = &self->first;
     self->ended |= self->closing;
     pthread_mutex_unlock (&self->lock);
-    while (first) {
-        pending_t *pending = first;
-        first = pending->next;
-        if (self->ended)
-            bn_outbox_group_destroy (&pending->group);
-        else
-            step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = pending->group});
-        free (pending);
-    }
 }
 
 static void note_connection (baton_producer_t *self, bool up)
@@ -255,11 +276,13 @@ static void turn (baton_producer_t *self)
     zmq_poll (items, 1 + BN_LINK_POLLITEMS, (long)(wait_ms < POLL_MS_MAX ? wait_ms : POLL_MS_MAX));
     self->now_ms = bn_clock_now ().mono_ms;
     if (items[0].revents & ZMQ_POLLIN)
-        take_groups (self);
+        note_wake (self);
     read_link (self);
     follow_link (self);
     if (!self->ended && bn_clock_now ().mono_ms >= bn_outbox_due_ms (self->outbox))
         step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_TICK});
+    while (!self->ended && !bn_outbox_asking (self->outbox) && take_groups (self))
+        ;
 }
 
 /*  Everything without a receipt is given up, also what is published until `failed` is seen.  */
@@ -297,6 +320,7 @@ static void release (baton_producer_t *self)
     bn_outbox_effects_fini (&self->effects);
     bn_inbound_fini (&self->inbound);
     bn_outbox_destroy (&self->outbox);
+    bn_blob_unref (&self->chunk);
     bn_link_destroy (&self->link);
     if (self->context)
         zmq_ctx_term (self->context);
@@ -392,6 +416,7 @@ static bool initialise (baton_producer_t *self, const baton_producer_options_t *
     pthread_mutex_init (&self->lock, NULL);
     bn_outbox_effects_init (&self->effects);
     bn_inbound_init (&self->inbound);
+    bn_prng_init (&self->prng, bn_random_u64 ());
     self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     self->context = zmq_ctx_new ();
     self->outbox = bn_outbox_new (&self->outbox_options);
@@ -488,42 +513,62 @@ static baton_err_t check_group (const baton_publication_t *events, size_t count)
     return BATON_OK;
 }
 
-/*  Copies the events into one blob. The numbers of their ids are given later, under the lock.  */
-static baton_err_t make_group (const baton_producer_t *self, const baton_publication_t *events,
-                               size_t count, bn_outbox_group_t **result)
+/*  What a group takes in a blob: itself, its items, their texts and data.  */
+static size_t group_size (const baton_publication_t *events, size_t count,
+                          const bn_publication_defaults_t *defaults)
 {
-    bn_publication_defaults_t defaults = defaults_of (self, bn_clock_now ().wall_us);
     size_t bytes = 0;
     for (size_t i = 0; i < count && bytes <= REQUEST_BYTES_MAX; i++)
-        bytes += bn_publication_bytes (&events[i], &defaults);
+        bytes += bn_publication_bytes (&events[i], defaults);
     if (bytes > REQUEST_BYTES_MAX)
-        return BATON_ERR_TOO_LARGE;
-    bn_outbox_group_t *group = calloc (1, sizeof *group);
-    if (!group)
-        return BATON_ERR_MEMORY;
-    group->blob = bn_blob_new (bytes);
-    group->items = calloc (count, sizeof *group->items);
-    if (!group->blob || !group->items) {
-        bn_outbox_group_destroy (&group);
-        return BATON_ERR_MEMORY;
-    }
-    group->count = (uint32_t)count;
-    group->bytes = bytes + count * sizeof *group->items + sizeof *group + sizeof (pending_t);
-    uint8_t *at = group->blob->data;
+        return SIZE_MAX;
+    bytes += sizeof (bn_outbox_group_t) + count * sizeof (bn_outbox_item_t);
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/*  Copies the events to `at` in the blob. The numbers of their ids are given later, by append.  */
+static bn_outbox_group_t *copy_group (bn_blob_t *blob, size_t at, size_t size,
+                                      const baton_publication_t *events, size_t count,
+                                      const bn_publication_defaults_t *defaults)
+{
+    bn_outbox_group_t *group = (void *)(blob->data + at);
+    bn_outbox_item_t *items = (void *)(group + 1);
+    uint8_t *texts = (uint8_t *)(items + count);
+    *group = (bn_outbox_group_t){.items = items,
+                                 .count = (uint32_t)count,
+                                 .in_blob = true,
+                                 .blob = bn_blob_ref (blob),
+                                 .bytes = size};
     for (size_t i = 0; i < count; i++) {
-        bn_outbox_item_t *item = &group->items[i];
-        bool packed = bn_publication_pack (&events[i], &defaults, &at, &item->topic, &item->fields);
+        bool packed =
+            bn_publication_pack (&events[i], defaults, &texts, &items[i].topic, &items[i].fields);
         bn_assert (packed); /* there are no default extensions */
     }
-    *result = group;
-    return BATON_OK;
+    bn_assert (texts <= blob->data + at + size);
+    return group;
+}
+
+/*  Room for a small group in the chunk, under the lock; where it begins. SIZE_MAX: no memory.  */
+static size_t take_room (baton_producer_t *self, size_t size)
+{
+    if (!self->chunk || CHUNK_BYTES - self->chunk_used < size) {
+        bn_blob_t *chunk = bn_blob_new (CHUNK_BYTES);
+        if (!chunk)
+            return SIZE_MAX;
+        bn_blob_unref (&self->chunk);
+        self->chunk = chunk;
+        self->chunk_used = 0;
+    }
+    size_t at = self->chunk_used;
+    self->chunk_used += size;
+    return at;
 }
 
 /*  Waits for room under the lock. A group larger than the limit goes when nothing is in flight.  */
 static baton_err_t await_room (baton_producer_t *self, size_t bytes, int timeout_ms)
 {
-    struct timespec deadline = deadline_after (timeout_ms > 0 ? timeout_ms : 0);
-    bool in_time = timeout_ms != 0;
+    struct timespec deadline = {.tv_sec = 0};
+    bool in_time = timeout_ms != 0, timed = false;
     for (;;) {
         if (self->failed)
             return self->failed;
@@ -534,26 +579,29 @@ static baton_err_t await_room (baton_producer_t *self, size_t bytes, int timeout
             return BATON_OK;
         if (!in_time)
             return BATON_ERR_AGAIN;
+        if (timeout_ms > 0 && !timed)
+            deadline = deadline_after (timeout_ms);
+        timed = true;
         in_time = wait_change (self, timeout_ms < 0 ? NULL : &deadline);
     }
 }
 
 /*  Appends under the lock; true: the courier has to be woken.  */
-static bool append (baton_producer_t *self, pending_t *pending)
+static bool append (baton_producer_t *self, bn_outbox_group_t *group)
 {
-    bn_outbox_group_t *group = pending->group;
     group->ticket = ++self->last_ticket;
     for (uint32_t i = 0; i < group->count; i++) {
         bn_outbox_item_t *item = &group->items[i];
         item->spread = (uint32_t)self->next_id;
         item->fields.id_number = self->next_id++;
     }
-    bool was_empty = !self->first;
-    *self->last = pending;
-    self->last = &pending->next;
+    bool to_wake = self->hungry;
+    self->hungry = false;
+    *self->last = group;
+    self->last = &group->next;
     self->inflight_bytes += group->bytes;
     self->stats.published += group->count;
-    return was_empty;
+    return to_wake;
 }
 
 baton_err_t baton_producer_publish_group (baton_producer_t *self, const baton_publication_t *events,
@@ -562,27 +610,36 @@ baton_err_t baton_producer_publish_group (baton_producer_t *self, const baton_pu
     baton_err_t err = check_group (events, count);
     if (err)
         return err;
-    pending_t *pending = calloc (1, sizeof *pending);
-    if (!pending)
-        return BATON_ERR_MEMORY;
-    err = make_group (self, events, count, &pending->group);
-    if (err) {
-        free (pending);
-        return err;
+    bn_publication_defaults_t defaults = defaults_of (self, bn_clock_wall_us ());
+    size_t size = group_size (events, count, &defaults);
+    if (size == SIZE_MAX)
+        return BATON_ERR_TOO_LARGE;
+    bn_outbox_group_t *group = NULL;
+    if (size > SMALL_BYTES) {
+        bn_blob_t *blob = bn_blob_new (size);
+        if (!blob)
+            return BATON_ERR_MEMORY;
+        group = copy_group (blob, 0, size, events, count, &defaults);
+        bn_blob_unref (&blob);
     }
     pthread_mutex_lock (&self->lock);
-    err = await_room (self, pending->group->bytes, timeout_ms);
-    bool to_wake = !err && append (self, pending);
+    err = await_room (self, size, timeout_ms);
+    if (!err && !group) {
+        size_t at = take_room (self, size);
+        if (at == SIZE_MAX)
+            err = BATON_ERR_MEMORY;
+        else
+            group = copy_group (self->chunk, at, size, events, count, &defaults);
+    }
+    bool to_wake = !err && append (self, group);
     if (ticket && !err)
         *ticket = self->last_ticket;
     /*  Inside the lock: afterwards destroy may close the descriptor.  */
     if (to_wake)
         wake (self);
     pthread_mutex_unlock (&self->lock);
-    if (err) {
-        bn_outbox_group_destroy (&pending->group);
-        free (pending);
-    }
+    if (err)
+        bn_outbox_group_destroy (&group);
     return err;
 }
 

@@ -43,14 +43,6 @@
 
 typedef enum { LINK_DOWN, LINK_GREETING, LINK_READY, LINK_OVER } link_state_t;
 
-/*  A group that waits or is in flight.  */
-typedef struct node {
-    struct node *next;
-    bn_outbox_group_t *group; /* owned */
-    uint32_t section;         /* in flight: where its first event stands */
-    uint32_t place;
-} node_t;
-
 struct bn_outbox {
     bn_outbox_options_t options;
     uint64_t producer_id;       /* option's, or a fresh one after the orchestrator forgot us */
@@ -63,9 +55,9 @@ struct bn_outbox {
     uint64_t asked_ms;
     uint64_t hold_ms;           /* nothing is sent before; retriable refusals */
     uint64_t retry_ms;          /* the next delay */
-    node_t *queue;              /* waiting groups, owned */
-    node_t **queue_end;
-    node_t *flight;             /* groups of the request in flight, owned */
+    bn_outbox_group_t *queue;              /* waiting groups, owned */
+    bn_outbox_group_t **queue_end;
+    bn_outbox_group_t *flight;             /* groups of the request in flight, owned */
     uint32_t flight_groups;
     uint32_t groups_max;        /* in the next request; 0: as many as fit */
     uint64_t sequence;          /* last one receipted */
@@ -85,10 +77,13 @@ void bn_outbox_group_destroy (bn_outbox_group_t **self_p)
     bn_outbox_group_t *self = *self_p;
     if (!self)
         return;
-    free (self->items);
-    bn_blob_unref (&self->blob);
-    free (self);
     *self_p = NULL;
+    bn_blob_t *blob = self->blob;
+    if (!self->in_blob) {
+        free (self->items);
+        free (self);
+    }
+    bn_blob_unref (&blob);
 }
 
 static void effect_fini (bn_outbox_effect_t *effect)
@@ -179,32 +174,30 @@ static void send_message (bn_outbox_t *self, bn_message_t *message)
     }
 }
 
-/*  Receipts a group, or refuses it. Consumes the node.  */
-static void finish_group (bn_outbox_t *self, node_t *node, baton_err_t err, uint64_t offset,
-                          const char *text)
+/*  Receipts a group, or refuses it. Consumes it.  */
+static void finish_group (bn_outbox_t *self, bn_outbox_group_t *group, baton_err_t err,
+                          uint64_t offset, const char *text)
 {
     bn_outbox_effect_t *effect = add_effect (self, BN_OUTBOX_RECEIPT);
     if (effect) {
-        effect->ticket = node->group->ticket;
+        effect->ticket = group->ticket;
         effect->err = err;
         effect->offset = offset;
-        effect->events = node->group->count;
-        effect->bytes = node->group->bytes;
+        effect->events = group->count;
+        effect->bytes = group->bytes;
         effect->text = text ? strdup (text) : NULL;
     }
-    bn_outbox_group_destroy (&node->group);
-    free (node);
+    bn_outbox_group_destroy (&group);
 }
 
 /*  ---- the queue and the request in flight ---- */
 
-static void nodes_free (node_t *node)
+static void destroy_groups (bn_outbox_group_t *group)
 {
-    while (node) {
-        node_t *next = node->next;
-        bn_outbox_group_destroy (&node->group);
-        free (node);
-        node = next;
+    while (group) {
+        bn_outbox_group_t *next = group->next;
+        bn_outbox_group_destroy (&group);
+        group = next;
     }
 }
 
@@ -219,7 +212,7 @@ static void drop_sections (bn_outbox_t *self)
 static void requeue_flight (bn_outbox_t *self)
 {
     drop_sections (self);
-    node_t **end = &self->flight;
+    bn_outbox_group_t **end = &self->flight;
     while (*end)
         end = &(*end)->next;
     *end = self->queue;
@@ -256,26 +249,25 @@ static void unqueue (bn_outbox_t *self)
 }
 
 /*  Refuses what can never be sent: more than a message holds, or more sections than it may.  */
-static bool never_fits (bn_outbox_t *self, node_t *node, size_t bytes)
+static bool never_fits (bn_outbox_t *self, bn_outbox_group_t *group, size_t bytes)
 {
     char text[160];
     baton_err_t err = BATON_ERR_TOO_LARGE;
     if (bytes > self->message_bytes_max - MESSAGE_BYTES_LEFT)
         snprintf (text, sizeof text, "a group of %zu bytes is more than a message may have (%u)",
                   bytes, (unsigned) self->message_bytes_max);
-    else if (node->group->count > BN_SECTIONS_MAX)
+    else if (group->count > BN_SECTIONS_MAX)
         snprintf (text, sizeof text, "a group of %u events; at most %d are atomic",
-                  (unsigned) node->group->count, BN_SECTIONS_MAX);
+                  (unsigned) group->count, BN_SECTIONS_MAX);
     else
         return false;
     unqueue (self);
-    finish_group (self, node, err, BN_NO_OFFSET, text);
+    finish_group (self, group, err, BN_NO_OFFSET, text);
     return true;
 }
 
-static bool add_group (bn_outbox_t *self, bn_sections_t *sections, node_t *node)
+static bool add_group (bn_outbox_t *self, bn_sections_t *sections, bn_outbox_group_t *group)
 {
-    const bn_outbox_group_t *group = node->group;
     for (uint32_t i = 0; i < group->count; i++) {
         const bn_outbox_item_t *item = &group->items[i];
         baton_err_t err = bn_sections_add (sections, item->topic.text, item->topic.size,
@@ -286,7 +278,7 @@ static bool add_group (bn_outbox_t *self, bn_sections_t *sections, node_t *node)
             return false;
         }
         if (i == 0)
-            bn_sections_last (sections, &node->section, &node->place);
+            bn_sections_last (sections, &group->section, &group->place);
     }
     return true;
 }
@@ -294,26 +286,23 @@ static bool add_group (bn_outbox_t *self, bn_sections_t *sections, node_t *node)
 /*  Moves groups from the queue into `sections` and into flight, as many as may go together.  */
 static bool fill (bn_outbox_t *self, bn_sections_t *sections)
 {
-    size_t bytes = 0;
-    uint32_t events = 0;
-    node_t **end = &self->flight;
+    bn_outbox_group_t **end = &self->flight;
     while (self->queue && (self->groups_max == 0 || self->flight_groups < self->groups_max)) {
-        node_t *node = self->queue;
-        size_t more = group_bytes (node->group);
-        if (!self->flight && never_fits (self, node, more))
+        bn_outbox_group_t *group = self->queue;
+        size_t more = group_bytes (group);
+        if (!self->flight && never_fits (self, group, more))
             continue;
-        if (self->flight
-            && (bytes + more > self->options.request_bytes_max
-                || events + node->group->count > BN_SECTIONS_MAX))
+        /*  Each event may open a section of its own.  */
+        if (self->flight &&
+            (bn_sections_bytes (sections) + more > self->options.request_bytes_max ||
+             bn_sections_count (sections) + group->count > BN_SECTIONS_MAX))
             break;
-        if (!add_group (self, sections, node))
+        if (!add_group (self, sections, group))
             return false;
-        bytes += more;
-        events += node->group->count;
         unqueue (self);
-        node->next = NULL;
-        *end = node;
-        end = &node->next;
+        group->next = NULL;
+        *end = group;
+        end = &group->next;
         self->flight_groups++;
     }
     return self->flight != NULL;
@@ -388,14 +377,20 @@ static void take_welcome (bn_outbox_t *self, const bn_welcome_t *welcome)
     self->link = LINK_READY;
 }
 
-static uint64_t offset_of (const bn_outbox_t *self, const node_t *node, uint64_t base)
+/*  Gives each section of the request its offset.  */
+static void place_sections (bn_outbox_t *self, uint64_t base)
 {
-    if (base == BN_NO_OFFSET)
-        return base;
-    uint64_t offset = base + node->place;
-    for (uint32_t i = 0; i < node->section; i++)
-        offset += self->sections[i].count;
-    return offset;
+    for (uint32_t i = 0; i < self->section_count; i++) {
+        self->sections[i].base = base;
+        if (base != BN_NO_OFFSET)
+            base += self->sections[i].count;
+    }
+}
+
+static uint64_t offset_of (const bn_outbox_t *self, const bn_outbox_group_t *group)
+{
+    uint64_t base = self->sections[group->section].base;
+    return base == BN_NO_OFFSET ? base : base + group->place;
 }
 
 static void take_receipt (bn_outbox_t *self, const bn_receipt_t *receipt)
@@ -406,13 +401,14 @@ static void take_receipt (bn_outbox_t *self, const bn_receipt_t *receipt)
     self->retry_ms = RETRY_MIN_MS;
     if (self->groups_max > 0)
         self->groups_max = self->groups_max > UINT32_MAX / 2 ? 0 : self->groups_max * 2;
-    node_t *node = self->flight;
+    bn_outbox_group_t *group = self->flight;
     self->flight = NULL;
     self->flight_groups = 0;
-    while (node) { /* O1 */
-        node_t *next = node->next;
-        finish_group (self, node, BATON_OK, offset_of (self, node, receipt->base), NULL);
-        node = next;
+    place_sections (self, receipt->base);
+    while (group) { /* O1 */
+        bn_outbox_group_t *next = group->next;
+        finish_group (self, group, BATON_OK, offset_of (self, group), NULL);
+        group = next;
     }
     drop_sections (self);
 }
@@ -427,12 +423,12 @@ static void refuse_flight (bn_outbox_t *self, const bn_error_t *error)
     }
     char text[512];
     snprintf (text, sizeof text, "%.*s", (int) error->text.size, error->text.text);
-    node_t *node = self->flight;
+    bn_outbox_group_t *group = self->flight;
     self->flight = NULL;
     self->flight_groups = 0;
     drop_sections (self);
-    if (node)
-        finish_group (self, node, (baton_err_t) error->code, BN_NO_OFFSET, text);
+    if (group)
+        finish_group (self, group, (baton_err_t) error->code, BN_NO_OFFSET, text);
 }
 
 static void take_error (bn_outbox_t *self, const bn_error_t *error)
@@ -485,17 +481,11 @@ static void take_message (bn_outbox_t *self, const bn_outbox_event_t *event)
 
 /*  ---- steps ---- */
 
-static void take_group (bn_outbox_t *self, bn_outbox_group_t *group)
+static void take_groups (bn_outbox_t *self, bn_outbox_group_t *group)
 {
-    node_t *node = calloc (1, sizeof *node);
-    if (!node) {
-        self->fx->failed = true;
-        bn_outbox_group_destroy (&group);
-        return;
-    }
-    node->group = group;
-    *self->queue_end = node;
-    self->queue_end = &node->next;
+    *self->queue_end = group;
+    for (; group; group = group->next)
+        self->queue_end = &group->next;
 }
 
 static void tick (bn_outbox_t *self)
@@ -516,9 +506,8 @@ void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
     self->now = event->now;
     self->random = event->random;
     if (self->link == LINK_OVER) {
-        bn_outbox_group_t *group = event->group;
         if (event->kind == BN_OUTBOX_GROUP)
-            bn_outbox_group_destroy (&group);
+            destroy_groups (event->group);
         return;
     }
     switch (event->kind) {
@@ -533,7 +522,7 @@ void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
         take_message (self, event);
         break;
     case BN_OUTBOX_GROUP:
-        take_group (self, event->group);
+        take_groups (self, event->group);
         break;
     case BN_OUTBOX_TICK:
         tick (self);
@@ -551,6 +540,11 @@ uint64_t bn_outbox_due_ms (const bn_outbox_t *self)
         return self->asked_ms + self->options.answer_timeout_ms;
     bool wants = self->link == LINK_GREETING || self->flight || self->queue;
     return wants ? self->hold_ms : NEVER_MS;
+}
+
+bool bn_outbox_asking (const bn_outbox_t *self)
+{
+    return self->asked != 0;
 }
 
 uint32_t bn_outbox_partitions (const bn_outbox_t *self)
@@ -581,8 +575,8 @@ void bn_outbox_destroy (bn_outbox_t **self_p)
     bn_outbox_t *self = *self_p;
     if (!self)
         return;
-    nodes_free (self->queue);
-    nodes_free (self->flight);
+    destroy_groups (self->queue);
+    destroy_groups (self->flight);
     drop_sections (self);
     free (self);
     *self_p = NULL;

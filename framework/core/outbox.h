@@ -28,12 +28,17 @@ typedef struct {
     uint32_t spread;             /* for an empty key */
 } bn_outbox_item_t;
 
-typedef struct {
+typedef struct bn_outbox_group {
+    struct bn_outbox_group *next; /* GROUP: the one that was published after it */
     uint64_t ticket;
     bn_outbox_item_t *items;     /* owned */
     uint32_t count;
-    bn_blob_t *blob;             /* owned; what the items borrow from */
+    bool in_blob;                /* this struct and its items lie in `blob` and go with it:
+                                    many small groups can share one piece of memory */
+    bn_blob_t *blob;             /* counted; what the items borrow from */
     size_t bytes;                /* for the in-flight account */
+    uint32_t section;            /* the outbox's: where its first event stands in the request */
+    uint32_t place;
 } bn_outbox_group_t;
 
 void bn_outbox_group_destroy (bn_outbox_group_t **self_p);
@@ -42,7 +47,7 @@ typedef enum {
     BN_OUTBOX_LINK_UP,
     BN_OUTBOX_LINK_DOWN,
     BN_OUTBOX_MESSAGE,
-    BN_OUTBOX_GROUP,             /* `group` passes to the outbox */
+    BN_OUTBOX_GROUP,             /* `group`, and what hangs on it by `next`, pass to the outbox */
     BN_OUTBOX_TICK
 } bn_outbox_event_kind_t;
 
@@ -95,6 +100,8 @@ void bn_outbox_destroy (bn_outbox_t **self_p);
 void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
                      bn_outbox_effects_t *effects);
 uint64_t bn_outbox_due_ms (const bn_outbox_t *self);
+/*  A request waits for its answer: groups that come now could not leave before that.  */
+bool bn_outbox_asking (const bn_outbox_t *self);
 uint32_t bn_outbox_partitions (const bn_outbox_t *self); /* 0 before the first WELCOME */
 
 #endif

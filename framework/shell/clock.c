@@ -27,6 +27,11 @@ uint64_t bn_clock_mono_ns (void)
     return clock_ns (CLOCK_MONOTONIC);
 }
 
+uint64_t bn_clock_wall_us (void)
+{
+    return clock_ns (CLOCK_REALTIME) / 1000u;
+}
+
 uint64_t bn_random_u64 (void)
 {
     uint64_t value;

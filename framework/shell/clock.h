@@ -8,6 +8,7 @@
 
 bn_time_t bn_clock_now (void);
 uint64_t bn_clock_mono_ns (void);
+uint64_t bn_clock_wall_us (void);
 /*  From getrandom: never the same twice, also after fork and on a cloned machine.  */
 uint64_t bn_random_u64 (void);
 /*  Seeds srand () from bn_random_u64, once per process: libzmq 4.3.4 makes a ROUTER's first routing
