@@ -141,7 +141,9 @@ typedef struct {
     bool subscribed; /* survives a new session: the subscriptions of the socket do too */
     bool missing;    /* to be FETCHed */
     bool stopped;    /* LIMIT: no main line until a whole settle was accepted */
-    bool relief;     /* LIMIT: settle only what takes parked events away */
+    bool relief;     /* LIMIT: settle what takes parked events away, and a beginning of the main
+                        line that adds at most relief_most parked or dead ones */
+    uint32_t relief_most;
     uint64_t generation;
     uint64_t epoch;         /* own number of this taking over; 0: not owned */
     uint64_t asked_epoch;   /* epoch when it was put into the FETCH in flight; 0: not in it */
@@ -176,6 +178,7 @@ typedef struct {
     uint64_t settle_handled;
     bool settle_release;
     bool settle_whole;     /* nothing was left out of it */
+    uint32_t settle_held;  /* main-line events in it that are parked or dead */
     uint64_t settle_at_ms; /* LIMIT: not before */
 } bn_slot_t;
 

@@ -26,6 +26,7 @@ typedef struct {
     size_t bytes;     /* of data in it */
     bool careful;     /* takes one careful event, and only careful ones */
     bool saw_careful; /* an ordinary run met careful events */
+    bool parked_only; /* takes nothing from the main line */
 } bn_taking_t;
 
 /*  ---- outcomes --------------------------------------------------------------------------- */
@@ -322,13 +323,15 @@ static bool take (bn_mailbox_t *self, bn_taking_t *taking)
                 continue;
             if (bn_map_count (slot->revived) > 0)
                 taken += take_parked (self, taking, slot);
-            if (slot->returned_count > 0 || slot->chunk_first)
+            if (!taking->parked_only && (slot->returned_count > 0 || slot->chunk_first))
                 taken += take_main (self, taking, slot);
         }
     } while (taken > 0 && !run_full (self, taking));
     self->turn = (self->turn + 1) % self->partitions;
-    if (taking->run->count == 0)
+    if (taking->run->count == 0) {
         bn_run_destroy (&taking->run);
+        self->out_bytes = 0; /* all that left the queue was set aside */
+    }
     return taking->run != NULL;
 }
 
@@ -355,9 +358,9 @@ static void begin (bn_mailbox_t *self)
     bn_mailbox_ask (self, BN_ASK_BEGIN, &message, NULL, 0);
 }
 
-static bool take_careful (bn_mailbox_t *self)
+static bool take_careful (bn_mailbox_t *self, bool parked_only)
 {
-    bn_taking_t taking = {.careful = true};
+    bn_taking_t taking = {.careful = true, .parked_only = parked_only};
     if (!take (self, &taking))
         return false;
     self->begin_run = taking.run;
@@ -369,13 +372,34 @@ static bool take_careful (bn_mailbox_t *self)
     return true;
 }
 
+/*  Is there an outcome that still has to be settled before the next BEGIN? A stopped partition may
+ *  have to keep those of its main line until its parked events have made room; if the process dies
+ *  meanwhile, the event begun last is charged, and the rest is handled again, carefully.  */
+static bool careful_settling (const bn_slot_t *slot)
+{
+    if (slot->settle_epoch || !slot->stopped)
+        return slot->settle_epoch || bn_slot_dirty (slot);
+    for (const bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
+        if (!outcome->main_line)
+            return true;
+    return false;
+}
+
 /*  The outcome of the careful event is settled, or nobody's business of ours any more.  */
 static void end_careful (bn_mailbox_t *self)
 {
     const bn_slot_t *slot = &self->slots[self->careful_partition];
     if (self->careful == BN_CAREFUL_SETTLING &&
-        (slot->epoch != self->careful_epoch || (!slot->settle_epoch && !bn_slot_dirty (slot))))
+        (slot->epoch != self->careful_epoch || !careful_settling (slot)))
         self->careful = BN_CAREFUL_NONE;
+}
+
+static bool any_stopped (const bn_mailbox_t *self)
+{
+    for (uint32_t i = 0; i < self->partitions; i++)
+        if (self->slots[i].owned && self->slots[i].stopped)
+            return true;
+    return false;
 }
 
 void bn_mailbox_run_pump (bn_mailbox_t *self)
@@ -386,18 +410,22 @@ void bn_mailbox_run_pump (bn_mailbox_t *self)
     if (self->careful == BN_CAREFUL_BEGINNING && !bn_mailbox_asking (self, BN_ASK_BEGIN) &&
         self->now.mono_ms >= self->begin_at_ms)
         begin (self);
-    if (self->run_out || self->careful != BN_CAREFUL_NONE ||
-        self->unsettled_bytes >= self->options.settle_bytes_max)
+    if (self->run_out || self->careful != BN_CAREFUL_NONE)
         return;
-    if (self->careful_turn && take_careful (self))
+    /*  What a stopped partition cannot settle may fill the account; only handling its parked events
+     *  makes room again, and what becomes of them can always be settled.  */
+    bool parked_only = self->unsettled_bytes >= self->options.settle_bytes_max;
+    if (parked_only && !any_stopped (self))
         return;
-    bn_taking_t taking = {0};
+    if (self->careful_turn && take_careful (self, parked_only))
+        return;
+    bn_taking_t taking = {.parked_only = parked_only};
     if (take (self, &taking)) {
         /*  Ordinary and careful events take turns where there are both.  */
         self->careful_turn = taking.saw_careful;
         hand_out (self, taking.run);
     } else if (taking.saw_careful) {
-        take_careful (self);
+        take_careful (self, parked_only);
     }
 }
 

@@ -140,6 +140,11 @@ static void add_outcome (const bn_mailbox_t *self, bn_settlement_t *settlement,
     }
 }
 
+static bool holds (const bn_outcome_t *outcome)
+{
+    return outcome->kind == BN_OUTCOME_PARK || outcome->kind == BN_OUTCOME_DIED;
+}
+
 /*  One partition's part. False: stop building (no memory, too large).  */
 static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot)
 {
@@ -150,10 +155,12 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         return no_memory (self);
     bn_outcome_t *left_out = NULL; /* the first main-line one: the floor stays at it */
     bool any = false, full = false;
+    uint32_t held = 0;
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
         outcome->in_flight = false; /* of a request that was refused */
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
-        bool skipped = slot->relief && outcome->main_line;
+        bool skipped = slot->relief && outcome->main_line &&
+                       (left_out || (held == slot->relief_most && holds (outcome)));
         full |= !skipped && !fits (building, outcome);
         if (skipped || full) {
             if (outcome->main_line && !left_out)
@@ -165,18 +172,17 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         if (!add_emissions (self, building, slot, outcome))
             return false;
         add_outcome (self, settlement, outcome);
+        held += outcome->main_line && holds (outcome);
         building->bytes += outcome->bytes;
         building->events += outcome->emission_count;
         outcome->in_flight = any = true;
     }
-    slot->settle_whole = !slot->relief && !full;
+    slot->settle_whole = !left_out && !full;
+    slot->settle_held = held;
     slot->settle_floor = left_out ? left_out->offset : bn_slot_unresolved (slot);
     slot->settle_handled = left_out ? left_out->handled_upto - 1 : slot->handled;
-    if (slot->relief) {
-        slot->settle_floor = slot->floor;
-        slot->settle_handled = slot->handled_settled;
-    }
-    slot->settle_release = slot->revoked && !slot->out_epoch && slot->settle_whole;
+    /*  What finds no room before a release is left to the next owner, who handles it again.  */
+    slot->settle_release = slot->revoked && !slot->out_epoch && !full;
     settlement->floor = slot->settle_floor;
     settlement->handled = (uint32_t)(slot->settle_handled - slot->handled_settled);
     settlement->release = slot->settle_release;
@@ -381,7 +387,9 @@ static void limited (bn_mailbox_t *self, const bn_error_t *error)
         bn_mailbox_log (self, BN_LOG_WARNING, "partition %" PRIu32 " is stopped: %.*s", slot->index,
                         (int)error->text.size, error->text.text);
     slot->stopped = true;
-    slot->relief = !slot->relief;
+    /*  Half as many each time; when there were none, it is not these that are too many.  */
+    slot->relief = !slot->relief || slot->settle_held > 0;
+    slot->relief_most = slot->settle_held / 2;
     slot->settle_at_ms = later (self);
 }
 
