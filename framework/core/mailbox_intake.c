@@ -197,10 +197,13 @@ static size_t share (const bn_mailbox_t *self)
     return self->options.prefetch_bytes / 2 / (self->owned_count ? self->owned_count : 1);
 }
 
-/*  A partition that is stopped may not fill the queue that the others need.  */
+/*  A partition that is stopped takes nothing, and one that may be soon takes little: the others need the
+ *  queue.  */
 static bool may_take_more (const bn_mailbox_t *self, const bn_slot_t *slot)
 {
-    return !bn_slot_stopped (slot) || slot->chunk_bytes < share (self);
+    if (bn_slot_stopped (slot))
+        return false;
+    return bn_map_count (slot->parked) < BN_PARKED_STOP / 2 || slot->chunk_bytes < share (self) / 2;
 }
 
 /*  Lets go what a stopped partition holds beyond its share; it is fetched again later.  */

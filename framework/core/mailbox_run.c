@@ -23,10 +23,13 @@
 
 typedef struct {
     bn_run_t *run;
-    size_t bytes;     /* of data in it */
-    bool careful;     /* takes one careful event, and only careful ones */
-    bool saw_careful; /* an ordinary run met careful events */
-    bool parked_only; /* takes nothing from the main line */
+    uint32_t capacity;     /* items that there is room for */
+    size_t bytes;          /* of data in it */
+    bool careful;          /* takes one careful event, and only careful ones */
+    bool relieving;        /* takes only parked events of stopped partitions */
+    const bn_slot_t *only; /* takes only those of this one; careful, whatever their offset */
+    bool saw_careful;      /* an ordinary run met careful events */
+    bool parked_only;      /* takes nothing from the main line */
 } bn_taking_t;
 
 /*  ---- outcomes --------------------------------------------------------------------------- */
@@ -129,14 +132,42 @@ static uint64_t backoff_ms (bn_mailbox_t *self, uint32_t attempts)
 
 static bool run_full (const bn_mailbox_t *self, const bn_taking_t *taking)
 {
-    return taking->run->count >= (taking->careful ? 1 : self->options.run_events_max) ||
+    uint32_t count = taking->run ? taking->run->count : 0;
+    return count >= (taking->careful ? 1 : self->options.run_events_max) || self->fx->failed ||
            taking->bytes >= self->options.prefetch_bytes;
+}
+
+/*  Room for one item more; most runs are short, and most steps make none.  */
+static bool grow (bn_mailbox_t *self, bn_taking_t *taking)
+{
+    if (!taking->run) {
+        taking->run = calloc (1, sizeof *taking->run);
+        if (!taking->run) {
+            bn_mailbox_no_memory (self);
+            return false;
+        }
+        taking->run->careful = taking->careful;
+    }
+    if (taking->run->count < taking->capacity)
+        return true;
+    uint32_t capacity = taking->capacity ? taking->capacity * 2 : 4;
+    bn_run_item_t *items = realloc (taking->run->items, capacity * sizeof *items);
+    if (!items) {
+        bn_mailbox_no_memory (self);
+        return false;
+    }
+    taking->run->items = items;
+    taking->capacity = capacity;
+    return true;
 }
 
 static void put (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot, bn_run_item_t *item,
                  uint32_t charged)
 {
-    (void)self;
+    if (!grow (self, taking)) {
+        bn_run_item_fini (item);
+        return;
+    }
     item->attempt = charged + 1;
     item->result = BN_RESULT_NONE;
     taking->run->items[taking->run->count++] = *item;
@@ -304,16 +335,6 @@ static uint32_t take_main (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *s
 
 static bool take (bn_mailbox_t *self, bn_taking_t *taking)
 {
-    size_t room = taking->careful ? 1 : self->options.run_events_max;
-    taking->run = calloc (1, sizeof *taking->run);
-    if (taking->run)
-        taking->run->items = malloc (room * sizeof *taking->run->items);
-    if (!taking->run || !taking->run->items) {
-        bn_run_destroy (&taking->run);
-        bn_mailbox_no_memory (self);
-        return false;
-    }
-    taking->run->careful = taking->careful;
     uint32_t taken;
     do {
         taken = 0;
@@ -328,10 +349,10 @@ static bool take (bn_mailbox_t *self, bn_taking_t *taking)
         }
     } while (taken > 0 && !run_full (self, taking));
     self->turn = (self->turn + 1) % self->partitions;
-    if (taking->run->count == 0) {
+    if (self->fx->failed || self->link == BN_LINK_OVER)
         bn_run_destroy (&taking->run);
+    if (!taking->run)
         self->out_bytes = 0; /* all that left the queue was set aside */
-    }
     return taking->run != NULL;
 }
 

@@ -164,7 +164,7 @@ static void start_conductor (world_t *self)
                                       .topics_max = 100,
                                       .actors_max = 10,
                                       .sessions_max = 100,
-                                      .parked_max = 1000,
+                                      .parked_max = self->options.seed % 2 ? 1000 : 8,
                                       .dead_max = 10000,
                                       .heartbeat_ms = 500,
                                       .session_timeout_ms = 3000,

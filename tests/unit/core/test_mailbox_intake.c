@@ -172,6 +172,27 @@ static void test_garbage_on_the_fanout_is_repaired (void **state)
     box_fini (&box);
 }
 
+/*  Events that were checked when they were published and cannot be read: nothing may be skipped.  */
+static void test_unreadable_events_are_the_end (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    bn_section_t section = box_section ("orders.placed", 0, 0, "a b");
+    section.payload.blob->data[section.payload.size - 1] = 0xc1;
+    section.payload.blob->data[section.payload.size - 2] = 0xc1;
+    bn_message_t events = {
+        .type = BN_EVENTS,
+        .events = {.scanned_to = 2, .at_tail = true, .sections = &section, .section_count = 1}};
+    box_fanout (&box, 0, 2, 2, "c");
+    box_answer (&box, box_expect (&box, BN_FETCH), &events);
+    assert_int_equal (box.fatal, BATON_ERR_MALFORMED);
+    assert_non_null (strstr (box.text, "offset 1"));
+    assert_null (box.run);
+    box_section_free (&section);
+    box_fini (&box);
+}
+
 static void heads (box_t *box, uint64_t head)
 {
     bn_partition_u64_t entry = {.partition = 0, .value = head};
@@ -316,6 +337,7 @@ int main (void)
         cmocka_unit_test (test_fetch_and_fanout_overlap),
         cmocka_unit_test (test_sections_of_others_are_ignored),
         cmocka_unit_test (test_garbage_on_the_fanout_is_repaired),
+        cmocka_unit_test (test_unreadable_events_are_the_end),
         cmocka_unit_test (test_tail_loss_is_found_by_heads),
         cmocka_unit_test (test_gaps_again_and_again_mean_fetching),
         cmocka_unit_test (test_full_queue_pushes_back),

@@ -321,6 +321,63 @@ static void test_limit_stops_one_partition_only (void **state)
     box_fini (&box);
 }
 
+/*  A stopped partition gives back most of the queue; what it lets go comes again, with no hole.  */
+static void test_stopped_partition_makes_room_for_the_others (void **state)
+{
+    (void)state;
+    bn_mailbox_options_t options;
+    box_options (&options);
+    options.prefetch_bytes = 700;
+    options.run_events_max = 1;
+    box_t box;
+    start_two (&box, &options, 0);
+    box_fanout (&box, 0, 0, 0, "held");
+    uint64_t at = 1;
+    for (; at < 13; at += 3)
+        box_fanout (&box, 0, at, at, "a b c");
+    box_fanout (&box, 0, at + 3, at + 3, "d"); /* a gap: 13..15 were lost */
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    uint64_t request = fetch->request;
+    assert_int_equal (fetch->fetch.partitions[0].from, at);
+    box_handle (&box, "r");
+    box_refuse (&box, box_expect (&box, BN_SETTLE), BATON_ERR_LIMIT, 0);
+    assert_non_null (box.run); /* it had been handed out already */
+    box_handle (&box, "a");
+    assert_null (box.run); /* stopped */
+    /*  The answer to what was asked before: it starts above what was let go.  */
+    bn_message_t to = {.request = request};
+    box_fetched (&box, &to, 0, at, "x y z d", at + 4, true);
+    /*  The other one has room.  */
+    box_fanout (&box, 1, 0, 90, "o o o o o o");
+    box_assert_run (&box, "90");
+    uint64_t expected_0 = 2, expected_1 = 90;
+    for (int i = 0; i < 400 && expected_0 < at + 4; i++) {
+        const bn_message_t *message = box_sent (&box, BN_HEARTBEAT);
+        if (message) {
+            bn_message_t answer = {.type = BN_BEAT};
+            box_answer (&box, message, &answer);
+        } else if (box_pending (&box, BN_SETTLE)) {
+            box_settled (&box);
+        } else if (box.run) {
+            if (box.run->items[0].partition == 1)
+                assert_int_equal (box.run->items[0].offset, expected_1++);
+            else if (!box.run->items[0].parked)
+                assert_int_equal (box.run->items[0].offset, expected_0++);
+            box_handle (&box, "a");
+        } else if ((message = box_sent (&box, BN_FETCH))) {
+            uint64_t from = message->fetch.partition_count ? message->fetch.partitions[0].from
+                                                           : message->fetch.offsets[0];
+            bool last = message->fetch.partition_count && from == at + 3;
+            box_fetched (&box, message, 0, from, from < at + 4 ? "e" : NULL, from + 1,
+                         last || from >= at + 4);
+        } else {
+            box_pass (&box, 50);
+        }
+    }
+    assert_int_equal (expected_0, at + 4);
+    box_fini (&box);
+}
+
 static void test_revoked_partition_is_finished_and_released (void **state)
 {
     (void)state;
@@ -393,6 +450,7 @@ int main (void)
         cmocka_unit_test (test_too_much_for_any_message_is_a_dead_letter),
         cmocka_unit_test (test_refused_emission_is_singled_out),
         cmocka_unit_test (test_limit_stops_one_partition_only),
+        cmocka_unit_test (test_stopped_partition_makes_room_for_the_others),
         cmocka_unit_test (test_revoked_partition_is_finished_and_released),
         cmocka_unit_test (test_idle_revoked_partition_is_released_at_once),
         cmocka_unit_test (test_known_generation_keeps_its_progress),
