@@ -369,8 +369,18 @@ static bool to_fetch (const bn_mailbox_t *self, const bn_slot_t *slot)
     return slot->owned && !slot->revoked && slot->missing && may_take_more (self, slot);
 }
 
+/*  What was kept behind a gap must not keep the gap from being fetched.  */
+static void make_room (bn_mailbox_t *self)
+{
+    for (uint32_t i = 0; i < self->partitions; i++)
+        if (to_fetch (self, &self->slots[i]))
+            drop_ahead (self, &self->slots[i]);
+}
+
 static void fetch (bn_mailbox_t *self)
 {
+    if (room (self) < self->options.prefetch_bytes / 4)
+        make_room (self);
     size_t free_bytes = room (self);
     bool empty = self->queue_bytes + self->out_bytes == 0;
     if (bn_mailbox_asking (self, BN_ASK_FETCH) || self->now.mono_ms < self->fetch_at_ms ||
@@ -449,6 +459,26 @@ void bn_mailbox_fetch_refused (bn_mailbox_t *self, const bn_error_t *error)
 
 /*  ---- FETCH by offset: parked events ------------------------------------------------------- */
 
+static bool is_head (const bn_slot_t *slot, const bn_parked_entry_t *entry)
+{
+    return !entry->key_hash || bn_parked_head (slot, entry->key_hash) == entry;
+}
+
+/*  Followers may be here before their heads; they cannot be handled, and must not keep the heads
+ *  out.  */
+static bool any_head_ready (const bn_mailbox_t *self)
+{
+    for (uint32_t i = 0; i < self->partitions; i++) {
+        const bn_slot_t *slot = &self->slots[i];
+        if (!slot->owned)
+            continue;
+        for (bn_map_node_t *node = bn_map_first (slot->revived); node; node = bn_map_next (node))
+            if (is_head (slot, bn_map_value (node)))
+                return true;
+    }
+    return false;
+}
+
 static void fetch_offsets (bn_mailbox_t *self)
 {
     if (bn_mailbox_asking (self, BN_ASK_OFFSETS) || bn_map_count (self->wanted) == 0 ||
@@ -456,17 +486,23 @@ static void fetch_offsets (bn_mailbox_t *self)
         return;
     /*  A full queue of other events does not keep parked ones out: they are what blocks it.  */
     size_t free_bytes = room (self);
-    if (self->revived_count > 0 && free_bytes < self->options.prefetch_bytes / 4)
+    bool tight = self->revived_count > 0 && free_bytes < self->options.prefetch_bytes / 4;
+    if (tight && any_head_ready (self))
         return;
     uint64_t offsets[BN_OFFSETS_MAX];
     bn_parked_entry_t *entries[BN_OFFSETS_MAX];
     uint32_t count = 0;
     for (bn_map_node_t *node = bn_map_first (self->wanted); node && count < BN_OFFSETS_MAX;
          node = bn_map_next (node)) {
-        entries[count] = bn_map_value (node);
-        offsets[count] = entries[count]->offset;
+        bn_parked_entry_t *entry = bn_map_value (node);
+        if (tight && !is_head (&self->slots[entry->partition], entry))
+            continue;
+        entries[count] = entry;
+        offsets[count] = entry->offset;
         count++;
     }
+    if (count == 0)
+        return;
     bn_message_t message = {
         .type = BN_FETCH,
         .fetch = {.bytes_max = free_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)free_bytes,

@@ -140,6 +140,11 @@ static void add_outcome (const bn_mailbox_t *self, bn_settlement_t *settlement,
     }
 }
 
+static uint64_t later (bn_mailbox_t *self)
+{
+    return self->now.mono_ms + 200 + bn_prng_below (&self->prng, 301);
+}
+
 static bool holds (const bn_outcome_t *outcome)
 {
     return outcome->kind == BN_OUTCOME_PARK || outcome->kind == BN_OUTCOME_DIED;
@@ -191,6 +196,8 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         free (settlement->parks);
         free (settlement->dones);
         free (settlement->died);
+        if (slot->relief)
+            slot->settle_at_ms = later (self);
         slot->relief = false;
         return true;
     }
@@ -361,11 +368,6 @@ void bn_mailbox_settled (bn_mailbox_t *self)
     self->settle_emitting_max = twice (self->settle_emitting_max);
 }
 
-static uint64_t later (bn_mailbox_t *self)
-{
-    return self->now.mono_ms + 200 + bn_prng_below (&self->prng, 301);
-}
-
 static bn_slot_t *only_slot (bn_mailbox_t *self)
 {
     for (uint32_t i = 0; i < self->partitions; i++)
@@ -388,9 +390,11 @@ static void limited (bn_mailbox_t *self, const bn_error_t *error)
                         (int)error->text.size, error->text.text);
     slot->stopped = true;
     /*  Half as many each time; when there were none, it is not these that are too many.  */
-    slot->relief = !slot->relief || slot->settle_held > 0;
+    bool less = !slot->relief || slot->settle_held > 0;
+    slot->relief = less;
     slot->relief_most = slot->settle_held / 2;
-    slot->settle_at_ms = later (self);
+    if (!less)
+        slot->settle_at_ms = later (self);
 }
 
 static void emissions_refused (bn_mailbox_t *self, const bn_error_t *error)
