@@ -541,13 +541,27 @@ static bn_outcome_t *failed (bn_mailbox_t *self, const bn_run_item_t *item, bn_p
     return parked (self, item, entry->attempts, entry->due_ms);
 }
 
-static void main_line_result (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
+/*  Does the run say what became of a later main-line event of the same partition?  */
+static bool goes_on (const bn_run_t *run, uint32_t index)
 {
+    for (uint32_t i = index + 1; i < run->count; i++)
+        if (run->items[i].partition == run->items[index].partition && !run->items[i].parked &&
+            run->items[i].result != BN_RESULT_NONE)
+            return true;
+    return false;
+}
+
+static void main_line_result (bn_mailbox_t *self, bn_slot_t *slot, const bn_run_t *run,
+                              uint32_t index)
+{
+    bn_run_item_t *item = &run->items[index];
     bn_parked_t entry;
     bn_outcome_t *outcome = NULL;
     bool open = slot->returned_count > 0 && slot->returned[0].offset < item->offset;
     if (item->result == BN_RESULT_NONE) {
-        if (!bn_slot_key_parked (slot, item->key_hash)) {
+        /*  Left out behind an elder that was then given up: it is parked for a moment, because the
+         *  main line has gone on without it.  */
+        if (!bn_slot_key_parked (slot, item->key_hash) && !goes_on (run, index)) {
             give_back (self, slot, item);
             return;
         }
@@ -636,7 +650,7 @@ void bn_mailbox_run_done (bn_mailbox_t *self, bn_run_t *run)
         if (item->parked)
             parked_result (self, slot, item);
         else
-            main_line_result (self, slot, item);
+            main_line_result (self, slot, run, i);
     }
     for (uint32_t i = 0; i < run->count; i++) {
         bn_slot_t *slot = &self->slots[run->items[i].partition];
