@@ -336,6 +336,10 @@ void bn_mailbox_fanout (bn_mailbox_t *self, const bn_mailbox_event_t *event)
     bn_fanout_t fanout;
     char what[256];
     baton_err_t err = bn_fanout_decode (&fanout, event->frames, event->frame_count, what);
+    if (err == BATON_ERR_MEMORY) {
+        bn_mailbox_no_memory (self);
+        return;
+    }
     if (err) {
         /*  Whatever was in it, the chain will tell.  */
         bn_mailbox_log (self, BN_LOG_WARNING, "a fan-out message is not readable: %s", what);
