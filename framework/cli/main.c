@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "shell/memory.h"
 #include <baton/version.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +135,7 @@ int main (int argc, char **argv)
 {
     /*  CZMQ would take SIGINT and SIGTERM over; the subcommands have their own way with them.  */
     setenv ("ZSYS_SIGHANDLER", "false", 1);
+    bn_memory_keep ();
     if (argc < 2) {
         print_help (stderr);
         return BN_EXIT_USAGE;

@@ -4,6 +4,7 @@
 
 #include "client/link.h"
 #include "shell/log.h"
+#include "shell/memory.h"
 #include "wire/topic.h"
 #include <baton/actor.h>
 #include <errno.h>
@@ -286,6 +287,7 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
 {
     options_t options = {.log = BN_LOG_TEXT};
     int rest;
+    bn_memory_keep ();
     if (defaults)
         options.actor = *defaults;
     options.actor.exit_when_hung = true;

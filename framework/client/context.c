@@ -91,7 +91,8 @@ void bn_context_end (baton_context_t *self, baton_verdict_t verdict)
     if (!self->reason[0])
         snprintf (self->reason, sizeof self->reason, "the handler gave no reason");
     clean_reason (self->reason);
-    memcpy (item->reason, self->reason, sizeof item->reason);
+    free (item->reason);
+    item->reason = strdup (self->reason); /* without memory: no reason */
 }
 
 static baton_err_t refuse (baton_context_t *self, baton_err_t err)

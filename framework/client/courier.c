@@ -14,6 +14,7 @@
  *  INVARIANT C1: the mailbox is stepped by this thread only, and every effect of a step is done
  *  before the next step.  */
 
+#include "base/prng.h"
 #include "client/actor_internal.h"
 #include "client/link.h"
 #include "shell/clock.h"
@@ -42,6 +43,7 @@ typedef struct {
     bn_mailbox_t *mailbox;
     bn_mailbox_effects_t effects;
     bn_inbound_t inbound;
+    bn_prng_t prng;
     uint64_t now_ms;  /* of this turn of the loop */
     bool stop_told;   /* the mailbox knows of the stop */
     bool done;        /* the loop ends */
@@ -146,7 +148,7 @@ static void do_effect (courier_t *self, bn_mailbox_effect_t *effect)
 static void step (courier_t *self, bn_mailbox_event_t event)
 {
     event.now = bn_clock_now ();
-    event.random = bn_random_u64 ();
+    event.random = bn_prng_next (&self->prng);
     self->now_ms = event.now.mono_ms;
     bn_mailbox_step (self->mailbox, &event, &self->effects);
     for (size_t i = 0; i < self->effects.count && !self->done; i++)
@@ -327,6 +329,7 @@ static bool courier_init (courier_t *self, baton_actor_t *actor)
     *self = (courier_t){.actor = actor, .expired = NEVER_INDEX};
     bn_mailbox_effects_init (&self->effects);
     bn_inbound_init (&self->inbound);
+    bn_prng_init (&self->prng, bn_random_u64 ());
     self->context = zmq_ctx_new ();
     if (!self->context)
         return false;

@@ -146,8 +146,8 @@ bn_run_t *bn_crossing_take (bn_crossing_t *self, bn_crossing_facts_t *facts)
 
 void bn_crossing_begin (bn_crossing_t *self, uint32_t index, uint64_t deadline_ms)
 {
-    atomic_store (&self->index, index);
-    atomic_store (&self->deadline_ms, deadline_ms);
+    atomic_store_explicit (&self->index, index, memory_order_release);
+    atomic_store_explicit (&self->deadline_ms, deadline_ms, memory_order_release);
 }
 
 void bn_crossing_extend (bn_crossing_t *self, uint64_t deadline_ms)
@@ -159,7 +159,7 @@ void bn_crossing_extend (bn_crossing_t *self, uint64_t deadline_ms)
 
 void bn_crossing_end (bn_crossing_t *self)
 {
-    atomic_store (&self->deadline_ms, NOTHING_IN_HAND);
+    atomic_store_explicit (&self->deadline_ms, NOTHING_IN_HAND, memory_order_release);
 }
 
 void bn_crossing_give_back (bn_crossing_t *self, bn_run_t *run)

@@ -57,7 +57,7 @@ typedef struct {
     bn_blob_t *blob;          /* owned (counted) */
     bn_blob_t *topic_blob;    /* owned (counted) */
     bn_result_t result;       /* filled in by the runner */
-    char reason[BN_REASON_BYTES_MAX + 1];
+    char *reason;             /* owned; filled in by the runner, RETRY and REJECT; NULL: none */
     bn_emission_t *emissions; /* owned; filled in by the runner, ACK only */
     uint32_t emission_count;
 } bn_run_item_t;

@@ -89,6 +89,8 @@ void bn_run_item_fini (bn_run_item_t *item)
     bn_emissions_free (item->emissions, item->emission_count);
     bn_blob_unref (&item->blob);
     bn_blob_unref (&item->topic_blob);
+    free (item->reason);
+    item->reason = NULL;
     item->emissions = NULL;
     item->emission_count = 0;
 }

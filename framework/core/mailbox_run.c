@@ -161,16 +161,18 @@ static bool grow (bn_mailbox_t *self, bn_taking_t *taking)
     return true;
 }
 
-static void put (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot, bn_run_item_t *item,
-                 uint32_t charged)
+/*  Where the next item of the run is to be built; NULL: no memory.  */
+static bn_run_item_t *room (bn_mailbox_t *self, bn_taking_t *taking)
 {
-    if (!grow (self, taking)) {
-        bn_run_item_fini (item);
-        return;
-    }
+    return grow (self, taking) ? &taking->run->items[taking->run->count] : NULL;
+}
+
+/*  What was built there is part of the run.  */
+static void put (bn_taking_t *taking, bn_slot_t *slot, uint32_t charged)
+{
+    bn_run_item_t *item = &taking->run->items[taking->run->count++];
     item->attempt = charged + 1;
     item->result = BN_RESULT_NONE;
-    taking->run->items[taking->run->count++] = *item;
     taking->bytes += item->fields.data_size;
     slot->out_epoch = slot->epoch;
     if (item->parked)
@@ -228,12 +230,15 @@ static uint32_t take_parked (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t 
             taking->saw_careful |= !taking->careful;
             continue;
         }
-        bn_run_item_t item = entry->item;
+        bn_run_item_t *item = room (self, taking);
+        if (!item)
+            break;
+        *item = entry->item;
         entry->item = (bn_run_item_t){0};
         self->out_bytes += entry->bytes;
         bn_parked_block (self, slot, entry);
         entry->state = BN_PARKED_OUT;
-        put (self, taking, slot, &item, entry->attempts);
+        put (taking, slot, entry->attempts);
         taken++;
     }
     return taken;
@@ -325,9 +330,11 @@ static uint32_t take_main (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *s
             taking->saw_careful |= !taking->careful;
             break;
         }
-        bn_run_item_t item;
-        pop_main (self, slot, &next, &item);
-        put (self, taking, slot, &item, next.charged);
+        bn_run_item_t *item = room (self, taking);
+        if (!item)
+            break;
+        pop_main (self, slot, &next, item);
+        put (taking, slot, next.charged);
         taken++;
     }
     return taken;
@@ -514,6 +521,8 @@ static void give_back (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
     bn_emissions_free (item->emissions, item->emission_count);
     item->emissions = NULL;
     item->emission_count = 0;
+    free (item->reason);
+    item->reason = NULL;
     list[at] = *item;
     slot->returned_count++;
     item->blob = NULL;
@@ -526,12 +535,12 @@ static bn_outcome_t *failed (bn_mailbox_t *self, const bn_run_item_t *item, bn_p
     char reason[BN_REASON_BYTES_MAX + 1];
     if (item->result == BN_RESULT_REJECT) {
         self->stats.rejected++;
-        return died (self, item, item->attempt, item->reason);
+        return died (self, item, item->attempt, item->reason ? item->reason : "");
     }
     self->stats.retried++;
     if (item->attempt >= self->options.policy.max_attempts) {
         snprintf (reason, sizeof reason, "given up after %" PRIu32 " attempts: %.200s",
-                  item->attempt, item->reason);
+                  item->attempt, item->reason ? item->reason : "");
         return died (self, item, item->attempt, reason);
     }
     *entry = (bn_parked_t){.offset = item->offset,
@@ -600,6 +609,8 @@ static void parked_result (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *i
         entry->state = BN_PARKED_BLOCKED;
         if (!head || slot->revoked)
             return;
+        free (item->reason);
+        item->reason = NULL;
         entry->item = *item;
         entry->bytes = item->blob->size;
         item->blob = NULL;

@@ -363,12 +363,12 @@ static void finish_item (world_t *self, instance_t *instance, bn_run_item_t *ite
         *given = instance->run_life;
     } else if (dice < 97) {
         item->result = BN_RESULT_RETRY;
-        snprintf (item->reason, sizeof item->reason, "try again");
+        item->reason = strdup ("try again");
         fact->retries++;
         *given = 0;
     } else {
         item->result = BN_RESULT_REJECT;
-        snprintf (item->reason, sizeof item->reason, "never");
+        item->reason = strdup ("never");
         *given = instance->run_life;
     }
     /*  Out of attempts: given up by the mailbox, which is a way of being done.  */

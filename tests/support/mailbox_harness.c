@@ -406,7 +406,7 @@ void box_handle (box_t *self, const char *verdicts)
                        : verdicts[i] == 'x' ? BN_RESULT_REJECT
                                             : BN_RESULT_NONE;
         if (verdicts[i] == 'r' || verdicts[i] == 'x')
-            snprintf (item->reason, sizeof item->reason, "no money");
+            item->reason = strdup ("no money");
     }
     self->run = NULL;
     box_step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_RUN_DONE, .run = run});

@@ -354,7 +354,7 @@ static void test_extensions_survive_death_within_their_bound (void **state)
         .events = {.scanned_to = 1, .at_tail = true, .sections = &section, .section_count = 1}};
     box_answer (&box, box_expect (&box, BN_FETCH), &events);
     box_assert_run (&box, "0 1");
-    snprintf (box.run->items[0].reason, sizeof box.run->items[0].reason, "caf\xc3");
+    box.run->items[0].reason = strdup ("caf\xc3");
     bn_run_t *run = box.run;
     box.run = NULL;
     run->items[0].result = BN_RESULT_REJECT;
