@@ -134,7 +134,7 @@ static bool perform (sim_t *sim, uint32_t slot, bn_mailbox_effect_t *effect, boo
         break;
     case BN_MAILBOX_FATAL:
         sim_say (sim, "%s: fatal: %.150s", process->instance, effect->text);
-        if (effect->err != BATON_ERR_FENCED)
+        if (effect->err != BATON_ERR_FENCED && effect->err != BATON_ERR_IO)
             sim_fail (sim, "%s cannot go on: %s", process->instance, effect->text);
         return false;
     case BN_MAILBOX_DRAINED:
@@ -295,7 +295,7 @@ static void end_this (sim_t *sim, uint32_t slot)
     }
     item->result = verdict (sim);
     if (item->result != BN_RESULT_ACK)
-        snprintf (item->reason, sizeof item->reason, "as the seed says");
+        item->reason = strdup ("as the seed says");
     if (item->result == BN_RESULT_ACK && identity.depth < DEPTH_MAX &&
         sim_chance (sim, sim->config.actors[process->actor].emit_pct))
         emit (sim, process, item, 1 + (uint32_t)sim_below (sim, 2), identity.depth);
