@@ -26,8 +26,6 @@ typedef struct {
     uint32_t capacity;     /* items that there is room for */
     size_t bytes;          /* of data in it */
     bool careful;          /* takes one careful event, and only careful ones */
-    bool relieving;        /* takes only parked events of stopped partitions */
-    const bn_slot_t *only; /* takes only those of this one; careful, whatever their offset */
     bool saw_careful;      /* an ordinary run met careful events */
     bool parked_only;      /* takes nothing from the main line */
 } bn_taking_t;
