@@ -23,11 +23,11 @@
 
 typedef struct {
     bn_run_t *run;
-    uint32_t capacity;     /* items that there is room for */
-    size_t bytes;          /* of data in it */
-    bool careful;          /* takes one careful event, and only careful ones */
-    bool saw_careful;      /* an ordinary run met careful events */
-    bool parked_only;      /* takes nothing from the main line */
+    uint32_t capacity; /* items that there is room for */
+    size_t bytes;      /* of data in it */
+    bool careful;      /* takes one careful event, and only careful ones */
+    bool saw_careful;  /* an ordinary run met careful events */
+    bool parked_only;  /* takes nothing from the main line */
 } bn_taking_t;
 
 /*  ---- outcomes --------------------------------------------------------------------------- */
