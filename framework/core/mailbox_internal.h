@@ -142,8 +142,10 @@ typedef struct {
     bool missing;    /* to be FETCHed */
     bool stopped;    /* LIMIT: no main line until a whole settle was accepted */
     bool relief;     /* LIMIT: settle what takes parked events away, and a beginning of the main
-                        line that adds at most relief_most parked or dead ones */
+                        line that adds at most relief_most parked or dead ones; at most
+                        relief_died dead ones in all */
     uint32_t relief_most;
+    uint32_t relief_died;
     uint64_t generation;
     uint64_t epoch;         /* own number of this taking over; 0: not owned */
     uint64_t asked_epoch;   /* epoch when it was put into the FETCH in flight; 0: not in it */
@@ -179,6 +181,7 @@ typedef struct {
     bool settle_release;
     bool settle_whole;     /* nothing was left out of it */
     uint32_t settle_held;  /* main-line events in it that are parked or dead */
+    uint32_t settle_died;  /* dead ones in it */
     uint64_t settle_at_ms; /* LIMIT: not before */
 } bn_slot_t;
 

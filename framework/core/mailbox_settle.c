@@ -150,6 +150,18 @@ static bool holds (const bn_outcome_t *outcome)
     return outcome->kind == BN_OUTCOME_PARK || outcome->kind == BN_OUTCOME_DIED;
 }
 
+/*  Of a key, nothing is settled before what came before it (G3).  */
+static bool elder_left_out (const bn_slot_t *slot, const bn_outcome_t *outcome)
+{
+    if (!outcome->key_hash)
+        return false;
+    for (const bn_outcome_t *elder = slot->ready.first; elder != outcome; elder = elder->next)
+        if (!elder->in_flight && elder->key_hash == outcome->key_hash &&
+            elder->offset < outcome->offset)
+            return true;
+    return false;
+}
+
 /*  One partition's part. False: stop building (no memory, too large).  */
 static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot)
 {
@@ -160,12 +172,15 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         return no_memory (self);
     bn_outcome_t *left_out = NULL; /* the first main-line one: the floor stays at it */
     bool any = false, full = false;
-    uint32_t held = 0;
+    uint32_t held = 0, died = 0;
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
         outcome->in_flight = false; /* of a request that was refused */
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
-        bool skipped = slot->relief && outcome->main_line &&
-                       (left_out || (held == slot->relief_most && holds (outcome)));
+        bool skipped =
+            slot->relief && ((outcome->main_line && (left_out || (held == slot->relief_most &&
+                                                                  holds (outcome)))) ||
+                             (died == slot->relief_died && outcome->kind == BN_OUTCOME_DIED) ||
+                             elder_left_out (slot, outcome));
         full |= !skipped && !fits (building, outcome);
         if (skipped || full) {
             if (outcome->main_line && !left_out)
@@ -178,12 +193,14 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
             return false;
         add_outcome (self, settlement, outcome);
         held += outcome->main_line && holds (outcome);
+        died += outcome->kind == BN_OUTCOME_DIED;
         building->bytes += outcome->bytes;
         building->events += outcome->emission_count;
         outcome->in_flight = any = true;
     }
     slot->settle_whole = !left_out && !full;
     slot->settle_held = held;
+    slot->settle_died = died;
     slot->settle_floor = left_out ? left_out->offset : bn_slot_unresolved (slot);
     slot->settle_handled = left_out ? left_out->handled_upto - 1 : slot->handled;
     /*  What finds no room before a release is left to the next owner, who handles it again.  */
@@ -389,10 +406,15 @@ static void limited (bn_mailbox_t *self, const bn_error_t *error)
         bn_mailbox_log (self, BN_LOG_WARNING, "partition %" PRIu32 " is stopped: %.*s", slot->index,
                         (int)error->text.size, error->text.text);
     slot->stopped = true;
-    /*  Half as many each time; when there were none, it is not these that are too many.  */
-    bool less = !slot->relief || slot->settle_held > 0;
-    slot->relief = less;
+    /*  Half as many each time: first of what the main line adds, for parked_max; when that adds
+     *  nothing, of the dead, for dead_max.  */
+    bool less = !slot->relief || slot->settle_held > 0 || slot->settle_died > 0;
+    if (!slot->relief)
+        slot->relief_died = UINT32_MAX;
+    else if (slot->settle_held == 0)
+        slot->relief_died = slot->settle_died / 2;
     slot->relief_most = slot->settle_held / 2;
+    slot->relief = less;
     if (!less)
         slot->settle_at_ms = later (self);
 }
