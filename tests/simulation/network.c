@@ -6,6 +6,8 @@
  *  Each end of a connection learns of its end in its own time, so that for a while an old
  *  connection and its successor are both alive for the server, as with real sockets.  */
 #include "simulation/sim.h"
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +33,63 @@ void sim_connect_later (sim_t *sim, uint32_t peer, uint64_t mean_us)
 }
 
 /*  ---- both ways ---- */
+
+static const char *type_name (uint8_t type)
+{
+    static const struct {
+        uint8_t type;
+        const char *name;
+    } names[] = {{BN_HELLO, "HELLO"},     {BN_PUBLISH, "PUBLISH"}, {BN_JOIN, "JOIN"},
+                 {BN_FETCH, "FETCH"},     {BN_SETTLE, "SETTLE"},   {BN_BEGIN, "BEGIN"},
+                 {BN_LEAVE, "LEAVE"},     {BN_READ, "READ"},       {BN_DEAD, "DEAD"},
+                 {BN_WELCOME, "WELCOME"}, {BN_RECEIPT, "RECEIPT"}, {BN_JOINED, "JOINED"},
+                 {BN_EVENTS, "EVENTS"},   {BN_SETTLED, "SETTLED"}, {BN_BEGUN, "BEGUN"},
+                 {BN_LEFT, "LEFT"},       {BN_ERROR, "ERROR"},     {BN_HEARTBEAT, "HEARTBEAT"},
+                 {BN_BEAT, "BEAT"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].type == type)
+            return names[i].name;
+    return "other";
+}
+
+static void tell_message (sim_t *sim, uint64_t id, int way, const sim_message_t *raw)
+{
+    const sim_connection_t *connection = sim_connection (sim, id);
+    const sim_peer_t *peer = &sim->peers[connection->peer];
+    bn_frame_t *frames = sim_must (calloc (raw->count, sizeof *frames));
+    for (size_t i = 0; i < raw->count; i++)
+        frames[i] = (bn_frame_t){raw->blobs[i]->data, raw->blobs[i]->size};
+    bn_message_t message;
+    char text[160] = "";
+    if (bn_message_decode (&message, frames, raw->count, NULL) == BATON_OK) {
+        size_t at = 0;
+        if (message.type == BN_ERROR)
+            snprintf (text, sizeof text, "%.*s", (int)message.error.text.size,
+                      message.error.text.text);
+        for (uint32_t i = 0; message.type == BN_SETTLE && i < message.settle.settlement_count &&
+                             at + 60 < sizeof text;
+             i++) {
+            const bn_settlement_t *one = &message.settle.settlements[i];
+            at += (size_t)snprintf (text + at, sizeof text - at,
+                                    " [%u.%" PRIu64 " floor %" PRIu64
+                                    " parks %u dones %u died %u%s]",
+                                    one->partition, one->generation, one->floor, one->park_count,
+                                    one->done_count, one->died_count,
+                                    one->release ? " release" : "");
+        }
+        bn_message_fini (&message);
+    }
+    free (frames);
+    uint8_t type = raw->blobs[0]->size > 3 ? raw->blobs[0]->data[3] : 0;
+    if (type == BN_HEARTBEAT || (type == BN_BEAT && !sim->verbose))
+        return;
+    sim_say_line (sim, "%s %s: %s%s", way == 0 ? "from" : "to",
+                  peer->kind == PEER_PROCESS && sim->processes[peer->index].used
+                      ? sim->processes[peer->index].instance
+                  : peer->kind == PEER_PRODUCER ? "a producer"
+                                                : "a client",
+                  type_name (type), text);
+}
 
 static void post (sim_t *sim, uint64_t id, int way, bn_blob_t *head, const bn_slice_t *payloads,
                   size_t count)
@@ -245,6 +304,8 @@ static void to_peer (sim_t *sim, sim_event_t *event)
     if (!connection->peer_open || sim->now_us > connection->cut_us[1])
         return;
     sim_peer_t *peer = &sim->peers[connection->peer];
+    if (sim->tell)
+        tell_message (sim, event->a, 1, &event->message);
     bn_frame_t *frames = sim_must (calloc (event->message.count, sizeof *frames));
     for (size_t i = 0; i < event->message.count; i++)
         frames[i] =
@@ -367,8 +428,11 @@ void sim_network_event (sim_t *sim, sim_event_t *event)
     case EVENT_TO_SERVER:
         connection = sim_connection (sim, event->a);
         if (connection->server_open && connection->life == sim->server.life &&
-            sim->now_us <= connection->cut_us[0])
+            sim->now_us <= connection->cut_us[0]) {
+            if (sim->tell)
+                tell_message (sim, event->a, 0, &event->message);
             sim_server_message (sim, event->a, &event->message);
+        }
         break;
     case EVENT_TO_PEER:
         to_peer (sim, event);

@@ -350,6 +350,8 @@ void sim_process_step (sim_t *sim, uint32_t slot, bn_mailbox_event_t event);
 /*  It is no more; started again later if it is the current one of its name.  */
 void sim_process_end (sim_t *sim, uint32_t slot);
 void sim_process_event (sim_t *sim, sim_event_t *event);
+/*  Into the story: what its mailbox is waiting for.  */
+void sim_describe (sim_t *sim, uint32_t slot);
 void sim_processes_fini (sim_t *sim);
 
 /*  ---- client.c ---- */

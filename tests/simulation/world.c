@@ -256,7 +256,10 @@ void sim_run (sim_t *sim)
     sim_nemesis_end (sim);
     run_until (sim, sim->now_us + LIVENESS_US, true);
     char text[256];
-    if (!sim->failed && sim_oracle_waiting (sim, text))
+    bool waiting = !sim->failed && sim_oracle_waiting (sim, text);
+    for (uint32_t slot = 0; waiting && slot < SIM_PROCESSES_MAX; slot++)
+        sim_describe (sim, slot);
+    if (waiting)
         sim_fail (sim, "G2: %" PRIu64 " virtual seconds without faults, and still waiting: %s",
                   LIVENESS_US / 1000000, text);
     if (!sim->failed)

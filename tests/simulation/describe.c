@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  describe.c - what a mailbox is waiting for, for people: the only place that looks inside.  */
+#include "core/mailbox_internal.h"
+#include "simulation/sim.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+static void describe_slot (sim_t *sim, const sim_process_t *process, const bn_slot_t *slot)
+{
+    unsigned ready = 0, held = 0, unsettled = 0;
+    for (const bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
+        ready++;
+    for (const bn_outcome_t *outcome = slot->held.first; outcome; outcome = outcome->next)
+        held++;
+    unsigned states[6] = {0};
+    for (bn_map_node_t *node = bn_map_first (slot->parked); node; node = bn_map_next (node)) {
+        const bn_parked_entry_t *entry = bn_map_value (node);
+        unsettled += !entry->settled;
+        states[entry->state]++;
+    }
+    sim_say_line (sim,
+                  "  %s partition %u.%" PRIu64 ": floor %" PRIu64 " position %" PRIu64
+                  " known %" PRIu64 " ready %u held %u returned %u out %u parked %zu",
+                  process->instance, slot->index, slot->generation, slot->floor, slot->position,
+                  slot->known, ready, held, slot->returned_count, slot->out_count,
+                  bn_map_count (slot->parked));
+    sim_say_line (sim,
+                  "    (unsettled %u; blocked %u due %u wanted %u fetching %u ready %u out %u)%s%s"
+                  "%s%s%s careful %" PRIu64,
+                  unsettled, states[0], states[1], states[2], states[3], states[4], states[5],
+                  slot->revoked ? " revoked" : "", slot->stopped ? " stopped" : "",
+                  slot->relief ? " relief" : "", slot->missing ? " missing" : "",
+                  slot->behind ? " behind" : "", slot->careful_until);
+}
+
+void sim_describe (sim_t *sim, uint32_t slot)
+{
+    const sim_process_t *process = &sim->processes[slot];
+    if (!process->used || !sim->tell)
+        return;
+    const bn_mailbox_t *mailbox = process->mailbox;
+    sim_say_line (sim,
+                  "%s (%" PRIu64 "): link %d, asking %s%s%s%s%s, run %s, careful %d, queue %zu, "
+                  "unsettled %zu, out %zu%s",
+                  process->instance, process->incarnation, (int)mailbox->link,
+                  bn_mailbox_asking (mailbox, BN_ASK_FETCH) ? "F" : "",
+                  bn_mailbox_asking (mailbox, BN_ASK_OFFSETS) ? "O" : "",
+                  bn_mailbox_asking (mailbox, BN_ASK_SETTLE) ? "S" : "",
+                  bn_mailbox_asking (mailbox, BN_ASK_BEGIN) ? "B" : "",
+                  bn_mailbox_asking (mailbox, BN_ASK_LEAVE) ? "L" : "",
+                  mailbox->run_out ? "out" : "in", (int)mailbox->careful, mailbox->queue_bytes,
+                  mailbox->unsettled_bytes, mailbox->out_bytes, mailbox->expired ? ", expired" : "");
+    for (uint32_t p = 0; p < mailbox->partitions; p++)
+        if (mailbox->slots[p].owned)
+            describe_slot (sim, process, &mailbox->slots[p]);
+}
