@@ -119,7 +119,7 @@ static void bad_section_refuses_the_whole_request (void **state)
                     "section 1");
     sections[1] = harness_section (h, "other", "a", 1);
     sections[2] = harness_section (h, "third", "a", 1);
-    assert_refused (h, harness_publish (h, route, 7, 1, sections, 3), BATON_ERR_LIMIT,
+    assert_refused (h, harness_publish (h, route, 7, 1, sections, 3), BATON_ERR_TOPIC,
                     "topics_max");
 
     assert_int_equal (harness_state (h)->tail, 0);
