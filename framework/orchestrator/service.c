@@ -110,14 +110,14 @@ static void step_kind (bn_service_t *self, bn_conductor_event_kind_t kind, uint6
 
 /*  ---- out ---- */
 
-/*  One message to a connection. 0, or -1 with errno.  */
+/*  One message to a connection; payloads are tracked. 0, or -1 with errno.  */
 static int send_to (bn_service_t *self, const void *id, size_t id_size, bn_blob_t *head,
                     const bn_slice_t *payloads, size_t count)
 {
     void *router = self->given.sockets->router;
     if (bn_send_slice (router, NULL, id, id_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) != 0)
         return -1;
-    return bn_send_message (router, head, payloads, count, ZMQ_DONTWAIT);
+    return bn_send_message_tracked (router, head, payloads, count, ZMQ_DONTWAIT);
 }
 
 static void send_to_route (bn_service_t *self, bn_route_t *route, bn_blob_t *head,
@@ -142,20 +142,23 @@ static bn_route_t *listener (bn_service_t *self, uint64_t handle)
 
 static void refuse_events (bn_service_t *self, bn_route_t *route, uint64_t request)
 {
-    bn_blob_t *head = bn_error_encode (request, BATON_ERR_LIMIT, 0,
-                                       "too many large answers have not been read yet");
+    bn_blob_t *head =
+        bn_error_encode (request, BATON_ERR_LIMIT, 0, "too many answers have not been read yet");
     if (head)
         send_to_route (self, route, head, NULL, 0);
     bn_blob_unref (&head);
 }
 
-/*  Remembers one large payload of an answer until it has been sent; false: no memory.  */
+/*  Remembers an answer until it has been sent; false: no memory.  */
 static bool remember (bn_service_t *self, const bn_route_t *route, const bn_read_reply_t *reply)
 {
+    if (reply->section_count == 0)
+        return true;
+    size_t bytes = 0;
     for (uint32_t i = 0; i < reply->section_count; i++)
-        if (reply->sections[i].payload.size >= BN_ZERO_COPY_BYTES_MIN)
-            return bn_unsent_add (&self->unsent, route->handle, reply->sections[i].payload.blob);
-    return true;
+        bytes += reply->sections[i].payload.size + BN_UNSENT_SECTION_BYTES;
+    bn_blob_t *last = reply->sections[reply->section_count - 1].payload.blob;
+    return bn_unsent_add (&self->unsent, route->handle, last, bytes);
 }
 
 static void send_events (bn_service_t *self, const bn_effect_t *effect)
@@ -164,10 +167,14 @@ static void send_events (bn_service_t *self, const bn_effect_t *effect)
     if (!route)
         return;
     bn_unsent_sweep (&self->unsent);
-    if (!bn_unsent_room (&self->unsent, route->handle)) {
+    /*  At least one section is sent to those who want no bytes at all, too.  */
+    size_t wanted = effect->read->bytes_max > 0 ? effect->read->bytes_max : 1;
+    size_t room = bn_unsent_room (&self->unsent, route->handle, wanted);
+    if (room == 0) {
         refuse_events (self, route, effect->read->request);
         return;
     }
+    effect->read->bytes_max = (uint32_t)room;
     bn_read_reply_t reply;
     bn_read_service (self->given.recovered->reader, effect->read, &reply);
     bn_slice_t *payloads =

@@ -7,23 +7,32 @@ void bn_unsent_sweep (bn_unsent_t *self)
 {
     size_t kept = 0;
     for (size_t i = 0; i < self->count; i++) {
-        if (atomic_load (&self->items[i].blob->references) == 1)
+        if (atomic_load (&self->items[i].blob->references) == 1) {
+            self->bytes -= self->items[i].bytes;
             bn_blob_unref (&self->items[i].blob);
-        else
+        } else
             self->items[kept++] = self->items[i];
     }
     self->count = kept;
 }
 
-bool bn_unsent_room (const bn_unsent_t *self, uint64_t route)
+size_t bn_unsent_room (const bn_unsent_t *self, uint64_t route, size_t wanted)
 {
-    size_t mine = 0;
+    size_t count = 0, bytes = 0;
     for (size_t i = 0; i < self->count; i++)
-        mine += self->items[i].route == route;
-    return mine < BN_UNSENT_MAX;
+        if (self->items[i].route == route) {
+            count++;
+            bytes += self->items[i].bytes;
+        }
+    if (self->bytes >= BN_UNSENT_TOTAL_BYTES) {
+        if (count > 0)
+            return 0;
+        return wanted < BN_UNSENT_SCANT_BYTES ? wanted : BN_UNSENT_SCANT_BYTES;
+    }
+    return count < BN_UNSENT_MAX && bytes < BN_UNSENT_ROUTE_BYTES ? wanted : 0;
 }
 
-bool bn_unsent_add (bn_unsent_t *self, uint64_t route, bn_blob_t *blob)
+bool bn_unsent_add (bn_unsent_t *self, uint64_t route, bn_blob_t *blob, size_t bytes)
 {
     if (self->count == self->capacity) {
         size_t capacity = self->capacity ? self->capacity * 2 : 64;
@@ -34,6 +43,8 @@ bool bn_unsent_add (bn_unsent_t *self, uint64_t route, bn_blob_t *blob)
         self->capacity = capacity;
     }
     self->items[self->count].route = route;
+    self->items[self->count].bytes = bytes;
+    self->bytes += bytes;
     self->items[self->count++].blob = bn_blob_ref (blob);
     return true;
 }

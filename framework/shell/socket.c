@@ -130,18 +130,21 @@ static void free_blob (void *data, void *hint)
     bn_blob_unref (&blob);
 }
 
-int bn_send_slice (void *socket, bn_blob_t *blob, const void *data, size_t size, int flags)
+/*  One frame; from by_reference bytes up it is not copied.  */
+static int send_frame (void *socket, const bn_slice_t *frame, size_t by_reference, int flags)
 {
     zmq_msg_t message;
     int rc;
-    if (blob && size >= BN_ZERO_COPY_BYTES_MIN) {
-        rc = zmq_msg_init_data (&message, (void *)data, size, free_blob, bn_blob_ref (blob));
+    bn_blob_t *blob = frame->blob;
+    if (blob && frame->size >= by_reference) {
+        rc = zmq_msg_init_data (&message, (void *)frame->data, frame->size, free_blob,
+                                bn_blob_ref (blob));
         if (rc != 0)
             bn_blob_unref (&blob);
     } else {
-        rc = zmq_msg_init_size (&message, size);
-        if (rc == 0 && size > 0)
-            memcpy (zmq_msg_data (&message), data, size);
+        rc = zmq_msg_init_size (&message, frame->size);
+        if (rc == 0 && frame->size > 0)
+            memcpy (zmq_msg_data (&message), frame->data, frame->size);
     }
     if (rc != 0)
         return -1;
@@ -157,8 +160,15 @@ int bn_send_slice (void *socket, bn_blob_t *blob, const void *data, size_t size,
     return 0;
 }
 
-int bn_send_message (void *socket, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
-                     int flags)
+int bn_send_slice (void *socket, bn_blob_t *blob, const void *data, size_t size, int flags)
+{
+    bn_slice_t frame = {.blob = blob, .data = data, .size = size};
+    return send_frame (socket, &frame, BN_ZERO_COPY_BYTES_MIN, flags);
+}
+
+/*  last_by_reference: as by_reference, of the last payload.  */
+static int send_message (void *socket, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
+                         size_t last_by_reference, int flags)
 {
     int rc =
         bn_send_slice (socket, head, head->data, head->size, flags | (count > 0 ? ZMQ_SNDMORE : 0));
@@ -169,16 +179,29 @@ int bn_send_message (void *socket, bn_blob_t *head, const bn_slice_t *payloads, 
      *  the rest of this one.  */
     int failure = 0;
     for (size_t i = 0; i < count; i++) {
-        const bn_slice_t *payload = &payloads[i];
-        rc = bn_send_slice (socket, payload->blob, payload->data, payload->size,
-                            flags | (i + 1 < count ? ZMQ_SNDMORE : 0));
+        bool last = i + 1 == count;
+        int more = last ? 0 : ZMQ_SNDMORE;
+        rc = send_frame (socket, &payloads[i], last ? last_by_reference : BN_ZERO_COPY_BYTES_MIN,
+                         flags | more);
         if (rc == 0)
             continue;
         if (failure == 0)
             failure = errno;
         if (errno == ENOMEM)
-            zmq_send (socket, "", 0, flags | (i + 1 < count ? ZMQ_SNDMORE : 0));
+            zmq_send (socket, "", 0, flags | more);
     }
     errno = failure;
     return failure ? -1 : 0;
+}
+
+int bn_send_message (void *socket, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
+                     int flags)
+{
+    return send_message (socket, head, payloads, count, BN_ZERO_COPY_BYTES_MIN, flags);
+}
+
+int bn_send_message_tracked (void *socket, bn_blob_t *head, const bn_slice_t *payloads,
+                             size_t count, int flags)
+{
+    return send_message (socket, head, payloads, count, 0, flags);
 }
