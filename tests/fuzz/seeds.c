@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  seeds.c - fuzz_seeds DIR: writes well-formed inputs to DIR/batch, DIR/fanout, DIR/message and
- *  DIR/record (which must exist), so that the fuzzers start behind the first checks.  */
+/*  seeds.c - fuzz_seeds DIR: writes well-formed inputs to DIR/TARGET (which must exist) for each
+ *  target, so that the fuzzers start behind the first checks.  */
+#include "story.h"
 #include "unit/wire/samples.h"
 #include "wire/record.h"
 #include <stdio.h>
@@ -116,6 +117,38 @@ static void write_batch (void)
     bn_batch_writer_fini (&writer);
 }
 
+static void write_text (const char *target, size_t index, const char *text, size_t size)
+{
+    write_seed (target, index, (uint8_t)text[0], &(bn_frame_t){text + 1, size - 1}, 1);
+}
+
+static void write_core (void)
+{
+    story_t story;
+    story_init (&story);
+    write_text ("conductor", 0, (const char *)bn_buffer_data (&story.messages),
+                story.messages.size);
+    write_text ("state", 0, (const char *)bn_buffer_data (&story.records), story.records.size);
+    write_text ("state", 1, (const char *)bn_buffer_data (&story.checkpoint),
+                story.checkpoint.size);
+    story_fini (&story);
+}
+
+static void write_texts (void)
+{
+    static const char config[] = "# a comment\norchestrator\n    data_dir = \"/tmp/a b\"\n"
+                                 "    partitions = 8\n    sync = interval\n"
+                                 "    segment_bytes = 4MiB\n    retention_ms = 7d\n";
+    static const char json[] = "\0{\"a\": [1, -2.5e3, true, null, \"\\u00e4\\ud83d\\ude00\"]}";
+    static const char packed[] = "\1\x82\xa1"
+                                 "a\x93\x01\xcb\x40\x04\0\0\0\0\0\0\xc4\x02xy\x02\xc0";
+    static const char damage[] = "\0\0\x10\x08\x01\1\x11\0\0\2\0\x18\xff";
+    write_text ("config", 0, config, sizeof (config) - 1);
+    write_text ("json", 0, json, sizeof (json) - 1);
+    write_text ("json", 1, packed, sizeof (packed) - 1);
+    write_text ("journal", 0, damage, sizeof (damage) - 1);
+}
+
 int main (int argc, char **argv)
 {
     if (argc != 2) {
@@ -127,5 +160,7 @@ int main (int argc, char **argv)
     write_records ();
     write_fanout ();
     write_batch ();
+    write_core ();
+    write_texts ();
     return 0;
 }
