@@ -15,7 +15,7 @@
 /*  Time after which a run goes back although more of it could be handled, in ms: what is done gets
  *  settled soon, also when handlers are slow.  */
 #define BN_RUN_MS_MAX     5
-#define BN_RUN_EVENTS_MAX 256
+#define BN_RUN_EVENTS_MAX 1024
 
 typedef struct {
     char *pattern; /* owned */

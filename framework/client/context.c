@@ -10,7 +10,9 @@
 #include <string.h>
 
 /*  "ACTOR-JOURNAL-OFFSET-INDEX", at most.  */
-#define ID_BYTES (BATON_NAME_BYTES_MAX + 1 + 16 + 1 + 20 + 1 + 10 + 1)
+#define ID_BYTES    (BATON_NAME_BYTES_MAX + 1 + 16 + 1 + 20 + 1 + 10 + 1)
+#define CHUNK_BYTES (64u * 1024) /* memory that small emissions share */
+#define SMALL_BYTES (4u * 1024)  /* a larger emission has memory of its own */
 _Static_assert(ID_BYTES - 1 <= BATON_ID_BYTES_MAX, "the id of an emitted event fits");
 
 bool bn_context_init (baton_context_t *self, const bn_context_options_t *options)
@@ -21,6 +23,7 @@ bool bn_context_init (baton_context_t *self, const bn_context_options_t *options
 
 void bn_context_fini (baton_context_t *self)
 {
+    bn_blob_unref (&self->chunk);
     bn_event_fini (&self->event);
 }
 
@@ -107,7 +110,7 @@ static bool reserve_emission (baton_context_t *self)
     bn_run_item_t *item = self->item;
     if (item->emission_count < self->emission_room)
         return true;
-    uint32_t room = self->emission_room ? self->emission_room * 2 : 4;
+    uint32_t room = self->emission_room ? self->emission_room * 2 : 1; /* most emit one */
     bn_emission_t *emissions = realloc (item->emissions, room * sizeof *emissions);
     if (!emissions)
         return false;
@@ -126,6 +129,55 @@ static size_t inherited (const baton_event_t *event, baton_extension_t extension
     extensions[1] = (baton_extension_t){"causationid", id};
     extensions[2] = (baton_extension_t){"traceparent", trace};
     return trace ? 3 : 2;
+}
+
+/*  Room for the bytes of an emission: in a chunk that it shares with others, or, if it is large, in
+ *  memory of its own. The caller's reference; NULL: no memory.  */
+static bn_blob_t *take_room (baton_context_t *self, size_t size, uint8_t **at)
+{
+    if (size > SMALL_BYTES) {
+        bn_blob_t *blob = bn_blob_new (size);
+        *at = blob ? blob->data : NULL;
+        return blob;
+    }
+    if (!self->chunk || CHUNK_BYTES - self->chunk_used < size) {
+        bn_blob_unref (&self->chunk);
+        self->chunk = bn_blob_new (CHUNK_BYTES);
+        self->chunk_used = 0;
+        if (!self->chunk)
+            return NULL;
+    }
+    *at = self->chunk->data + self->chunk_used;
+    self->chunk_used += size;
+    return bn_blob_ref (self->chunk);
+}
+
+static char *put_decimal (char *at, uint64_t number)
+{
+    char digits[20];
+    size_t count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while (number /= 10);
+    while (count > 0)
+        *at++ = digits[--count];
+    return at;
+}
+
+/*  "ACTOR-JOURNAL-OFFSET-INDEX" of the emission to come; on the path of each one. Its size.  */
+static size_t put_id (const baton_context_t *self, char *id)
+{
+    size_t size = strlen (self->options.actor);
+    char *at = id + size;
+    memcpy (id, self->options.actor, size);
+    *at++ = '-';
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *at++ = "0123456789abcdef"[self->facts.journal_id >> shift & 15];
+    *at++ = '-';
+    at = put_decimal (at, self->item->offset);
+    *at++ = '-';
+    at = put_decimal (at, self->item->emission_count);
+    return (size_t)(at - id);
 }
 
 static baton_err_t emit (baton_context_t *self, const baton_publication_t *publication,
@@ -154,7 +206,8 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
                   self->options.emit_bytes_max);
         return BATON_ERR_TOO_LARGE;
     }
-    bn_blob_t *blob = bn_blob_new (bytes);
+    uint8_t *at = NULL;
+    bn_blob_t *blob = take_room (self, bytes, &at);
     if (!blob || !reserve_emission (self)) {
         bn_blob_unref (&blob);
         snprintf (what, BN_WHAT_BYTES, "out of memory");
@@ -164,11 +217,9 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
     bn_run_item_t *item = self->item;
     bn_emission_t *emission = &item->emissions[item->emission_count];
     *emission = (bn_emission_t){.blob = blob};
-    char *id = (char *)blob->data;
-    size_t id_size = (size_t)snprintf (id, ID_BYTES, "%s-%016" PRIx64 "-%" PRIu64 "-%" PRIu32,
-                                       self->options.actor, self->facts.journal_id, item->offset,
-                                       item->emission_count);
-    uint8_t *at = blob->data + ID_BYTES;
+    char *id = (char *)at;
+    size_t id_size = put_id (self, id);
+    at += id_size;
     if (!bn_publication_pack (publication, &defaults, &at, &emission->topic, &emission->fields)) {
         bn_blob_unref (&blob);
         snprintf (what, BN_WHAT_BYTES, "more than %d extensions with those that are filled in",

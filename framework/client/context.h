@@ -24,9 +24,11 @@ struct baton_context {
     baton_event_t event;
     bn_run_item_t *item;    /* borrowed; in hand */
     uint32_t emission_room; /* of item->emissions, in elements */
-    size_t emitted_bytes;   /* by this call */
-    uint64_t wall_us;       /* of the first emission of this call; 0: none yet */
-    baton_err_t emit_err;   /* first failed emission of this call */
+    bn_blob_t *chunk;       /* counted; small emissions share it; NULL: none yet */
+    size_t chunk_used;
+    size_t emitted_bytes; /* by this call */
+    uint64_t wall_us;     /* of the first emission of this call; 0: none yet */
+    baton_err_t emit_err; /* first failed emission of this call */
     char emit_what[BN_WHAT_BYTES];
     char reason[BN_REASON_BYTES_MAX + 1];
 };
