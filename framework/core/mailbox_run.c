@@ -439,8 +439,11 @@ void bn_mailbox_run_pump (bn_mailbox_t *self)
     if (self->run_out || self->careful != BN_CAREFUL_NONE)
         return;
     /*  What a stopped partition cannot settle may fill the account; only handling its parked events
-     *  makes room again, and what becomes of them can always be settled.  */
-    bool parked_only = self->unsettled_bytes >= self->options.settle_bytes_max;
+     *  makes room again, and what becomes of them can always be settled. And so may what is held
+     *  behind events that went back to the queue: then these have to be handled.  */
+    bool full = self->unsettled_bytes >= self->options.settle_bytes_max;
+    bool held = full && !bn_mailbox_dirty (self) && !bn_mailbox_asking (self, BN_ASK_SETTLE);
+    bool parked_only = full && !held;
     if (parked_only && !any_stopped (self))
         return;
     if (self->careful_turn && take_careful (self, parked_only))
