@@ -32,8 +32,7 @@ static const char *const DESCRIPTIONS[] = {
     "TRAY, BREAKFAST IN BED",
     "ALARM CLOCK BAKELIKE RED ",
     "CHARLIE+LOLA\"EXTREMELY BUSY\" SIGN",
-    "Gift Voucher \xc2\xa3"
-    "20.00",
+    "Gift Voucher \302\24320.00", /* a pound sign */
     "TUMBLER, NEW ENGLAND",
     "SET/2 RED RETROSPOT TEA TOWELS ",
     "",
