@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  journal_command.c - `baton journal`: looks at a data directory without an orchestrator.
+/*  journal_command.c - `baton journal`: looks at a data directory without an orchestrator; what
+ *  salvage does is in journal_salvage.c.
  *
  *  Everything is read only: nothing is locked, repaired or cut. A journal that is being written to
  *  may change while it is read, so damage in one counts only if it is found twice at the same
  *  place.  */
 
 #include "cli/cli.h"
+#include "cli/journal_salvage.h"
 #include "cli/json.h"
 #include "cli/options.h"
 #include "journal/journal.h"
@@ -29,12 +31,15 @@ static const char about[] =
     "\n"
     "  verify    reads everything, checks every checksum, the chain of the records and what they\n"
     "            contain; prints the segments and the first damage with file and position\n"
-    "  dump      prints one line for each record";
+    "  dump      prints one line for each record\n"
+    "  salvage   makes a new data directory, OUT, of all that can still be read, and says what\n"
+    "            is lost; sequences and offsets stay, and an orchestrator can run on it";
 
 static const char details[] =
     "An unfinished write at the end is not damage: the next start cuts it.\n"
     "\n"
-    "Exit codes: 0 ok, 1 damaged, 2 wrong usage, 3 it cannot be opened or read.";
+    "Exit codes: 0 ok, 1 damaged (salvage: something is lost, the rest is in OUT), 2 wrong usage,\n"
+    "3 it cannot be opened, read or written.";
 
 typedef struct {
     uint64_t segment;
@@ -55,6 +60,8 @@ typedef struct {
     size_t segment_capacity;
     uint64_t records;
     uint64_t events;
+    uint64_t lost_records; /* by an earlier salvage */
+    uint64_t lost_events;
     bn_buffer_t line;
     bn_journal_recovery_t recovery;
     char detail[DETAIL_BYTES_MAX];
@@ -69,7 +76,8 @@ static const char *type_name (uint32_t type, char number[NAME_BYTES_MAX])
         [BN_RECORD_PUBLISH] = "PUBLISH", [BN_RECORD_SETTLE] = "SETTLE",
         [BN_RECORD_ASSIGN] = "ASSIGN",   [BN_RECORD_BEGIN] = "BEGIN",
         [BN_RECORD_SUSPECT] = "SUSPECT", [BN_RECORD_REDRIVE] = "REDRIVE",
-        [BN_RECORD_DISCARD] = "DISCARD", [BN_RECORD_FORGET] = "FORGET"};
+        [BN_RECORD_DISCARD] = "DISCARD", [BN_RECORD_FORGET] = "FORGET",
+        [BN_RECORD_LOST] = "LOST"};
     if (type < sizeof names / sizeof *names && names[type])
         return names[type];
     snprintf (number, NAME_BYTES_MAX, "TYPE%" PRIu32, type);
@@ -231,6 +239,11 @@ static baton_err_t count_record (journal_t *self, const bn_journal_record_t *raw
     segment->last_sequence = raw->sequence;
     segment->end_base = raw->base + raw->count;
     segment->bytes += raw->body_size;
+    if (raw->type == BN_RECORD_LOST) {
+        self->lost_records++;
+        self->lost_events += raw->count;
+        return BATON_OK;
+    }
     self->records++;
     self->events += raw->count;
     return BATON_OK;
@@ -265,7 +278,7 @@ static baton_err_t read_journal (journal_t *self)
     bn_journal_reader_t *reader;
     bn_journal_options_t options = {.read_only = true};
     self->segment_count = 0;
-    self->records = self->events = 0;
+    self->records = self->events = self->lost_records = self->lost_events = 0;
     *self->detail = '\0';
     baton_err_t err = bn_journal_open (&writer, &reader, self->vfs, &options, 0, take_record, self,
                                        &self->recovery, self->detail);
@@ -294,9 +307,9 @@ static void print_result (journal_t *self, baton_err_t err)
     bn_buffer_clear (&self->line);
     bn_json_put_cstr (&self->line, self->detail);
     printf ("],\"records\":%" PRIu64 ",\"events\":%" PRIu64 ",\"torn_bytes\":%" PRIu64
-            ",\"running\":%s,\"error\":",
-            self->records, self->events, self->recovery.torn_bytes,
-            self->running ? "true" : "false");
+            ",\"lost_records\":%" PRIu64 ",\"lost_events\":%" PRIu64 ",\"running\":%s,\"error\":",
+            self->records, self->events, self->recovery.torn_bytes, self->lost_records,
+            self->lost_events, self->running ? "true" : "false");
     if (err)
         printf ("\"%s\",\"detail\":%.*s}\n", baton_err_name (err), (int)self->line.size,
                 (const char *)bn_buffer_data (&self->line));
@@ -316,6 +329,9 @@ static baton_err_t verify (journal_t *self)
         if (self->recovery.torn_bytes > 0 && !self->running)
             printf ("an unfinished write of %" PRIu64 " bytes at the end; the next start cuts it\n",
                     self->recovery.torn_bytes);
+        if (self->lost_records > 0)
+            printf ("lost before a salvage: %" PRIu64 " records with %" PRIu64 " events\n",
+                    self->lost_records, self->lost_events);
         printf ("ok: %" PRIu64 " records with %" PRIu64 " events in %zu segment%s\n", self->records,
                 self->events, self->segment_count, self->segment_count == 1 ? "" : "s");
     }
@@ -351,11 +367,16 @@ static int run (journal_t *self, const char *directory)
 int bn_cli_journal (int argc, char **argv)
 {
     journal_t self = {.as_json = false};
+    bn_salvage_options_t salvage = {.partitions = 0};
     const bn_option_t options[] = {
         BN_JSON_OPTION (&self.as_json),
+        {"partitions", 0, BN_OPTION_UINT, &salvage.partitions, "N",
+         "salvage: how many there are, if neither the first record nor the views can be read", 1,
+         BN_PARTITIONS_MAX},
     };
     const bn_command_t command = {
-        .usage = "journal verify [OPTION]... DIR\njournal dump [OPTION]... DIR",
+        .usage = "journal verify [OPTION]... DIR\njournal dump [OPTION]... DIR\n"
+                 "journal salvage [OPTION]... DIR OUT",
         .about = about,
         .details = details,
         .options = options,
@@ -366,10 +387,19 @@ int bn_cli_journal (int argc, char **argv)
     if (code >= 0)
         return code;
     if (first == argc)
-        return bn_usage_error ("journal", "verify or dump?");
+        return bn_usage_error ("journal", "verify, dump or salvage?");
+    if (strcmp (argv[first], "salvage") == 0) {
+        if (argc - first != 3)
+            return bn_usage_error ("journal", "salvage takes DIR and OUT");
+        salvage.directory = argv[first + 1];
+        salvage.target = argv[first + 2];
+        salvage.as_json = self.as_json;
+        return bn_salvage_run (&salvage);
+    }
     self.print_records = strcmp (argv[first], "dump") == 0;
     if (!self.print_records && strcmp (argv[first], "verify") != 0)
-        return bn_usage_error ("journal", "'%s' is neither verify nor dump", argv[first]);
+        return bn_usage_error ("journal", "'%s' is neither verify nor dump nor salvage",
+                               argv[first]);
     if (argc - first != 2)
         return bn_usage_error ("journal", "%s takes one DIR", argv[first]);
     return run (&self, argv[first + 1]);

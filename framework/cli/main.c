@@ -28,7 +28,7 @@ static const struct {
     {"status", bn_cli_status, "show the orchestrator, its topics and its actors"},
     {"dead", bn_cli_dead, "list, show, redrive or discard dead letters"},
     {"forget", bn_cli_forget, "unregister an actor"},
-    {"journal", bn_cli_journal, "check or print a journal offline"},
+    {"journal", bn_cli_journal, "check, print or salvage a journal offline"},
     {"bench", bn_cli_bench, "measure throughput and latency"},
     {"help", help, "print this, or what a subcommand does"},
     {"version", version, "print the version"},

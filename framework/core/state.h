@@ -90,6 +90,7 @@ typedef struct {
     bn_map_t *producers;    /* id -> bn_producer_state_t */
     bn_map_t *producers_by_use; /* used -> the same */
     uint32_t producers_max;
+    bool bridging;          /* a record was LOST: see bn_state_bridge; not in a checkpoint */
     bn_state_section_fn *on_section; /* may be NULL */
     void *on_section_arg;
 } bn_state_t;
@@ -100,6 +101,14 @@ void bn_state_destroy (bn_state_t **self_p);
 /*  Applies one record. `detail` says why not. Errors: ROT (does not fit), MEMORY.  */
 baton_err_t bn_state_apply (bn_state_t *self, const bn_record_t *record, uint64_t sequence,
                             uint64_t base, uint32_t count, uint64_t time_us, char detail[256]);
+
+/*  For replaying a salvaged journal, where records are LOST before this one (`bridging`). What is
+ *  there proves what the lost ones did: makes the state fit, so that applying it does not fail for
+ *  their sake. Does as little as it can: what nothing proves is left as it was, so that events are
+ *  handled again rather than not at all. An actor whose registration is lost has no patterns,
+ *  and a name of its number unless something tells it. Errors: MEMORY.  */
+#define BN_STATE_UNNAMED "lost-registration-"
+baton_err_t bn_state_bridge (bn_state_t *self, const bn_record_t *record);
 
 /*  Checkpoint: calls put for each item (key and value, borrowed during the call); restore is the
  *  reverse, item by item in any order, then bn_state_restored. put returns false to stop.  */

@@ -584,6 +584,10 @@ static baton_err_t apply_any (bn_state_t *self, const bn_record_t *record, uint6
         return apply_dead (self, &record->dead, false, time_us, detail);
     case BN_RECORD_FORGET:
         return apply_forget (self, record->forget, detail);
+    case BN_RECORD_LOST:
+        self->tail += count;
+        self->bridging = true;
+        return BATON_OK;
     }
     return misfit (detail, "its type %d is unknown", (int)record->type);
 }
@@ -591,7 +595,8 @@ static baton_err_t apply_any (bn_state_t *self, const bn_record_t *record, uint6
 baton_err_t bn_state_apply (bn_state_t *self, const bn_record_t *record, uint64_t sequence,
                             uint64_t base, uint32_t count, uint64_t time_us, char detail[256])
 {
-    bool has_events = record->type == BN_RECORD_PUBLISH || record->type == BN_RECORD_SETTLE;
+    bool has_events = record->type == BN_RECORD_PUBLISH || record->type == BN_RECORD_SETTLE ||
+                      record->type == BN_RECORD_LOST;
     if (sequence != self->sequence + 1 || base != self->tail)
         return misfit (detail,
                        "record %" PRIu64 " at offset %" PRIu64 " does not follow %" PRIu64

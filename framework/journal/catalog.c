@@ -224,11 +224,21 @@ static baton_err_t drop_trimmed (bn_vfs_t *vfs, listing_t *listing, uint64_t fir
 
 /*  ---- a new journal ---- */
 
-static int64_t write_first_segment (bn_vfs_t *vfs, uint64_t segment_bytes, uint64_t salt)
+static uint64_t first_sequence (const bn_journal_options_t *options)
 {
+    return options->first_sequence > 0 ? options->first_sequence : 1;
+}
+
+static int64_t write_first_segment (bn_vfs_t *vfs, const bn_journal_options_t *options,
+                                    uint64_t salt)
+{
+    uint64_t segment_bytes = options->segment_bytes;
     char name[BN_SEGMENT_NAME_MAX];
     uint8_t area[BN_SEGMENT_AREA];
-    bn_segment_header_t header = {.segment = 1, .salt = salt, .first_sequence = 1};
+    bn_segment_header_t header = {.segment = 1,
+                                  .salt = salt,
+                                  .first_sequence = first_sequence (options),
+                                  .first_base = options->first_base};
     bn_segment_name (name, 1);
     bn_segment_header_encode (&header, area);
     bn_vfile_t *file;
@@ -276,15 +286,17 @@ static baton_err_t create (bn_catalog_t *self, bn_vfs_t *vfs, const bn_journal_o
     if (self->mark.salt == 0 &&
         getrandom (&self->mark.salt, sizeof self->mark.salt, 0) != sizeof self->mark.salt)
         return bn_journal_fail (BATON_ERR_SYSTEM, detail, "getrandom: %s", strerror (errno));
-    int64_t rc = write_first_segment (vfs, options->segment_bytes, self->mark.salt);
+    int64_t rc = write_first_segment (vfs, options, self->mark.salt);
     if (rc != 0)
         return bn_journal_fail_io (rc, detail, BN_JOURNAL_FOLDER, "create the first segment");
     rc = bn_catalog_write_mark (vfs, &self->mark);
     if (rc != 0)
         return bn_journal_fail_io (rc, detail, BN_MARK_FILE, "write");
     self->created = true;
-    bn_segment_t first = {
-        .id = 1, .first_sequence = 1, .end = BN_SEGMENT_AREA}; /* previous_crc 0: nothing */
+    bn_segment_t first = {.id = 1,
+                          .first_sequence = first_sequence (options),
+                          .first_base = options->first_base,
+                          .end = BN_SEGMENT_AREA}; /* previous_crc 0: nothing */
     return bn_catalog_add (self, &first) ? BATON_OK : BATON_ERR_MEMORY;
 }
 

@@ -31,6 +31,8 @@ typedef struct {
                                   the journal begins, whatever trusted_sequence says */
     uint64_t salt;             /* of a new journal: any number that nobody can guess; 0: getrandom.
                                   For simulations, which must draw it from their seed */
+    uint64_t first_sequence;   /* of a new journal: its first record; 0: 1. Above, it needs views */
+    uint64_t first_base;       /* likewise: offset of its first event */
 } bn_journal_options_t;
 
 /*  A record handed to or by the journal.  */

@@ -130,7 +130,13 @@ static baton_err_t replay (const bn_journal_record_t *raw, void *arg)
     baton_err_t err =
         bn_record_decode (&record, raw->type, raw->base, raw->body, raw->body_size, what);
     if (!err) {
-        err = bn_state_apply (self->recovered->state, &record, raw->sequence, raw->base, raw->count,
+        bn_state_t *state = self->recovered->state;
+        if (state->bridging)
+            err = bn_state_bridge (state, &record);
+        if (err)
+            snprintf (what, sizeof what, "%s", baton_err_text (err));
+        else
+            err = bn_state_apply (state, &record, raw->sequence, raw->base, raw->count,
                               raw->time_us, what);
         bn_record_fini (&record);
     }

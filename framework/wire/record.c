@@ -70,6 +70,10 @@ static const bn_layout_t s_forget = {
     .field_count = 1,
     .fields = (const bn_field_t[]){{.name = "actor_id", .kind = BN_FIELD_U32, .max = UINT32_MAX}}};
 
+static const bn_layout_t s_lost =
+    BN_LAYOUT (bn_lost_record_t, "LOST", BN_U64 (bn_lost_record_t, first),
+               BN_U64 (bn_lost_record_t, last));
+
 static const bn_layout_t *layout_of (uint32_t type)
 {
     switch (type) {
@@ -92,6 +96,8 @@ static const bn_layout_t *layout_of (uint32_t type)
         return &s_dead;
     case BN_RECORD_FORGET:
         return &s_forget;
+    case BN_RECORD_LOST:
+        return &s_lost;
     default:
         return NULL;
     }

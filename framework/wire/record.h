@@ -22,7 +22,9 @@ typedef enum {
     BN_RECORD_SUSPECT = 7,  /* an instance died: careful, and who is charged */
     BN_RECORD_REDRIVE = 8,
     BN_RECORD_DISCARD = 9,
-    BN_RECORD_FORGET = 10
+    BN_RECORD_FORGET = 10,
+    BN_RECORD_LOST = 11 /* takes the place of one that salvage could not read; its count is that of
+                           the events that were lost with it */
 } bn_record_type_t;
 
 typedef struct {
@@ -88,6 +90,11 @@ typedef struct {
 } bn_dead_record_t;          /* REDRIVE, DISCARD */
 
 typedef struct {
+    uint64_t first;          /* sequences of the hole that it is a part of */
+    uint64_t last;
+} bn_lost_record_t;
+
+typedef struct {
     bn_record_type_t type;
     union {
         bn_genesis_t genesis;
@@ -99,6 +106,7 @@ typedef struct {
         bn_suspect_record_t suspect;
         bn_dead_record_t dead;
         uint32_t forget;         /* actor_id */
+        bn_lost_record_t lost;
     };
 } bn_record_t;
 

@@ -184,7 +184,7 @@ static void add_events (sim_t *sim, const bn_section_t *sections, uint32_t count
 
 /*  ---- what the records do ---- */
 
-static void apply_register (sim_t *sim, const bn_register_record_t *record)
+static void apply_register (sim_t *sim, const bn_register_record_t *record, uint64_t sequence)
 {
     for (uint32_t a = 0; a < sim->config.actor_count; a++) {
         sim_actor_t *actor = &sim->model->actors[a];
@@ -194,6 +194,7 @@ static void apply_register (sim_t *sim, const bn_register_record_t *record)
             continue;
         actor->id = record->actor_id;
         actor->start = record->start;
+        actor->registered = sequence;
         /*  What retention has let go before is nobody's.  */
         if (actor->start < sim->server.first_base)
             actor->start = sim->server.first_base;
@@ -398,7 +399,7 @@ static void apply (sim_t *sim, const bn_record_t *record, const sim_record_t *ra
     uint32_t a;
     switch (record->type) {
     case BN_RECORD_REGISTER:
-        apply_register (sim, &record->registration);
+        apply_register (sim, &record->registration, sequence);
         break;
     case BN_RECORD_PUBLISH:
         add_events (sim, record->publish.sections, record->publish.section_count);
@@ -425,6 +426,7 @@ static void apply (sim_t *sim, const bn_record_t *record, const sim_record_t *ra
         break;
     case BN_RECORD_GENESIS:
     case BN_RECORD_FORGET:
+    case BN_RECORD_LOST:
         break;
     }
 }
@@ -463,6 +465,15 @@ void sim_model_record (sim_t *sim, const bn_effect_t *effect, uint64_t sequence)
     sim->stats.settles += effect->record_type == BN_RECORD_SETTLE;
     if (!sim->failed)
         fold (sim, sequence);
+}
+
+void sim_model_trimmed (sim_t *sim, uint64_t first_base, uint64_t decided)
+{
+    for (uint32_t a = 0; a < sim->config.actor_count; a++) {
+        sim_actor_t *actor = &sim->model->actors[a];
+        if (actor->id && actor->registered > decided && actor->start < first_base)
+            actor->start = first_base;
+    }
 }
 
 void sim_model_rewind (sim_t *sim, uint64_t count)

@@ -2,9 +2,11 @@
 
 /*  Damage to a journal of more than 1 MiB that was closed: each byte flipped, each sector zeroed,
  *  filled or replaced by its neighbour, each file cut short, segments swapped, doubled, missing or
- *  from elsewhere. Opening either refuses with ROT, or shows every record, unchanged (G8).
+ *  from elsewhere. Opening either refuses with ROT, or shows every record, unchanged (G8). Salvage finds
+ *  every record that the damage did not touch.
  *
- *    test_journal_rot [STRIDE [PART PARTS]]     1: every byte; a part of them, for two processes  */
+ *    test_journal_rot [STRIDE [PART PARTS]]     1: every byte; a part, for two processes  */
+#include "journal/salvage.h"
 #include "support/tape.h"
 #include "unit/journal/fixture.h"
 #include <errno.h>
@@ -19,6 +21,7 @@
 #define FRAME          72
 #define AREA           4096
 #define FILES_MAX      64
+#define SALVAGE_EACH   16 /* one case in so many is salvaged, too */
 
 /*  Records as they were written; kept beside the journal.  */
 typedef struct {
@@ -60,6 +63,15 @@ static baton_err_t take (const bn_journal_record_t *record, void *arg)
         truth.positions[n] = record->position;
     }
     return BATON_OK;
+}
+
+/*  The same; the place is that of another file if files were moved.  */
+static void take_salvaged (const bn_journal_record_t *record)
+{
+    uint64_t n = truth.next, segment = truth.segments[n], position = truth.positions[n];
+    take (record, NULL);
+    truth.segments[n] = segment;
+    truth.positions[n] = position;
 }
 
 static void write_records (tape_t *to, uint64_t salt, bool close)
@@ -165,6 +177,60 @@ static int teardown (void **state)
     return 0;
 }
 
+/*  Damaged bytes [from, to) of a file; records that touch them may be lost, no others.  */
+typedef struct {
+    const char *name; /* NULL: the records are there, wherever their files are */
+    uint64_t from;
+    uint64_t to;
+} damage_t;
+
+static uint64_t salvaged_cases;
+
+static bool touches (const damage_t *damage, uint64_t n)
+{
+    unsigned long long segment = 0;
+    return damage->name && sscanf (damage->name, "journal/%20llu.seg", &segment) == 1 &&
+           truth.segments[n] == segment &&
+           damage->from < truth.positions[n] + FRAME + (truth.sizes[n] + 7) / 8 * 8 &&
+           damage->to > truth.positions[n];
+}
+
+static void expect_salvaged (tape_t *damaged, const damage_t *damage)
+{
+    char detail[512];
+    bn_vfs_t *vfs = tape_vfs (damaged);
+    bn_salvage_t *salvage;
+    assert_int_equal (bn_salvage_new (&salvage, vfs, 0, NULL, NULL, detail), BATON_OK);
+    bn_journal_record_t record;
+    bool end = false;
+    uint64_t expected = 1;
+    for (;;) {
+        assert_int_equal (bn_salvage_next (salvage, &record, &end, detail), BATON_OK);
+        uint64_t next = end ? RECORDS + 1 : record.sequence;
+        assert_true (next >= expected && next <= RECORDS + 1);
+        for (; expected < next; expected++)
+            if (!touches (damage, expected))
+                fail_msg ("salvage does not find record %llu, which is whole",
+                          (unsigned long long)expected);
+        if (end)
+            break;
+        truth.next = expected++;
+        truth.differs = NULL;
+        take_salvaged (&record);
+        if (truth.differs)
+            fail_msg ("salvage shows record %llu: %s", (unsigned long long)record.sequence,
+                      truth.differs);
+    }
+    uint64_t sequence, tail;
+    bool exact;
+    bn_salvage_end (salvage, &sequence, &tail, &exact);
+    assert_true (tail >= RECORDS || !exact);
+    assert_true (sequence >= RECORDS || (damage->name && touches (damage, RECORDS)));
+    bn_salvage_destroy (&salvage);
+    vfs->destroy (&vfs);
+    salvaged_cases++;
+}
+
 typedef struct {
     uint64_t cases;
     uint64_t detected;
@@ -213,6 +279,8 @@ static void every_byte_flipped (void **state)
             uint8_t mask = (uint8_t)(1u << (at + f) % 8);
             bytes[at] ^= mask;
             judge (&tally, disk, names[f], at, "flipped");
+            if (small || tally.cases % SALVAGE_EACH == 0)
+                expect_salvaged (disk, &(damage_t){names[f], at, at + 1});
             bytes[at] ^= mask;
             if (vital (names[f], at) && tally.detected == before)
                 fail_msg ("%s, byte %zu: flipped, and nobody says so", names[f], at);
@@ -239,6 +307,8 @@ static void every_sector_overwritten (void **state)
             memcpy (saved, bytes + at, length);
             memset (bytes + at, 0, length);
             judge (&tally, disk, names[f], at, "zeroed");
+            if (at / sizeof saved % 4 == f % 4)
+                expect_salvaged (disk, &(damage_t){names[f], at, at + length});
             memset (bytes + at, 0xFF, length);
             judge (&tally, disk, names[f], at, "filled with ones");
             /*  A write that went to the wrong place.  */
@@ -262,6 +332,8 @@ static void cut_at (tally_t *tally, const char *name, size_t to)
     tape_t *copy = tape_copy (disk);
     tape_put (copy, name, bytes, to);
     judge (tally, copy, name, to, "cut short here");
+    if (tally->cases % SALVAGE_EACH == 0)
+        expect_salvaged (copy, &(damage_t){name, to, size});
     tape_destroy (&copy);
 }
 
@@ -333,11 +405,13 @@ static void files_swapped_doubled_missing_foreign (void **state)
         const uint8_t *bytes = tape_bytes (disk, names[i], &size), *bytes2;
         tape_t *copy = tape_copy (disk);
         tape_remove (copy, names[i]);
+        expect_salvaged (copy, &(damage_t){names[i], 0, UINT64_MAX});
         judge_files (&tally, copy, vital_file (names[i]), "missing");
         if (!is_used_segment (names[i]))
             continue;
         copy = tape_copy (disk);
         tape_put (copy, names[i], tape_bytes (other, names[i], &size2), size);
+        expect_salvaged (copy, &(damage_t){names[i], 0, UINT64_MAX});
         judge_files (&tally, copy, true, "from another journal");
         for (size_t j = 0; j < name_count; j++) {
             if (i == j || !is_used_segment (names[j]))
@@ -345,10 +419,12 @@ static void files_swapped_doubled_missing_foreign (void **state)
             bytes2 = tape_bytes (disk, names[j], &size2);
             copy = tape_copy (disk);
             tape_put (copy, names[i], bytes2, size2);
+            expect_salvaged (copy, &(damage_t){names[i], 0, UINT64_MAX});
             judge_files (&tally, copy, true, "another one in its place");
             copy = tape_copy (disk);
             tape_put (copy, names[i], bytes2, size2);
             tape_put (copy, names[j], bytes, size);
+            expect_salvaged (copy, &(damage_t){.name = NULL});
             judge_files (&tally, copy, true, "swapped");
         }
         /*  Once more behind the end: taken for a file that was recycled, and not for records.  */
@@ -357,6 +433,7 @@ static void files_swapped_doubled_missing_foreign (void **state)
                       (unsigned long long)truth.segments[RECORDS] + beyond);
             copy = tape_copy (disk);
             tape_put (copy, extra, bytes, size);
+            expect_salvaged (copy, &(damage_t){.name = NULL});
             judge_files (&tally, copy, false, "once more behind the end");
         }
     }
@@ -390,6 +467,7 @@ static void a_killed_writer_is_told_from_rot (void **state)
         cases++;
         detected += outcome == DETECTED;
     }
+    printf ("%llu cases salvaged\n", (unsigned long long)salvaged_cases);
     printf ("%llu bytes flipped after a kill: %llu detected\n", (unsigned long long)cases,
             (unsigned long long)detected);
     tape_destroy (&killed);
