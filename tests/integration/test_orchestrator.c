@@ -387,6 +387,11 @@ static void test_garbage_on_the_fanout_is_ignored (void **state)
         zmq_send (sub, bytes, (size_t)i % 900, i % 5 == 0 ? ZMQ_SNDMORE : 0);
     }
     zmq_send (sub, bytes, 1, 0);
+    /*  Nested data, as a subscription and as anything else.  */
+    memset (bytes, 0x91, sizeof bytes);
+    zmq_send (sub, bytes, 900, 0);
+    bytes[0] = 1;
+    zmq_send (sub, bytes, 900, 0);
     /*  Larger than any subscription: the connection goes, the orchestrator does not.  */
     zmq_send (sub, bytes, sizeof bytes, 0);
     assert_int_equal (peer_publish (&peer, 11, 1, "a.b", 1, 0)->type, BN_RECEIPT);
