@@ -129,7 +129,7 @@ baton_err_t bn_publication_check (const baton_publication_t *self, size_t data_b
         return wrong (what, BATON_ERR_TOPIC, "the topic is reserved: %.64s", self->topic);
     if (check_text ("the key", self->key, BATON_KEY_BYTES_MAX, what))
         return BATON_ERR_KEY;
-    baton_err_t err = check_attributes (attributes_of (self), what);
+    baton_err_t err = self->attributes ? check_attributes (self->attributes, what) : BATON_OK;
     return err ? err : check_data (self, data_bytes_max, what);
 }
 

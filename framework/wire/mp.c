@@ -333,19 +333,26 @@ static bool skip_one (bn_mp_t *self, uint64_t *entries)
     return *entries <= bn_mp_left (self);
 }
 
-/*  Steps over small integers and short texts, which most values of real data are. At most `values`;
+/*  Steps over numbers, texts and the like, which most values of real data are. At most `values`;
  *  returns how many are left.  */
-static uint64_t skip_small (bn_mp_t *self, uint64_t values)
+static uint64_t skip_plain (bn_mp_t *self, uint64_t values)
 {
+    /*  Bytes of a value by its tag, from TAG_NIL to TAG_INT64; 0: the tag alone does not say.  */
+    static const uint8_t sizes[] = {1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9, 2, 3, 5, 9};
     const uint8_t *at = self->at;
     for (; values && at < self->end; values--) {
         uint8_t tag = *at;
+        size_t left = (size_t)(self->end - at);
         size_t size = 1;
         if ((tag & 0xe0) == TAG_FIXSTR)
             size += tag & 0x1f;
+        else if (tag >= TAG_NIL && tag <= TAG_INT64)
+            size = sizes[tag - TAG_NIL];
+        else if (tag == TAG_STR8 && left >= 2)
+            size = 2 + (size_t)at[1];
         else if (tag >= TAG_FIXMAP && tag < TAG_NEGATIVE_FIXINT)
             break;
-        if (size > (size_t)(self->end - at))
+        if (size == 0 || size > left)
             break;
         at += size;
     }
@@ -360,7 +367,7 @@ void bn_mp_skip (bn_mp_t *self, uint32_t depth_max)
     uint32_t depth = 0;
     left[0] = 1;
     for (;;) {
-        left[depth] = skip_small (self, left[depth]);
+        left[depth] = skip_plain (self, left[depth]);
         if (left[depth] == 0) {
             if (depth == 0)
                 return;
