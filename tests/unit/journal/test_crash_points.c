@@ -15,7 +15,9 @@
 #include <string.h>
 
 #define SEGMENT_BYTES SMALL_SEGMENT
+#ifndef CASES_DEFAULT /* fewer where a build is slow */
 #define CASES_DEFAULT 250000
+#endif
 #define LIVES_DEFAULT 8
 #define SINGLES_MAX   64  /* sectors that are kept or lost alone, at one crash point */
 #define RANDOM_CASES  100 /* at one crash point and state of the directory */
