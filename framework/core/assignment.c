@@ -13,6 +13,7 @@
  *  A1  owners[p] is the state's owner of p, except for those marked fresh within one balance.
  *  A2  sum of desired = partitions to share = planned (owned and not revoked) + revoked + free.
  *      So while a partition is free or somebody has too many, somebody has too few.  */
+#include "base/plant.h"
 #include "core/conductor_internal.h"
 
 static uint32_t planned (const bn_instance_t *instance)
@@ -151,7 +152,9 @@ static bool journal_owners (bn_conductor_t *self, bn_actor_live_t *live)
         live->fresh[partition] = false;
         owners[record.assign.owner_count++] =
             (bn_owner_t){.partition = partition,
-                         .generation = known->generation + 1, /* S2 */
+                         .generation = BN_PLANT (generation_not_raised) && known->generation > 0
+                                           ? known->generation
+                                           : known->generation + 1, /* S2 */
                          .instance = {owner ? owner->name : "", owner ? strlen (owner->name) : 0},
                          .incarnation = owner ? owner->incarnation : 0};
     }

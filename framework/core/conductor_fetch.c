@@ -8,6 +8,7 @@
  *  exactly those that it is for: by the owner of its partition for a FETCH, by patterns for a READ.
  *  A wait ends with an empty EVENTS; since the waiter would have been woken by anything that it
  *  asked for, "scanned to the tail" is true then.  */
+#include "base/plant.h"
 #include "core/conductor_internal.h"
 
 /*  ---- waiting ---- */
@@ -278,7 +279,7 @@ void bn_conductor_fetch (bn_conductor_t *self, bn_session_t *session,
     bool any = false;
     for (uint32_t index = 0; index < fetch->partition_count; index++) {
         const bn_fetch_t *one = &fetch->partitions[index];
-        spec->from_by_partition[one->partition] = one->from;
+        spec->from_by_partition[one->partition] = one->from + (BN_PLANT (fetch_off_by_one) ? 1 : 0);
         if (one->from >= actor->partitions[one->partition].head)
             continue; /* nothing for it is there yet */
         any = true;

@@ -8,6 +8,7 @@
  *  of a fan-out header is read from the state while the record is being applied, section by
  *  section: that is the only moment at which "the previous one" is there for the asking, also where
  *  two sections of one message are for the same actor and partition.  */
+#include "base/plant.h"
 #include "core/conductor_internal.h"
 #include <stdio.h>
 
@@ -129,6 +130,12 @@ static void fan_out (const bn_topic_state_t *topic, const bn_section_t *section,
                           .chain = self->chain,
                           .chain_count = topic->reader_count};
     bn_effect_t *effect = bn_effects_add (self->effects, BN_EFFECT_FANOUT);
+    if (BN_PLANT (fanout_before_sync) && self->effects->count > 1) {
+        memmove (self->effects->items + 1, self->effects->items,
+                 (self->effects->count - 1) * sizeof *effect);
+        effect = self->effects->items;
+        *effect = (bn_effect_t){.kind = BN_EFFECT_FANOUT};
+    }
     effect->head =
         bn_fanout_topic_encode (section->partition, section->topic.text, section->topic.size);
     effect->header = bn_fanout_encode (&fanout);
@@ -195,7 +202,8 @@ void bn_conductor_publish (bn_conductor_t *self, bn_session_t *session, bn_publi
     }
     const bn_producer_state_t *producer =
         bn_map_get_u64 (self->state->producers, publish->producer_id);
-    if (publish->sequence != (producer ? producer->sequence : 0) + 1) {
+    if (publish->sequence != (producer ? producer->sequence : 0) + 1 &&
+        !(BN_PLANT (duplicate_appended) && producer)) {
         not_next (self, producer, publish);
         return;
     }

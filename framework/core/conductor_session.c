@@ -17,6 +17,7 @@
  *                    └── silent for session_timeout ► dead
  *
  *  After a restart of the orchestrator the owners that the journal names start out detached.  */
+#include "base/plant.h"
 #include "core/conductor_internal.h"
 
 bn_instance_t *bn_conductor_instance_new (bn_conductor_t *self, bn_actor_live_t *live,
@@ -106,8 +107,12 @@ static bool suspect (bn_conductor_t *self, const bn_instance_t *instance)
                             ", which is charged one attempt",
                             actor->name, instance->name, partition->begun);
         } else {
-            suspicion.careful_until = suspicious_until (partition, instance->actor->delivered[index]);
-            if (suspicion.careful_until <= partition->careful_until)
+            suspicion.careful_until =
+                suspicious_until (partition, instance->actor->delivered[index]);
+            if (BN_PLANT (blame_on_prefetched) && partition->floor < suspicion.careful_until &&
+                may_charge (self, partition, partition->floor))
+                suspicion.charged = partition->floor;
+            if (suspicion.careful_until <= partition->careful_until || BN_PLANT (nobody_suspected))
                 continue;
         }
         suspicions[record.suspect.suspicion_count++] = suspicion;
@@ -158,7 +163,8 @@ static bool fill_assignment (bn_conductor_t *self, const bn_instance_t *instance
         return false;
     bn_map_node_t *node;
     uint64_t now = bn_conductor_wall_ms (self);
-    for (node = bn_map_first (known->parked); node; node = bn_map_next (node)) {
+    node = BN_PLANT (park_lost_at_rebalance) ? NULL : bn_map_first (known->parked);
+    for (; node; node = bn_map_next (node)) {
         bn_parked_t *parked = &assignment->parked[assignment->parked_count++];
         *parked = *(const bn_parked_t *)bn_map_value (node);
         parked->due_ms = parked->due_ms > now ? parked->due_ms - now : 0;

@@ -11,6 +11,7 @@
  *
  *  A settlement that changes nothing is refused with OFFSET: it is a repeat, and what it emits must
  *  not be appended a second time.  */
+#include "base/plant.h"
 #include "core/conductor_internal.h"
 
 bool bn_conductor_check_owner (bn_conductor_t *self, const bn_instance_t *instance,
@@ -21,6 +22,8 @@ bool bn_conductor_check_owner (bn_conductor_t *self, const bn_instance_t *instan
                                     "partition %" PRIu32 " does not exist; there are %" PRIu32,
                                     partition, self->state->partitions);
     uint64_t current = instance->actor->state->partitions[partition].generation;
+    if (BN_PLANT (stale_generation_accepted) && generation < current)
+        return true;
     if (generation < current)
         return bn_conductor_refuse (self, BATON_ERR_FENCED, partition,
                                     "partition %" PRIu32 ": generation %" PRIu64
@@ -117,7 +120,8 @@ static bool check_bounds (const check_t *self)
 {
     const bn_settlement_t *settlement = self->settlement;
     size_t parked = bn_map_count (self->partition->parked) + self->parks_new - self->unparked;
-    if (self->parks_new && parked > self->conductor->options.parked_max)
+    if (self->parks_new && parked > self->conductor->options.parked_max &&
+        !BN_PLANT (parked_unbounded))
         return bn_conductor_refuse (self->conductor, BATON_ERR_LIMIT, settlement->partition,
                                     "partition %" PRIu32 ": %zu events would be parked, at most "
                                     "%" PRIu32 " may be (parked_max)",
@@ -231,7 +235,8 @@ static bool check_dead (bn_conductor_t *self, const bn_actor_state_t *actor,
         died[settlement->partition] = settlement->died_count;
         all += settlement->died_count;
     }
-    if (all && bn_map_count (actor->dead) + all > self->options.dead_max)
+    if (all && bn_map_count (actor->dead) + all > self->options.dead_max &&
+        !BN_PLANT (dead_unbounded))
         return bn_conductor_refuse (self, BATON_ERR_LIMIT, 0,
                                     "actor %s has %zu dead letters, at most %" PRIu32
                                     " may be (dead_max): redrive or discard some",
@@ -355,7 +360,8 @@ void bn_conductor_begin (bn_conductor_t *self, bn_session_t *session, const bn_b
                                     .partition = begin->partition,
                                     .generation = begin->generation,
                                     .offset = begin->offset}};
-    if (partition->begun != begin->offset && !bn_conductor_commit (self, &record))
+    if (partition->begun != begin->offset && !BN_PLANT (begin_not_journaled) &&
+        !bn_conductor_commit (self, &record))
         return;
     bn_message_t reply = {.type = BN_BEGUN};
     bn_conductor_reply (self, &reply);

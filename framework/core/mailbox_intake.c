@@ -15,6 +15,7 @@
  *  sections find the queue full, or when one FETCH was not enough to catch up.  */
 
 #include "base/hash.h"
+#include "base/plant.h"
 #include "core/mailbox_internal.h"
 #include "wire/topic.h"
 #include <inttypes.h>
@@ -321,7 +322,8 @@ static void accept_fanout (bn_mailbox_t *self, const bn_fanout_t *fanout,
         slot->missing = true;
         if (end > slot->known)
             slot->known = end;
-    } else if (chain->previous_end > slot->position || fanout->base < slot->position) {
+    } else if ((chain->previous_end > slot->position || fanout->base < slot->position) &&
+               !BN_PLANT (gap_ignored)) {
         gap (self, slot, end);
         keep_ahead (self, slot, &section, event->blobs[2], chain->previous_end);
     } else {
@@ -354,7 +356,8 @@ void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head)
     bn_slot_t *slot = partition < self->partitions ? &self->slots[partition] : NULL;
     if (!slot || !slot->owned || slot->revoked)
         return;
-    if (head > slot->position && slot->position == slot->beat_position) {
+    if (head > slot->position && slot->position == slot->beat_position &&
+        !BN_PLANT (tail_loss_ignored)) {
         /*  Behind, and nothing has come since the last beat: it was lost without a successor.  */
         if (!slot->missing && !slot->asked_epoch) {
             slot->missing = true;

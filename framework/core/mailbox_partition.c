@@ -17,6 +17,7 @@
  *  their head and may go into the same run behind it; the runner stops a key at the first one that
  *  is not settled. */
 
+#include "base/plant.h"
 #include "core/mailbox_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -180,7 +181,8 @@ void bn_parked_remove (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *e
     if (entry->key_hash)
         bn_map_remove (slot->parked_by_key, key, sizeof key);
     free (entry);
-    if (next && is_head (slot, next) && next->state == BN_PARKED_BLOCKED) {
+    if (next && is_head (slot, next) && next->state == BN_PARKED_BLOCKED &&
+        !BN_PLANT (follower_forgotten)) {
         next->due_ms = self->now.mono_ms;
         bn_parked_activate (self, slot, next);
     }
@@ -288,7 +290,7 @@ uint64_t bn_slot_unresolved (const bn_slot_t *slot)
 {
     if (slot->out_count > 0)
         return slot->out_first;
-    if (slot->returned_count > 0)
+    if (slot->returned_count > 0 && !BN_PLANT (floor_past_unsettled))
         return slot->returned[0].offset;
     const bn_chunk_t *chunk = slot->chunk_first;
     if (chunk)

@@ -13,6 +13,7 @@
  *      NONE -> BEGINNING (BEGIN sent) -> OUT (BEGUN, run handed out) -> SETTLING -> NONE  */
 
 #include "base/hash.h"
+#include "base/plant.h"
 #include "core/mailbox_internal.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -318,7 +319,7 @@ static uint32_t take_main (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *s
     while (!run_full (self, taking) && taken < TURN_EVENTS && !slot->stopped &&
            bn_map_count (slot->parked) + slot->out_count < BN_PARKED_STOP &&
            peek_main (self, slot, &next)) {
-        bool behind = bn_slot_key_parked (slot, next.key_hash);
+        bool behind = bn_slot_key_parked (slot, next.key_hash) && !BN_PLANT (key_released);
         if (behind || next.charged >= self->options.policy.max_attempts) {
             if (!set_aside (self, slot, &next, behind))
                 break;
@@ -545,7 +546,7 @@ static bn_outcome_t *failed (bn_mailbox_t *self, const bn_run_item_t *item, bn_p
         return died (self, item, item->attempt, reason);
     }
     *entry = (bn_parked_t){.offset = item->offset,
-                           .attempts = item->attempt,
+                           .attempts = item->attempt + (BN_PLANT (attempts_doubled) ? 1 : 0),
                            .due_ms = self->now.mono_ms + backoff_ms (self, item->attempt),
                            .key_hash = item->key_hash};
     return parked (self, item, entry->attempts, entry->due_ms);

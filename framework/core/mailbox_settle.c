@@ -19,6 +19,7 @@
  *  The events of one outcome are never spread over two requests (G5), and the bytes of a request
  *  stay below what the orchestrator accepts.  */
 
+#include "base/plant.h"
 #include "core/mailbox_internal.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,7 +76,8 @@ static bool no_memory (bn_mailbox_t *self)
 static bool add_emissions (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot,
                            bn_outcome_t *outcome)
 {
-    for (uint32_t i = 0; i < outcome->emission_count; i++) {
+    for (uint32_t i = BN_PLANT (emission_lost) && outcome->emission_count > 1;
+         i < outcome->emission_count; i++) {
         const bn_emission_t *emission = &outcome->emissions[i];
         baton_err_t err =
             bn_sections_add (building->sections, emission->topic.text, emission->topic.size,
@@ -177,10 +179,10 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         outcome->in_flight = false; /* of a request that was refused */
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
         bool skipped =
-            slot->relief && ((outcome->main_line && (left_out || (held == slot->relief_most &&
-                                                                  holds (outcome)))) ||
-                             (died == slot->relief_died && outcome->kind == BN_OUTCOME_DIED) ||
-                             elder_left_out (slot, outcome));
+            slot->relief &&
+            ((outcome->main_line && (left_out || (held == slot->relief_most && holds (outcome)))) ||
+             (died == slot->relief_died && outcome->kind == BN_OUTCOME_DIED) ||
+             elder_left_out (slot, outcome));
         full |= !skipped && !fits (building, outcome);
         if (skipped || full) {
             if (outcome->main_line && !left_out)

@@ -27,6 +27,7 @@
 
 #include "core/outbox.h"
 #include "base/assert.h"
+#include "base/plant.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -515,6 +516,7 @@ void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
         greet (self);
         break;
     case BN_OUTBOX_LINK_DOWN:
+        self->sequence += BN_PLANT (outbox_renumbers) && self->asked && self->flight;
         self->link = LINK_DOWN;
         self->asked = 0;
         break;

@@ -8,6 +8,7 @@
  *  INVARIANTS: S1 to S3 of state.h.  */
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/plant.h"
 #include "core/state_internal.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -102,7 +103,7 @@ static baton_err_t apply_publish (bn_state_t *self, const bn_publish_t *publish,
     bn_producer_state_t *producer = bn_state_producer_ensure (self, publish->producer_id);
     if (!producer)
         return no_memory (detail);
-    if (publish->sequence != producer->sequence + 1)
+    if (publish->sequence != producer->sequence + 1 && !BN_PLANT (duplicate_appended))
         return misfit (detail, "producer %016" PRIx64 " skips from %" PRIu64 " to %" PRIu64,
                        publish->producer_id, producer->sequence, publish->sequence);
     producer->sequence = publish->sequence;
@@ -481,7 +482,8 @@ static baton_err_t apply_settlement (settling_t *self, const bn_settle_record_t 
         return misfit (detail, "it settles a partition that does not exist");
     self->partition = &self->actor->partitions[settlement->partition];
     self->old_floor = self->partition->floor;
-    if (settlement->generation != self->partition->generation ||
+    if ((settlement->generation != self->partition->generation &&
+         !BN_PLANT (stale_generation_accepted)) ||
         settlement->floor < self->old_floor || settlement->floor > self->state->tail)
         return misfit (detail,
                        "it settles partition %" PRIu32 " of %s with a generation or floor "
@@ -527,8 +529,9 @@ static baton_err_t apply_dead (bn_state_t *self, const bn_dead_record_t *record,
         if (!dead)
             return misfit (detail, "%s has no dead letter %" PRIu64, actor->name,
                            record->dead_offsets[index]);
-        bn_parked_t parked = {
-            .offset = dead->letter.offset, .due_ms = time_us / 1000, .key_hash = dead->key_hash};
+        bn_parked_t parked = {.offset = dead->letter.offset,
+                              .due_ms = time_us / 1000,
+                              .key_hash = BN_PLANT (redrive_out_of_order) ? 0 : dead->key_hash};
         uint32_t partition = dead->letter.partition;
         free (dead);
         baton_err_t err = redrive ? bn_state_park (actor, partition, &parked) : BATON_OK;

@@ -19,6 +19,7 @@
  *  the items in any order: what an item refers to is made when it is named first, and
  *  bn_state_restored refuses what was named and never came.  */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/state_internal.h"
 #include "wire/topic.h"
 #include <stdio.h>
@@ -106,9 +107,10 @@ static bool save_partition (saver_t *self, const bn_actor_state_t *actor, uint32
     bn_mp_pack_cstr (&self->packer, partition->instance);
     put_u64 (self, partition->incarnation);
     put_u64 (self, partition->exact ? 1 : 0);
-    msgpack_pack_array (&self->packer, 4 * bn_map_count (partition->parked));
-    bn_map_node_t *node;
-    for (node = bn_map_first (partition->parked); node; node = bn_map_next (node)) {
+    bn_map_node_t *node = bn_map_first (partition->parked);
+    bool forgets = BN_PLANT (parked_not_saved) && node;
+    msgpack_pack_array (&self->packer, 4 * (bn_map_count (partition->parked) - forgets));
+    for (node = forgets ? bn_map_next (node) : node; node; node = bn_map_next (node)) {
         const bn_parked_t *parked = bn_map_value (node);
         put_u64 (self, parked->offset);
         put_u64 (self, parked->attempts);

@@ -25,6 +25,7 @@
  *                claims, and header and END of the newest segment, is therefore written again
  *                before it is synced.  */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "journal/internal.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -227,7 +228,9 @@ static baton_err_t judge_end (scan_t *self, const char *bad)
         if (err)
             return err;
     }
-    if (self->claim < self->end.sequence_next)
+    if (BN_PLANT (torn_tail_is_rot) && self->torn > 0)
+        return rot (self, "planted");
+    if (self->claim < self->end.sequence_next || BN_PLANT (rot_is_torn_tail))
         return BATON_OK;
     char reason[192];
     snprintf (reason, sizeof reason, "%s; record %" PRIu64 " was on disk",
