@@ -39,6 +39,7 @@
 #define RETRY_MIN_MS       200
 #define RETRY_MAX_MS       2000
 #define EVENT_BYTES        128  /* more than what an event adds to its texts, in its encoding */
+#define SECTION_BYTES      (BATON_TOPIC_BYTES_MAX + 32) /* more than one takes in the header */
 #define MESSAGE_BYTES_LEFT 1024 /* of a message, for its header */
 #define NEVER_MS           UINT64_MAX
 
@@ -293,10 +294,11 @@ static bool fill (bn_outbox_t *self, bn_sections_t *sections)
         size_t more = group_bytes (group);
         if (!self->flight && never_fits (self, group, more))
             continue;
-        /*  Each event may open a section of its own.  */
-        if (self->flight &&
-            (bn_sections_bytes (sections) + more > self->options.request_bytes_max ||
-             bn_sections_count (sections) + group->count > BN_SECTIONS_MAX))
+        /*  Each event may open a section of its own: `more` counts it.  */
+        uint32_t count = bn_sections_count (sections);
+        size_t bytes = bn_sections_bytes (sections) + count * (size_t) SECTION_BYTES;
+        if (self->flight && (bytes + more > self->options.request_bytes_max ||
+                             count + group->count > BN_SECTIONS_MAX))
             break;
         if (!add_group (self, sections, group))
             return false;

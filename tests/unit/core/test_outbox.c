@@ -483,6 +483,27 @@ static void test_changing_attributes_stay_within_the_bound (void **state)
     rig_fini (&rig);
 }
 
+/*  Where topics take turns each event has a section of its own, whose head counts too.  */
+static void test_many_sections_stay_within_the_bound (void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"a.topic.of.more.than.thirty-two.characters",
+                                         "another.topic.of.more.than.thirty-two.characters"};
+    rig_t rig;
+    rig_init (&rig, 0);
+    for (int i = 0; i < 2000; i++)
+        publish_as (&rig, topics[i % 2], "a", 8, "x");
+    link_up (&rig);
+    welcome (&rig);
+    const bn_message_t *message;
+    while ((message = next_sent (&rig))) /* keep_sent checks the size */
+        take (&rig, message);
+    assert_int_equal (rig.receipt_count, 2000);
+    for (size_t i = 0; i < rig.receipt_count; i++)
+        assert_int_equal (rig.receipts[i].err, BATON_OK);
+    rig_fini (&rig);
+}
+
 static void test_reconnect_resends_the_same (void **state)
 {
     (void)state;
@@ -700,6 +721,7 @@ int main (void)
         cmocka_unit_test (test_requests_are_bounded_and_groups_whole),
         cmocka_unit_test (test_too_large_group_fails_alone),
         cmocka_unit_test (test_changing_attributes_stay_within_the_bound),
+        cmocka_unit_test (test_many_sections_stay_within_the_bound),
         cmocka_unit_test (test_reconnect_resends_the_same),
         cmocka_unit_test (test_late_answers_of_an_earlier_connection_count_for_nothing),
         cmocka_unit_test (test_refused_group_is_singled_out),
