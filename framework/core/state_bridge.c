@@ -3,8 +3,8 @@
 /*  state_bridge.c - makes the state fit a record that comes after lost ones.
  *
  *  DESIGN. The fold (state_apply.c) refuses what does not continue the state, and that strictness
- *  is worth keeping. So where salvage left holes, the state is brought to where the record proves that
- *  it was: a settlement in generation 7 proves that generation 7 was assigned, a parked event that
+ *  is worth keeping. So where salvage left holes, the state is brought to where the record proves
+ *  that it was: a settlement in generation 7 proves that generation 7 was assigned, a parked event that
  *  is done proves that it was parked. Then the fold applies it as ever.
  *
  *  INVARIANT B1: no floor is moved here, and nothing is taken from the parked ones but what the

@@ -344,8 +344,7 @@ static baton_err_t check_link (bn_segment_t *last, uint64_t salt, const bn_segme
 
 /*  Reads the header of one file; *used false: prepared, not used yet.  */
 static baton_err_t read_header (bn_window_t *window, uint64_t id, uint64_t salt, bool last,
-                                bn_segment_header_t *header, bool *used, uint64_t *file_size,
-                                char detail[512])
+                                bn_segment_header_t *header, bool *used, char detail[512])
 {
     char name[BN_SEGMENT_NAME_MAX];
     bn_segment_name (name, id);
@@ -357,10 +356,8 @@ static baton_err_t read_header (bn_window_t *window, uint64_t id, uint64_t salt,
     const uint8_t *bytes;
     size_t wanted = BN_SEGMENT_AREA + BN_FRAME_BYTES;
     const char *bad = NULL;
-    int64_t size = vfs->size (vfs, file);
-    *file_size = size < 0 ? 0 : (uint64_t)size;
     bn_window_file (window, file);
-    rc = size < 0 ? size : bn_window_read (window, 0, wanted, &bytes);
+    rc = bn_window_read (window, 0, wanted, &bytes);
     if (rc >= 0)
         bad = bn_segment_header_decode (header, bytes, (size_t)rc, id, salt);
     *used = !bad;
@@ -375,36 +372,23 @@ static baton_err_t read_header (bn_window_t *window, uint64_t id, uint64_t salt,
     return bad ? bn_journal_fail (BATON_ERR_ROT, detail, "%s, byte 0: %s", name, bad) : BATON_OK;
 }
 
-/*  A prepared file of another size than is wanted now is made anew.  */
-static baton_err_t take_unused (bn_catalog_t *self, bn_vfs_t *vfs,
-                                const bn_journal_options_t *options, uint64_t id, uint64_t size,
-                                char detail[512])
-{
-    self->next_ready = size == options->segment_bytes;
-    if (self->next_ready || options->read_only)
-        return BATON_OK;
-    char name[BN_SEGMENT_NAME_MAX];
-    bn_segment_name (name, id);
-    return remove_file (vfs, name, detail);
-}
-
-static baton_err_t read_chain (bn_catalog_t *self, bn_vfs_t *vfs,
-                               const bn_journal_options_t *options, const listing_t *listing,
+static baton_err_t read_chain (bn_catalog_t *self, bn_vfs_t *vfs, const listing_t *listing,
                                char detail[512])
 {
     bn_window_t window;
     bn_window_init (&window, vfs);
     baton_err_t err = BATON_OK;
     for (size_t i = 0; i < listing->count && !err; i++) {
-        uint64_t id = listing->ids[i], size = 0;
+        uint64_t id = listing->ids[i];
         bool used = false, last = i > 0 && i + 1 == listing->count;
         bn_segment_header_t header;
         if (id != self->mark.first_segment + i)
             err = missing (self->mark.first_segment + i, detail);
         if (!err)
-            err = read_header (&window, id, self->mark.salt, last, &header, &used, &size, detail);
+            err = read_header (&window, id, self->mark.salt, last, &header, &used, detail);
         if (!err && !used) {
-            err = take_unused (self, vfs, options, id, size, detail);
+            /*  Of whatever size: it is only the one that is wanted now in most cases.  */
+            self->next_ready = true;
             break;
         }
         if (!err && self->count > 0)
@@ -475,7 +459,7 @@ static baton_err_t open_listed (bn_catalog_t *self, bn_vfs_t *vfs,
     if (bad)
         return bn_journal_fail (BATON_ERR_ROT, detail, BN_MARK_FILE ": %s", bad);
     err = drop_trimmed (vfs, listing, self->mark.first_segment, options->read_only, detail);
-    return err ? err : read_chain (self, vfs, options, listing, detail);
+    return err ? err : read_chain (self, vfs, listing, detail);
 }
 
 baton_err_t bn_catalog_open (bn_catalog_t *self, bn_vfs_t *vfs, const bn_journal_options_t *options,

@@ -238,6 +238,16 @@ static baton_err_t judge_end (scan_t *self, const char *bad)
     return rot (self, reason);
 }
 
+/*  END is written when the next file is there (W3 of writer.c).  */
+static baton_err_t judge_missing (scan_t *self)
+{
+    char name[BN_SEGMENT_NAME_MAX];
+    if (!self->end.ended || self->catalog.next_ready)
+        return BATON_OK;
+    bn_segment_name (name, self->segment->id + 1);
+    return bn_journal_fail (BATON_ERR_ROT, self->detail, "%s: the segment is missing", name);
+}
+
 static baton_err_t scan (scan_t *self, size_t first)
 {
     bn_catalog_t *catalog = &self->catalog;
@@ -259,6 +269,8 @@ static baton_err_t scan (scan_t *self, size_t first)
             err = rot (self, bad ? bad : "the segment ends too early");
         if (!err && newest) {
             err = judge_end (self, bad);
+            if (!err)
+                err = judge_missing (self);
             self->segment->end = self->end.position;
             self->segment->newest_time_us = self->end.time_us;
         }

@@ -4,10 +4,10 @@
  *
  *  DESIGN. Nothing is believed but what a checksum vouches for. A segment's number comes from the
  *  header of the file, or, where that is damaged, from its name; a frame belongs to it if it has
- *  the tag of that number. So swapped and doubled files come right by themselves, and what a recycled
- *  file held before stays out. Each segment is searched in all files that may be it, at every
- *  multiple of 8, and what is found is sorted by sequence. Memory is bounded by the records of one
- *  segment.
+ *  the tag of that number. So swapped and doubled files come right by themselves, and what a
+ *  recycled file held before stays out. Each segment is searched in all files that may be it, at
+ *  every multiple of 8, and what is found is sorted by sequence. Memory is bounded by the records
+ *  of one segment.
  *
  *  What follows the last sequence that anybody claims to be on disk (recovery.c) is taken as far as
  *  it is unbroken, and else left: it is an unfinished write, here as at any start.  */
@@ -57,8 +57,9 @@ struct bn_salvage {
     uint32_t last_crc;
     uint64_t told_sequence; /* COMMIT or END that knows most */
     uint64_t told_tail;
-    uint64_t room; /* bytes of the newest segment: no more events than that are behind the last */
-    uint64_t torn; /* records left out */
+    uint64_t ended; /* segment with END that was seen last */
+    uint64_t room;  /* bytes of the newest segment: no more events than that are behind the last */
+    uint64_t torn;  /* records left out */
     bn_vfile_t *file;
     uint64_t file_named;
     bn_window_t window;
@@ -323,10 +324,12 @@ static bool add_found (bn_salvage_t *self, const found_t *found)
     return true;
 }
 
-static void hear (bn_salvage_t *self, const bn_frame_t *frame)
+static void hear (bn_salvage_t *self, const bn_frame_t *frame, uint64_t segment)
 {
     if (frame->synced > self->claim)
         self->claim = frame->synced;
+    if (frame->kind == BN_FRAME_END)
+        self->ended = segment;
     if (frame->kind != BN_FRAME_RECORD && frame->sequence >= self->told_sequence) {
         self->told_sequence = frame->sequence;
         self->told_tail = frame->base;
@@ -347,7 +350,7 @@ static int64_t search_file (bn_salvage_t *self, const file_t *file)
             at += 8;
             continue;
         }
-        hear (self, &framed.frame);
+        hear (self, &framed.frame, file->segment);
         found_t found = {.frame = framed.frame, .named = file->named, .position = at};
         if (framed.frame.kind == BN_FRAME_RECORD && !add_found (self, &found))
             return -ENOMEM;
@@ -475,7 +478,11 @@ bool bn_salvage_begin (const bn_salvage_t *self, uint64_t *sequence, uint64_t *b
 
 void bn_salvage_end (const bn_salvage_t *self, uint64_t *sequence, uint64_t *tail, bool *exact)
 {
+    uint64_t newest = self->file_count > 0 ? self->files[self->file_count - 1].segment : 0;
     *sequence = self->claim > self->last ? self->claim : self->last;
+    /*  A segment that ends and has no successor has lost it: with a record, at least.  */
+    if (self->ended == newest && *sequence == self->last)
+        ++*sequence;
     *tail = self->tail;
     *exact = *sequence == self->last;
     if (!*exact && self->told_sequence >= *sequence && self->told_tail >= self->tail) {

@@ -8,7 +8,7 @@
  *  of a segment fills up, preparing keeps pace with writing, so that no roll has to wait for 64 MiB
  *  of zeros even if the caller is never idle.
  *
- *  A roll is: END frame, sync the old file, header into the new one, sync it. Only then records
+ *  A roll is: the next file, END frame, sync the old file, header into the new one, sync it. Only then records
  *  follow. So an earlier segment is always wholly on disk, and a header without records is
  *  harmless.
  *
@@ -19,7 +19,9 @@
  *  INVARIANT W1: behind `position` there is always room for one more frame (COMMIT or END).
  *  INVARIANT W2: after an error nothing is written any more. A sync that failed is not repeated:
  *                the kernel may have dropped the pages. Running out of space while preparing ahead
- *                is not such an error; nothing of the journal is touched by it.  */
+ *                is not such an error; nothing of the journal is touched by it.
+ *  INVARIANT W3: END is written only when the next file is there for good. So a segment that ends
+ *                and has no successor has lost it.  */
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/plant.h"
@@ -254,14 +256,22 @@ static baton_err_t add_extent (bn_journal_writer_t *self, const bn_journal_recor
 
 /*  ---- rolling ---- */
 
-/*  The first record to come gives the new segment its time.  */
-static baton_err_t open_next (bn_journal_writer_t *self, uint64_t time_us, char detail[512])
+static baton_err_t need_next (bn_journal_writer_t *self, char detail[512])
 {
     baton_err_t err = BATON_OK;
     while (!self->catalog.next_ready && !err)
         err = prepare (self, self->options.segment_bytes, detail);
     if (err)
-        return self->failed = err;
+        self->failed = err;
+    return err;
+}
+
+/*  The first record to come gives the new segment its time.  */
+static baton_err_t open_next (bn_journal_writer_t *self, uint64_t time_us, char detail[512])
+{
+    baton_err_t err = need_next (self, detail);
+    if (err)
+        return err;
     self->vfs->close (self->vfs, &self->file);
     bn_segment_t segment = {.id = current (self)->id + 1,
                             .first_sequence = self->end.sequence_next,
@@ -299,8 +309,10 @@ static baton_err_t open_next (bn_journal_writer_t *self, uint64_t time_us, char 
 
 static baton_err_t roll (bn_journal_writer_t *self, uint64_t time_us, char detail[512])
 {
-    baton_err_t err = flush (self, detail);
+    baton_err_t err = need_next (self, detail); /* W3 */
     uint32_t crc = 0;
+    if (!err)
+        err = flush (self, detail);
     if (!err)
         err = write_closing (self, BN_FRAME_END, &crc, detail);
     if (!err && !BN_PLANT (roll_not_synced))
