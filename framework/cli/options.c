@@ -2,12 +2,12 @@
 
 #include "cli/options.h"
 #include "base/assert.h"
+#include "shell/rfc3339.h"
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 void bn_connect_options_init (bn_connect_options_t *self)
@@ -59,84 +59,6 @@ bool bn_parse_uint (const char *text, uint64_t *value)
     return true;
 }
 
-/*  Exactly `digits` digits, then moves on.  */
-static bool s_digits (const char **at, int digits, int min, int max, int *value)
-{
-    int result = 0;
-    for (int i = 0; i < digits; i++) {
-        if ((*at)[i] < '0' || (*at)[i] > '9')
-            return false;
-        result = result * 10 + ((*at)[i] - '0');
-    }
-    *at += digits;
-    *value = result;
-    return result >= min && result <= max;
-}
-
-static bool s_literal (const char **at, char wanted)
-{
-    if (**at != wanted)
-        return false;
-    (*at)++;
-    return true;
-}
-
-/*  "Z" or "+hh:mm", to seconds east of UTC.  */
-static bool s_zone (const char **at, int *seconds)
-{
-    *seconds = 0;
-    if (s_literal (at, 'Z') || s_literal (at, 'z'))
-        return true;
-    int sign = **at == '+' ? 1 : **at == '-' ? -1 : 0;
-    int hours, minutes;
-    if (sign == 0)
-        return false;
-    (*at)++;
-    if (!s_digits (at, 2, 0, 23, &hours) || !s_literal (at, ':') ||
-        !s_digits (at, 2, 0, 59, &minutes))
-        return false;
-    *seconds = sign * (hours * 3600 + minutes * 60);
-    return true;
-}
-
-static bool s_parse_rfc3339 (const char *at, int64_t *time_us)
-{
-    struct tm tm = {0};
-    int zone = 0;
-    int64_t fraction_us = 0;
-    if (!s_digits (&at, 4, 1970, 9999, &tm.tm_year) || !s_literal (&at, '-') ||
-        !s_digits (&at, 2, 1, 12, &tm.tm_mon) || !s_literal (&at, '-') ||
-        !s_digits (&at, 2, 1, 31, &tm.tm_mday))
-        return false;
-    if (*at) {
-        if (*at != 'T' && *at != 't' && *at != ' ')
-            return false;
-        at++;
-        if (!s_digits (&at, 2, 0, 23, &tm.tm_hour) || !s_literal (&at, ':') ||
-            !s_digits (&at, 2, 0, 59, &tm.tm_min) || !s_literal (&at, ':') ||
-            !s_digits (&at, 2, 0, 60, &tm.tm_sec))
-            return false;
-        if (s_literal (&at, '.')) {
-            if (*at < '0' || *at > '9')
-                return false;
-            for (int64_t unit = 100000; *at >= '0' && *at <= '9'; at++, unit /= 10)
-                fraction_us += (*at - '0') * unit;
-        }
-        if (!s_zone (&at, &zone) || *at)
-            return false;
-    }
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    if (tm.tm_sec == 60)
-        tm.tm_sec = 59; /* a leap second: the clock of the journal does not have them */
-    int day = tm.tm_mday;
-    time_t seconds = timegm (&tm);
-    if (tm.tm_mday != day)
-        return false; /* the 30th of February */
-    *time_us = ((int64_t)seconds - zone) * 1000000 + fraction_us;
-    return *time_us >= 0;
-}
-
 bool bn_parse_time (const char *text, int64_t now_us, int64_t *time_us)
 {
     static const struct {
@@ -160,7 +82,7 @@ bool bn_parse_time (const char *text, int64_t now_us, int64_t *time_us)
             return true;
         }
     }
-    return s_parse_rfc3339 (text, time_us);
+    return bn_rfc3339_parse (text, time_us);
 }
 
 bool bn_confirm (const char *format, ...)

@@ -31,6 +31,7 @@ static const char s_details[] =
     "  1234          an offset\n"
     "  2026-01-31T12:00:00Z, 2026-01-31     a time, UTC unless it says +hh:mm\n"
     "  90s, 10m, 2h, 7d                     that long ago\n"
+    "With a time: what entered the journal then or later, whatever an event's own time says.\n"
     "\n"
     "A pattern is a topic in which * stands for one word and a last > for one or more. Without\n"
     "--topic: every topic, also $dead.ACTOR, where dead letters are.\n"

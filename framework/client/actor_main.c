@@ -5,6 +5,7 @@
 #include "client/link.h"
 #include "shell/log.h"
 #include "shell/memory.h"
+#include "shell/rfc3339.h"
 #include "wire/topic.h"
 #include <baton/actor.h>
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
 #define EXIT_FENCED EX_TEMPFAIL /* 75 */
 
@@ -64,7 +64,7 @@ static void print_help (FILE *file, const char *program, const char *name)
              "  --name NAME            another name for the actor\n"
              "  --instance NAME        name of this instance (BATON_INSTANCE; HOST-PID)\n"
              "  --start WHERE          for an actor that is new: tail, beginning, an offset, or a\n"
-             "                         time like 2026-01-31T12:00:00Z\n"
+             "                         time like 2026-01-31T12:00:00Z (of entering the journal)\n"
              "  --max-attempts N       then an event becomes a dead letter\n"
              "  --backoff-min MS       before the first retry\n"
              "  --backoff-max MS       before any retry\n"
@@ -100,32 +100,6 @@ static bool parse_u32 (const char *text, uint32_t *number)
     return true;
 }
 
-/*  "2026-01-31", "2026-01-31T12:00:00Z" or with an offset like +01:00 (RFC 3339).  */
-static bool parse_time (const char *text, uint64_t *time_us)
-{
-    struct tm utc = {.tm_mday = 0};
-    const char *rest = strptime (text, "%Y-%m-%d", &utc);
-    if (!rest)
-        return false;
-    long offset_s = 0;
-    if (*rest) {
-        rest = *rest == 'T' ? strptime (rest + 1, "%H:%M:%S", &utc) : NULL;
-        unsigned hours, minutes;
-        int used = 0;
-        if (!rest)
-            return false;
-        if ((*rest == '+' || *rest == '-') &&
-            sscanf (rest + 1, "%2u:%2u%n", &hours, &minutes, &used) == 2 && used == 5 && !rest[6]) {
-            offset_s = (long)(hours * 3600 + minutes * 60);
-            offset_s = *rest == '-' ? -offset_s : offset_s;
-        } else if (strcmp (rest, "Z") != 0)
-            return false;
-    }
-    time_t seconds = timegm (&utc) - offset_s;
-    *time_us = (uint64_t)seconds * 1000000u;
-    return seconds >= 0;
-}
-
 static bool parse_start (const char *text, baton_actor_options_t *options)
 {
     options->start_value = 0;
@@ -135,10 +109,13 @@ static bool parse_start (const char *text, baton_actor_options_t *options)
         options->start = BATON_START_BEGINNING;
     else if (parse_number (text, UINT64_MAX - 1, &options->start_value))
         options->start = BATON_START_OFFSET;
-    else if (parse_time (text, &options->start_value))
+    else {
+        int64_t time_us;
+        if (!bn_rfc3339_parse (text, &time_us))
+            return false;
         options->start = BATON_START_TIME;
-    else
-        return false;
+        options->start_value = (uint64_t)time_us;
+    }
     return true;
 }
 

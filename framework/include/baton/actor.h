@@ -31,7 +31,8 @@ typedef enum {
     BATON_START_TAIL,      /* a new actor sees what is published after its first join */
     BATON_START_BEGINNING, /* ... everything that the journal still holds */
     BATON_START_OFFSET,    /* ... from start_value on, an offset */
-    BATON_START_TIME       /* ... from start_value on, microseconds since 1970 UTC */
+    BATON_START_TIME       /* ... what entered the journal at start_value or later,
+                              microseconds since 1970 UTC; an event's own time does not count */
 } baton_start_t;
 
 typedef struct baton_actor baton_actor_t;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """The fan-out: gaps and tail loss forced by tiny high-water marks; slow actors beside fast ones."""
 
+import json
+
 import harness
 from harness import load, wait_for
 
@@ -58,12 +60,18 @@ class Flow(harness.System):
 
     def test_a_new_actor_starts_where_it_asks(self):
         self.start_orchestrator()
-        self.publish("jobs.new", load(["a"], 5))
-        for name, start in (("all", "beginning"), ("rest", "3"), ("tail", "tail")):
+        self.publish("jobs.new", load(["a"], 3))
+        self.publish("jobs.new", [{"key": "a", "n": 4}, {"key": "a", "n": 5}])
+        # What entered the journal then or later: the second batch.
+        published = self.read("jobs.new")[3]["time"]
+        again = self.baton("read", "--from", published).stdout.splitlines()
+        self.assertEqual([json.loads(line)["offset"] for line in again], [3, 4])
+        for name, start in (("all", "beginning"), ("rest", "3"), ("tail", "tail"),
+                            ("late", "2999-01-01"), ("time", published)):
             self.start_probe(name, ["jobs.new"], options=["--start", start])
             wait_for(f"{name} has joined", lambda: (self.actor_status(name) or {}).get("instances"))
         self.publish("jobs.new", [{"key": "a", "n": 6}])
-        for name, first in (("all", 1), ("rest", 4), ("tail", 6)):
+        for name, first in (("all", 1), ("rest", 4), ("tail", 6), ("late", 6), ("time", 4)):
             wait_for(f"{name} saw the last one", lambda: any(
                 r["n"] == 6 and r["what"] == "end" for r in self.log(name)))
             ends = [r["n"] for r in self.log(name) if r["what"] == "end"]
