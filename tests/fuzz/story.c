@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "story.h"
+#include "base/hash.h"
 #include "core/conductor.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +39,19 @@ static void put_item (bn_buffer_t *buffer, uint32_t kind, const void *key, size_
     bn_buffer_append (buffer, value, value_size);
 }
 
+static void expect_no_error (const bn_blob_t *head)
+{
+    bn_message_t message;
+    bn_frame_t frame = {head->data, head->size};
+    if (bn_message_decode (&message, &frame, 1, NULL))
+        return; /* EVENTS, whose payloads are not here */
+    if (message.type == BN_ERROR) {
+        fprintf (stderr, "story: %.*s\n", (int)message.error.text.size, message.error.text.text);
+        abort ();
+    }
+    bn_message_fini (&message);
+}
+
 static void step (teller_t *self, const bn_conductor_event_t *event)
 {
     bn_conductor_step (self->conductor, event, &self->effects);
@@ -45,6 +60,8 @@ static void step (teller_t *self, const bn_conductor_event_t *event)
         if (effect->kind == BN_EFFECT_PERSIST)
             put_item (&self->story->records, effect->record_type, "", 0, effect->body->data,
                       effect->body->size);
+        else if (effect->kind == BN_EFFECT_SEND)
+            expect_no_error (effect->head);
     }
     bn_effects_clear (&self->effects);
 }
@@ -82,6 +99,12 @@ static void say (teller_t *self, uint32_t route, bn_message_t message)
     bn_blob_unref (&head);
 }
 
+/*  Where the events of the story are.  */
+static uint32_t home (void)
+{
+    return bn_hash_partition (bn_hash ("k", 1), PARTITIONS);
+}
+
 static bn_blob_t *two_events (void)
 {
     bn_batch_writer_t writer;
@@ -107,12 +130,12 @@ static bn_blob_t *two_events (void)
 static void publish_and_join (teller_t *self, bn_blob_t *payload)
 {
     bn_section_t section = {.topic = TEXT ("t"),
-                            .partition = 3,
+                            .partition = home (),
                             .count = 2,
                             .payload = {NULL, payload->data, payload->size}};
     bn_text_t pattern = TEXT ("t");
     say (self, PRODUCER,
-         (bn_message_t){.type = BN_HELLO, .hello = {BN_ROLE_PRODUCER, TEXT ("/p"), 1}});
+         (bn_message_t){.type = BN_HELLO, .hello = {BN_ROLE_PRODUCER, TEXT ("/p"), 77}});
     for (uint64_t sequence = 1; sequence <= 3; sequence++)
         say (self, PRODUCER,
              (bn_message_t){.type = BN_PUBLISH, .publish = {77, sequence, &section, 1}});
@@ -126,10 +149,10 @@ static void publish_and_join (teller_t *self, bn_blob_t *payload)
 
 static void settle_and_bury (teller_t *self, bn_blob_t *payload)
 {
-    bn_fetch_t fetch = {3, 1, 0};
+    bn_fetch_t fetch = {home (), 1, 0};
     bn_parked_t park = {0, 1, 1, 7};
     bn_died_t died[] = {{1, 2}, {2, 3}};
-    bn_settlement_t settlement = {.partition = 3,
+    bn_settlement_t settlement = {.partition = home (),
                                   .generation = 1,
                                   .floor = 4,
                                   .handled = 4,
@@ -138,12 +161,12 @@ static void settle_and_bury (teller_t *self, bn_blob_t *payload)
                                   .died = died,
                                   .died_count = 2};
     bn_section_t dead = {.topic = TEXT ("$dead.a"),
-                         .partition = 3,
+                         .partition = home (),
                          .count = 2,
                          .payload = {NULL, payload->data, payload->size}};
     uint64_t redriven = 6;
     say (self, ACTOR, (bn_message_t){.type = BN_FETCH, .fetch = {0, 4096, &fetch, 1, NULL, 0}});
-    say (self, ACTOR, (bn_message_t){.type = BN_BEGIN, .begin = {3, 1, 0}});
+    say (self, ACTOR, (bn_message_t){.type = BN_BEGIN, .begin = {home (), 1, 0}});
     say (self, ACTOR, (bn_message_t){.type = BN_SETTLE, .settle = {&settlement, 1, &dead, 1}});
     say (self, ACTOR, (bn_message_t){.type = BN_HEARTBEAT, .heartbeat = {1, 2}});
     say (self, ADMIN, (bn_message_t){.type = BN_HELLO, .hello = {BN_ROLE_ADMIN, TEXT (""), 0}});
@@ -152,6 +175,30 @@ static void settle_and_bury (teller_t *self, bn_blob_t *payload)
     say (self, ADMIN,
          (bn_message_t){.type = BN_DEAD,
                         .dead = {BN_DEAD_REDRIVE, TEXT ("a"), false, 0, 0, &redriven, 1}});
+}
+
+/*  The instance is killed in a careful handler; its partitions wait for it, then it is blamed.  */
+static void die_and_come_back (teller_t *self)
+{
+    bn_text_t pattern = TEXT ("t");
+    uint64_t discarded = 7;
+    say (self, ACTOR, (bn_message_t){.type = BN_BEGIN, .begin = {home (), 1, 4}});
+    step (self,
+          &(bn_conductor_event_t){.kind = BN_CONDUCTOR_GONE, .now = self->now, .route = 1 + ACTOR});
+    self->now.mono_ms += 3000;
+    self->now.wall_us += 3000000;
+    put_byte (&self->story->messages, 14 * 4 + ACTOR); /* as fuzz_conductor.c has it */
+    put_byte (&self->story->messages, 15 * 4 + ACTOR);
+    step (self, &(bn_conductor_event_t){.kind = BN_CONDUCTOR_TICK, .now = self->now});
+    say (self, ADMIN,
+         (bn_message_t){.type = BN_DEAD,
+                        .dead = {BN_DEAD_DISCARD, TEXT ("a"), false, 0, 0, &discarded, 1}});
+    say (self, ACTOR, (bn_message_t){.type = BN_HELLO, .hello = {BN_ROLE_ACTOR, TEXT ("a"), 6}});
+    say (self, ACTOR,
+         (bn_message_t){
+             .type = BN_JOIN,
+             .join = {
+                 TEXT ("a"), TEXT ("i"), 6, &pattern, 1, BN_START_BEGINNING, 0, {3, 1, 9, 1000}}});
 }
 
 static bool put_saved (const void *key, size_t key_size, const void *value, size_t value_size,
@@ -189,6 +236,7 @@ void story_init (story_t *self)
     publish_and_join (&teller, payload);
     settle_and_bury (&teller, payload);
     (void)bn_state_save (bn_conductor_state (teller.conductor), put_saved, &self->checkpoint);
+    die_and_come_back (&teller);
     say (&teller, ACTOR,
          (bn_message_t){.type = BN_LEAVE, .leave = {BN_LEAVE_CLEAN, 0, BN_NO_OFFSET}});
     say (&teller, ADMIN, (bn_message_t){.type = BN_FORGET, .forget = TEXT ("a")});
