@@ -105,8 +105,8 @@ static void produce (sim_t *sim, uint32_t index)
     sim->stats.events += count;
     sim_producer_step (sim, index, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
     if (producer->groups_made < sim->config.groups)
-        sim_push (sim, sim->now_us + sim_below (sim, sim->config.produce_gap_us * 2),
-                  EVENT_PRODUCE, index, 0, 0);
+        sim_push (sim, sim->now_us + sim_below (sim, sim->config.produce_gap_us * 2), EVENT_PRODUCE,
+                  index, 0, 0);
 }
 
 /*  ---- the administrator ---- */
@@ -124,9 +124,8 @@ void sim_admin_link (sim_t *sim, bool up)
     sim->admin_ready = false;
     if (!up)
         return;
-    bn_message_t hello = {
-        .type = BN_HELLO,
-        .hello = {.role = BN_ROLE_ADMIN, .name = {"admin", 5}, .incarnation = 1}};
+    bn_message_t hello = {.type = BN_HELLO,
+                          .hello = {.role = BN_ROLE_ADMIN, .name = {"admin", 5}, .incarnation = 1}};
     admin_send (sim, &hello);
 }
 
@@ -163,8 +162,8 @@ static void administrate (sim_t *sim)
     uint64_t dice = sim_below (sim, 4);
     if (dice == 0 && !sim->liveness)
         message.dead.op = BN_DEAD_DISCARD;
-    for (size_t i = 0; dice > 1 && !sim->liveness && i < sim->model->grave_count &&
-                       message.dead.offset_count < 4;
+    for (size_t i = 0;
+         dice > 1 && !sim->liveness && i < sim->model->grave_count && message.dead.offset_count < 4;
          i++) {
         const sim_grave_t *grave = &sim->model->graves[i];
         if (grave->open && strcmp (sim->config.actors[grave->actor].name, actor) == 0 &&

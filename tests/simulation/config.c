@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const char *const s_fault_names[FAULT_COUNT] = {
-    "power",      "kill",   "disk-cut", "disk-error", "disk-full", "disk-slow",
-    "rot",        "disconnect", "split", "fanout",    "crash",     "poison",
-    "hang",       "pause",  "replace",  "stop",       "clock"};
+    "power", "kill",       "disk-cut", "disk-error", "disk-full", "disk-slow",
+    "rot",   "disconnect", "split",    "fanout",     "crash",     "poison",
+    "hang",  "pause",      "replace",  "stop",       "replay",    "clock"};
 
 const char *sim_fault_name (sim_fault_t fault)
 {
@@ -56,11 +56,11 @@ static void make_actors (sim_config_t *config, bn_prng_t *prng)
         actor->start_kind = half (prng) ? BN_START_BEGINNING : BN_START_TAIL;
         actor->names = (uint32_t)between (prng, 1, 3);
         uint32_t min_ms = (uint32_t)scale (prng, 20, 100, 400);
-        actor->policy = (bn_policy_t){
-            .max_attempts = (uint32_t)between (prng, 2, 5),
-            .backoff_min_ms = min_ms,
-            .backoff_max_ms = min_ms * (uint32_t)between (prng, 1, 4),
-            .handler_deadline_ms = (uint32_t)scale (prng, 200, 600, 1500)};
+        actor->policy =
+            (bn_policy_t){.max_attempts = (uint32_t)between (prng, 2, 5),
+                          .backoff_min_ms = min_ms,
+                          .backoff_max_ms = min_ms * (uint32_t)between (prng, 1, 4),
+                          .handler_deadline_ms = (uint32_t)scale (prng, 200, 600, 1500)};
         actor->emit_pct = (uint32_t)scale (prng, 0, 30, 60);
         actor->emit_topic = emits[bn_prng_below (prng, 4)];
     }
@@ -71,7 +71,7 @@ static void make_storage (sim_config_t *config, bn_prng_t *prng)
     bool volatile_sync = bn_prng_below (prng, 5) == 0;
     config->sync = !volatile_sync ? BN_SYNC_ALWAYS : half (prng) ? BN_SYNC_INTERVAL : BN_SYNC_NEVER;
     config->sync_interval_ms = 50;
-    config->segment_bytes = scale (prng, 6144, 12288, 49152);
+    config->segment_bytes = scale (prng, 8192, 16384, 65536);
     config->checkpoint_bytes = half (prng) ? 0 : scale (prng, 1000, 8000, 40000);
     config->retention_bytes = config->checkpoint_bytes && half (prng) ? config->segment_bytes : 0;
     config->sync_us = (uint32_t)scale (prng, 200, 2000, 10000);

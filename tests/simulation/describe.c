@@ -50,7 +50,8 @@ void sim_describe (sim_t *sim, uint32_t slot)
                   bn_mailbox_asking (mailbox, BN_ASK_BEGIN) ? "B" : "",
                   bn_mailbox_asking (mailbox, BN_ASK_LEAVE) ? "L" : "",
                   mailbox->run_out ? "out" : "in", (int)mailbox->careful, mailbox->queue_bytes,
-                  mailbox->unsettled_bytes, mailbox->out_bytes, mailbox->expired ? ", expired" : "");
+                  mailbox->unsettled_bytes, mailbox->out_bytes,
+                  mailbox->expired ? ", expired" : "");
     for (uint32_t p = 0; p < mailbox->partitions; p++)
         if (mailbox->slots[p].owned)
             describe_slot (sim, process, &mailbox->slots[p]);

@@ -16,9 +16,9 @@
     do {                                                                                           \
         if ((count) >= (capacity)) {                                                               \
             size_t before_ = (capacity);                                                           \
-            (capacity) = (count) < 64 ? 128 : (count) * 2;                                         \
+            (capacity) = (count) < 64 ? 128 : (count)*2;                                           \
             (array) = sim_must (realloc ((array), (capacity) * sizeof *(array)));                  \
-            memset ((array) + before_, 0, ((capacity) - before_) * sizeof *(array));               \
+            memset ((array) + before_, 0, ((capacity)-before_) * sizeof *(array));                 \
         }                                                                                          \
     } while (0)
 
@@ -124,8 +124,8 @@ static void copy_text (char *to, size_t room, const bn_text_t *text)
     to[size] = '\0';
 }
 
-void sim_model_describe (const bn_event_fields_t *event, const bn_text_t *topic,
-                         uint32_t partition, sim_log_t *log)
+void sim_model_describe (const bn_event_fields_t *event, const bn_text_t *topic, uint32_t partition,
+                         sim_log_t *log)
 {
     *log = (sim_log_t){.partition = partition};
     if (event->data_size >= sizeof log->identity)
@@ -268,9 +268,8 @@ static void bury (sim_t *sim, uint32_t a, const bn_settlement_t *settlement, uin
         while (at < model->tail && (model->log[at].partition != settlement->partition ||
                                     strcmp (model->log[at].topic, topic) != 0))
             at++;
-        if (at == model->tail ||
-            memcmp (&model->log[at].identity, &model->log[offset].identity,
-                    sizeof model->log[at].identity) != 0) {
+        if (at == model->tail || memcmp (&model->log[at].identity, &model->log[offset].identity,
+                                         sizeof model->log[at].identity) != 0) {
             sim_fail (sim, "G2: dead letter %" PRIu64 " of %s has no copy in %s", offset,
                       sim->config.actors[a].name, topic);
             return;
@@ -296,8 +295,8 @@ static void apply_settlement (sim_t *sim, uint32_t a, const bn_settlement_t *set
 {
     sim_share_t *share = &sim->model->actors[a].shares[settlement->partition];
     for (uint64_t o = share->floor; o < settlement->floor && o < sim->model->tail; o++) {
-        if (sim->model->log[o].partition != settlement->partition ||
-            !sim_model_wants (sim, a, o) || named (settlement, o))
+        if (sim->model->log[o].partition != settlement->partition || !sim_model_wants (sim, a, o) ||
+            named (settlement, o))
             continue;
         if (sim_model_duty (sim, a, o)->status == STATUS_NONE)
             settle_one (sim, a, o, STATUS_SETTLED, settlement->generation);
@@ -366,8 +365,7 @@ static void apply_suspect (sim_t *sim, const bn_suspect_record_t *record)
     }
 }
 
-static void apply_dead (sim_t *sim, const bn_dead_record_t *record, bool redrive,
-                        uint64_t sequence)
+static void apply_dead (sim_t *sim, const bn_dead_record_t *record, bool redrive, uint64_t sequence)
 {
     sim_model_t *model = sim->model;
     uint32_t a = sim_model_actor (sim, record->actor_id);
@@ -491,8 +489,8 @@ void sim_model_rewind (sim_t *sim, uint64_t count)
         char what[256] = "";
         if (bn_record_decode (&record, raw->type, raw->base, raw->body->data, raw->body->size,
                               what) ||
-            bn_state_apply (sim->server.shadow, &record, i + 1, raw->base, raw->count,
-                            raw->time_us, what))
+            bn_state_apply (sim->server.shadow, &record, i + 1, raw->base, raw->count, raw->time_us,
+                            what))
             sim_fail (sim, "record %" PRIu64 " cannot be applied again: %s", i + 1, what);
         bn_record_fini (&record);
     }

@@ -4,6 +4,7 @@
 #include "simulation/sim.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 static sim_connection_t *some_connection (sim_t *sim, uint64_t *id)
 {
@@ -60,6 +61,27 @@ static void network_fault (sim_t *sim, sim_fault_t fault)
     for (int way = 0; way < 2; way++)
         if (ways >> way & 1)
             connection->held_us[way] = until_us;
+}
+
+/*  What TCP does not do, and a confused client may: all of it must be refused, because the session
+ *  that it belonged to is over.  */
+static void replay (sim_t *sim)
+{
+    for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++) {
+        const sim_process_t *process = &sim->processes[slot];
+        uint64_t id = sim->peers[sim_process_peer (slot)].connection;
+        if (!process->used || process->said.count == 0 || id == 0 || id == process->said_connection)
+            continue;
+        bn_slice_t *payloads = sim_must (calloc (process->said.count, sizeof *payloads));
+        for (size_t i = 1; i < process->said.count; i++) {
+            bn_blob_t *blob = process->said.blobs[i];
+            payloads[i - 1] = (bn_slice_t){blob, blob->data, blob->size};
+        }
+        sim_say (sim, "%s repeats an old settle", process->instance);
+        sim_to_server (sim, sim_process_peer (slot), process->said.blobs[0], payloads,
+                       process->said.count - 1);
+        free (payloads);
+    }
 }
 
 static void process_fault (sim_t *sim, sim_fault_t fault)
@@ -135,6 +157,9 @@ static void strike (sim_t *sim, sim_fault_t fault)
     case FAULT_REPLACE:
         process_fault (sim, fault);
         break;
+    case FAULT_REPLAY:
+        replay (sim);
+        break;
     case FAULT_CLOCK:
         sim->wall_skew_us += (int64_t)sim_below (sim, 20000000) - 10000000;
         break;
@@ -148,8 +173,7 @@ static void strike (sim_t *sim, sim_fault_t fault)
 
 void sim_nemesis_event (sim_t *sim)
 {
-    sim_push (sim, sim->now_us + sim_about (sim, sim->config.fault_gap_us), EVENT_NEMESIS, 0, 0,
-              0);
+    sim_push (sim, sim->now_us + sim_about (sim, sim->config.fault_gap_us), EVENT_NEMESIS, 0, 0, 0);
     if (sim->liveness)
         return;
     sim_fault_t fault = (sim_fault_t)sim_below (sim, FAULT_COUNT);

@@ -19,11 +19,8 @@ sim_connection_t *sim_connection (sim_t *sim, uint64_t id)
 void sim_peer_init (sim_t *sim, uint32_t peer, sim_peer_kind_t kind, uint32_t index)
 {
     uint64_t attempt = sim->peers[peer].attempt;
-    sim->peers[peer] = (sim_peer_t){.kind = kind,
-                                    .index = index,
-                                    .attempt = attempt + 1,
-                                    .tick_us = UINT64_MAX,
-                                    .used = true};
+    sim->peers[peer] = (sim_peer_t){
+        .kind = kind, .index = index, .attempt = attempt + 1, .tick_us = UINT64_MAX, .used = true};
 }
 
 void sim_connect_later (sim_t *sim, uint32_t peer, uint64_t mean_us)
@@ -70,12 +67,11 @@ static void tell_message (sim_t *sim, uint64_t id, int way, const sim_message_t 
                              at + 60 < sizeof text;
              i++) {
             const bn_settlement_t *one = &message.settle.settlements[i];
-            at += (size_t)snprintf (text + at, sizeof text - at,
-                                    " [%u.%" PRIu64 " floor %" PRIu64
-                                    " parks %u dones %u died %u%s]",
-                                    one->partition, one->generation, one->floor, one->park_count,
-                                    one->done_count, one->died_count,
-                                    one->release ? " release" : "");
+            at +=
+                (size_t)snprintf (text + at, sizeof text - at,
+                                  " [%u.%" PRIu64 " floor %" PRIu64 " parks %u dones %u died %u%s]",
+                                  one->partition, one->generation, one->floor, one->park_count,
+                                  one->done_count, one->died_count, one->release ? " release" : "");
         }
         bn_message_fini (&message);
     }
@@ -101,8 +97,7 @@ static void post (sim_t *sim, uint64_t id, int way, bn_blob_t *head, const bn_sl
     if (at < connection->held_us[way])
         at = connection->held_us[way];
     connection->last_us[way] = at;
-    sim_event_t *event =
-        sim_push (sim, at, way == 0 ? EVENT_TO_SERVER : EVENT_TO_PEER, id, 0, 0);
+    sim_event_t *event = sim_push (sim, at, way == 0 ? EVENT_TO_SERVER : EVENT_TO_PEER, id, 0, 0);
     event->message = sim_message (head, payloads, count);
 }
 
@@ -258,14 +253,13 @@ static void step_link (sim_t *sim, uint32_t peer, bool up)
     uint32_t index = sim->peers[peer].index;
     switch (sim->peers[peer].kind) {
     case PEER_PROCESS:
-        sim_process_step (sim, index,
-                          (bn_mailbox_event_t){.kind = up ? BN_MAILBOX_LINK_UP
-                                                          : BN_MAILBOX_LINK_DOWN});
+        sim_process_step (
+            sim, index,
+            (bn_mailbox_event_t){.kind = up ? BN_MAILBOX_LINK_UP : BN_MAILBOX_LINK_DOWN});
         break;
     case PEER_PRODUCER:
         sim_producer_step (
-            sim, index,
-            (bn_outbox_event_t){.kind = up ? BN_OUTBOX_LINK_UP : BN_OUTBOX_LINK_DOWN});
+            sim, index, (bn_outbox_event_t){.kind = up ? BN_OUTBOX_LINK_UP : BN_OUTBOX_LINK_DOWN});
         break;
     case PEER_ADMIN:
         sim_admin_link (sim, up);
@@ -308,8 +302,7 @@ static void to_peer (sim_t *sim, sim_event_t *event)
         tell_message (sim, event->a, 1, &event->message);
     bn_frame_t *frames = sim_must (calloc (event->message.count, sizeof *frames));
     for (size_t i = 0; i < event->message.count; i++)
-        frames[i] =
-            (bn_frame_t){event->message.blobs[i]->data, event->message.blobs[i]->size};
+        frames[i] = (bn_frame_t){event->message.blobs[i]->data, event->message.blobs[i]->size};
     if (peer->kind == PEER_PROCESS)
         sim_process_step (sim, peer->index,
                           (bn_mailbox_event_t){.kind = BN_MAILBOX_MESSAGE,
@@ -334,8 +327,7 @@ static void to_process (sim_t *sim, sim_event_t *event)
     process->sub_waiting--;
     bn_frame_t frames[3];
     for (size_t i = 0; i < 3; i++)
-        frames[i] =
-            (bn_frame_t){event->message.blobs[i]->data, event->message.blobs[i]->size};
+        frames[i] = (bn_frame_t){event->message.blobs[i]->data, event->message.blobs[i]->size};
     sim_process_step (sim, (uint32_t)event->a,
                       (bn_mailbox_event_t){.kind = BN_MAILBOX_FANOUT,
                                            .frames = frames,
@@ -363,8 +355,8 @@ static void sub_down (sim_t *sim, uint32_t slot)
     sim_process_t *process = &sim->processes[slot];
     process->sub_up = false;
     process->sub_life++;
-    sim_push (sim, sim->now_us + sim_about (sim, 100000), EVENT_SUB_UP, slot,
-              process->incarnation, 0);
+    sim_push (sim, sim->now_us + sim_about (sim, 100000), EVENT_SUB_UP, slot, process->incarnation,
+              0);
 }
 
 static void tick (sim_t *sim, uint32_t index)

@@ -43,8 +43,8 @@ static void check_done (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
     const char *actor = sim->config.actors[a].name;
     uint64_t number = 0;
     uint32_t emitted = count_emissions (sim, a, offset, base, &number);
-    sim_call_t *call = find_call (sim, a, offset, incarnation, settlement->generation,
-                                  BN_RESULT_ACK);
+    sim_call_t *call =
+        find_call (sim, a, offset, incarnation, settlement->generation, BN_RESULT_ACK);
     if (!call) {
         sim_fail (sim,
                   "G2: %" PRIu64 " is settled for %s, but process %" PRIu64
@@ -52,9 +52,9 @@ static void check_done (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
                   offset, actor, incarnation, settlement->generation);
         return;
     }
-    if (number && (number > sim->model->call_count ||
-                   sim->model->calls[number - 1].result != BN_RESULT_ACK ||
-                   sim->model->calls[number - 1].generation != settlement->generation)) {
+    if (number &&
+        (number > sim->model->call_count || sim->model->calls[number - 1].result != BN_RESULT_ACK ||
+         sim->model->calls[number - 1].generation != settlement->generation)) {
         sim_fail (sim, "G5: %" PRIu64 " is settled with what another call emitted", offset);
         return;
     }
@@ -182,8 +182,9 @@ void sim_oracle_emissions (sim_t *sim, uint32_t a, const bn_settle_record_t *rec
                 settles |= settlement->dones[i] == source;
         }
         if (!settles)
-            sim_fail (sim, "G5: offset %" PRIu64 " is emitted for %" PRIu64 ", which is not settled",
-                      o, source);
+            sim_fail (sim,
+                      "G5: offset %" PRIu64 " is emitted for %" PRIu64 ", which is not settled", o,
+                      source);
     }
 }
 
@@ -246,6 +247,11 @@ static void check_call (sim_t *sim, const sim_process_t *process, const bn_run_i
     if (item->offset >= model->tail) {
         sim_fail (sim, "G1: %s handles %" PRIu64 ", which the journal does not have",
                   process->instance, item->offset);
+        return;
+    }
+    if (item->offset >= model->durable_tail) {
+        sim_fail (sim, "G1: %s handles %" PRIu64 ", which is not on disk yet", process->instance,
+                  item->offset);
         return;
     }
     const sim_log_t *truth = &model->log[item->offset];
@@ -339,8 +345,13 @@ void sim_oracle_receipt (sim_t *sim, uint32_t index, const bn_outbox_effect_t *e
              effect->offset);
     for (uint32_t i = 0; i < effect->events; i++) {
         uint64_t offset = model->offset_of[serial + i];
-        if (offset == 0 || (i == 0 && effect->offset != BN_NO_OFFSET &&
-                            offset != effect->offset + 1)) {
+        if (offset > model->durable_tail) {
+            sim_fail (sim, "G1: event %" PRIu64 " has a receipt and is not on disk yet",
+                      serial + i);
+            return;
+        }
+        if (offset == 0 ||
+            (i == 0 && effect->offset != BN_NO_OFFSET && offset != effect->offset + 1)) {
             sim_fail (sim,
                       "G1: producer %u has a receipt for event %" PRIu64 " at %" PRIu64
                       ", where it is not",
@@ -366,6 +377,16 @@ void sim_oracle_journal (sim_t *sim, const bn_journal_record_t *record)
         sim_fail (sim, "G1: record %" PRIu64 " is not what was written", record->sequence);
 }
 
+void sim_oracle_durable (sim_t *sim, uint64_t sequence)
+{
+    sim_model_t *model = sim->model;
+    if (sequence == 0 || sequence > model->record_count)
+        return;
+    const sim_record_t *record = &model->records[sequence - 1];
+    if (record->base + record->count > model->durable_tail)
+        model->durable_tail = record->base + record->count;
+}
+
 void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery)
 {
     sim_model_t *model = sim->model;
@@ -385,6 +406,7 @@ void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery)
         return;
     }
     sim_model_rewind (sim, last);
+    sim_oracle_durable (sim, last);
     for (uint64_t serial = 0; serial < model->serials && !sim->failed; serial++)
         if (model->published[serial] && !model->offset_of[serial])
             sim_fail (sim, "G1: event %" PRIu64 " has a receipt and is gone", serial);

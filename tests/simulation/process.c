@@ -20,6 +20,7 @@ uint32_t sim_process_peer (uint32_t slot)
 static void publish_nothing_more (sim_t *sim, uint32_t slot)
 {
     sim_process_t *process = &sim->processes[slot];
+    sim_message_fini (&process->said);
     bn_run_destroy (&process->run);
     bn_mailbox_destroy (&process->mailbox);
     free (process->instance);
@@ -110,6 +111,11 @@ static bool perform (sim_t *sim, uint32_t slot, bn_mailbox_effect_t *effect, boo
     sim_process_t *process = &sim->processes[slot];
     switch (effect->kind) {
     case BN_MAILBOX_SEND:
+        if (effect->head->size > 3 && effect->head->data[3] == BN_SETTLE) {
+            sim_message_fini (&process->said);
+            process->said = sim_message (effect->head, effect->payloads, effect->payload_count);
+            process->said_connection = sim->peers[sim_process_peer (slot)].connection;
+        }
         sim_to_server (sim, sim_process_peer (slot), effect->head, effect->payloads,
                        effect->payload_count);
         break;
@@ -249,21 +255,19 @@ static void emit (sim_t *sim, const sim_process_t *process, bn_run_item_t *item,
             snprintf (bytes.key, sizeof bytes.key, "%.*s", (int)item->fields.key.size,
                       item->fields.key.text);
         else
-            snprintf (bytes.key, sizeof bytes.key, "k%" PRIu64,
-                      sim_below (sim, sim->config.keys));
+            snprintf (bytes.key, sizeof bytes.key, "k%" PRIu64, sim_below (sim, sim->config.keys));
         bn_emission_t *emission = &item->emissions[i];
         emission->blob = sim_must (bn_blob_new_copy (&bytes, sizeof bytes));
         const char *id = (const char *)emission->blob->data + offsetof (__typeof__ (bytes), id);
         const char *key = (const char *)emission->blob->data + offsetof (__typeof__ (bytes), key);
         emission->topic = (bn_text_t){config->emit_topic, strlen (config->emit_topic)};
-        emission->fields = (bn_event_fields_t){
-            .id = {id, strlen (id)},
-            .key = {key, strlen (key)},
-            .source = {"/actors/sim", 11},
-            .time_us = (int64_t)sim_time (sim).wall_us,
-            .datacontenttype = {"application/octet-stream", 24},
-            .data = emission->blob->data,
-            .data_size = sizeof (sim_identity_t)};
+        emission->fields = (bn_event_fields_t){.id = {id, strlen (id)},
+                                               .key = {key, strlen (key)},
+                                               .source = {"/actors/sim", 11},
+                                               .time_us = (int64_t)sim_time (sim).wall_us,
+                                               .datacontenttype = {"application/octet-stream", 24},
+                                               .data = emission->blob->data,
+                                               .data_size = sizeof (sim_identity_t)};
         emission->spread = (uint32_t)sim_below (sim, 1000);
     }
 }
@@ -275,8 +279,7 @@ static bn_result_t verdict (sim_t *sim)
         return BN_RESULT_ACK;
     if (dice < sim->config.retry_pct)
         return BN_RESULT_RETRY;
-    return dice < sim->config.retry_pct + sim->config.reject_pct ? BN_RESULT_REJECT
-                                                                 : BN_RESULT_ACK;
+    return dice < sim->config.retry_pct + sim->config.reject_pct ? BN_RESULT_REJECT : BN_RESULT_ACK;
 }
 
 static void end_this (sim_t *sim, uint32_t slot)

@@ -126,6 +126,7 @@ static void learn (sim_t *sim)
 static void made_durable (sim_t *sim, uint64_t sequence)
 {
     sim->server.durable = sequence;
+    sim_oracle_durable (sim, sequence);
     learn (sim);
     bn_journal_reader_durable (sim->server.reader, sequence);
     release (sim);
@@ -182,6 +183,7 @@ static void trim_wanted (sim_t *sim)
                         : server->views   ? server->views->sequence
                                           : 0;
     server->trim_offset = end;
+    server->trim_decided = state->sequence;
     server->trim_sequence = included + 1;
 }
 
@@ -260,12 +262,13 @@ static void job_rest (sim_t *sim)
     }
     if (server->trim_offset > 0) {
         uint64_t first_base, first_sequence;
-        baton_err_t err = bn_journal_trim (server->writer, server->trim_offset,
-                                           server->trim_sequence, &first_base, &first_sequence,
-                                           detail);
+        baton_err_t err =
+            bn_journal_trim (server->writer, server->trim_offset, server->trim_sequence,
+                             &first_base, &first_sequence, detail);
         if (journal_failed (sim, err, detail))
             return;
         server->first_base = first_base;
+        sim_model_trimmed (sim, first_base, server->trim_decided);
         bn_journal_reader_trimmed (server->reader, first_base);
         server->trim_offset = 0;
         sim_say (sim, "trimmed to offset %" PRIu64, first_base);
@@ -341,8 +344,8 @@ static void step (sim_t *sim, bn_conductor_event_t event)
     event.partitions = sim->config.partitions;
     event.disk_full = server->disk_full;
     bn_conductor_step (server->conductor, &event, &server->effects);
-    bool ok = !server->effects.failed &&
-              bn_gate_push (server->gate, &server->effects, persist, sim);
+    bool ok =
+        !server->effects.failed && bn_gate_push (server->gate, &server->effects, persist, sim);
     bn_assert (ok);
     if (before / CHECK_RECORDS != server->sequence_next / CHECK_RECORDS)
         sim_oracle_state (sim, false);
@@ -592,8 +595,7 @@ static bool add_name (const char *name, void *arg)
 {
     names_t *names = arg;
     if (names->count < 64 && strlen (name) < 40 && !strstr (name, ".tmp"))
-        snprintf (names->names[names->count++], NAME_BYTES, JOURNAL_FOLDER "/%s",
-                  name);
+        snprintf (names->names[names->count++], NAME_BYTES, JOURNAL_FOLDER "/%s", name);
     return true;
 }
 

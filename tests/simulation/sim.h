@@ -58,6 +58,7 @@ typedef enum {
     FAULT_PAUSE,      /* a process sleeps past its session and wakes up */
     FAULT_REPLACE,    /* the same while another one takes its name */
     FAULT_STOP,       /* a process is asked to stop */
+    FAULT_REPLAY,     /* a process says once more what it said in an earlier session */
     FAULT_CLOCK,      /* the wall clock jumps */
     FAULT_COUNT
 } sim_fault_t;
@@ -67,7 +68,7 @@ typedef struct {
     const char *patterns[3];
     uint32_t pattern_count;
     uint32_t start_kind;
-    uint32_t names;    /* instances */
+    uint32_t names; /* instances */
     bn_policy_t policy;
     uint32_t emit_pct; /* acknowledgements that emit */
     const char *emit_topic;
@@ -82,16 +83,16 @@ typedef struct {
     uint32_t topics;
     uint32_t keys;
     uint32_t keyless_pct;
-    uint32_t groups;          /* published by each producer */
+    uint32_t groups; /* published by each producer */
     uint32_t group_events_max;
-    uint32_t padding_max;     /* bytes of data beside the identity */
-    uint32_t produce_gap_us;  /* mean */
+    uint32_t padding_max;    /* bytes of data beside the identity */
+    uint32_t produce_gap_us; /* mean */
     uint32_t retry_pct, reject_pct;
     uint32_t poison_pct;
-    uint32_t handle_us;       /* mean */
-    uint32_t delay_us;        /* network, mean */
-    uint32_t sync_us;         /* mean */
-    uint32_t fault_gap_us;    /* mean */
+    uint32_t handle_us;    /* mean */
+    uint32_t delay_us;     /* network, mean */
+    uint32_t sync_us;      /* mean */
+    uint32_t fault_gap_us; /* mean */
     uint64_t safety_us;
     uint32_t fanout_hwm;
     uint32_t fanout_drop_pct;
@@ -124,19 +125,19 @@ typedef enum {
     EVENT_SERVER_START,
     EVENT_SERVER_JOB,
     EVENT_SERVER_IDLE,
-    EVENT_TO_SERVER,   /* a: connection; message */
-    EVENT_TO_PEER,     /* a: connection; message */
-    EVENT_GONE,        /* a: connection: the server learns of its end */
-    EVENT_DOWN,        /* a: connection: the peer learns of its end */
-    EVENT_CONNECT,     /* a: peer; b: its attempt */
-    EVENT_FANOUT,      /* a: process slot; b: its subscription's life; message */
-    EVENT_SUB_UP,      /* a: process slot; b: incarnation */
-    EVENT_SUB_DOWN,    /* a: process slot; b: its subscription's life */
-    EVENT_PEER_TICK,   /* a: peer */
-    EVENT_HANDLER,     /* a: process slot; b: incarnation; c: 0 begin, 1 end */
-    EVENT_DEADLINE,    /* a: process slot; b: incarnation; c: call */
-    EVENT_PROCESS,     /* a: actor; b: name: start a process */
-    EVENT_PRODUCE,     /* a: producer */
+    EVENT_TO_SERVER, /* a: connection; message */
+    EVENT_TO_PEER,   /* a: connection; message */
+    EVENT_GONE,      /* a: connection: the server learns of its end */
+    EVENT_DOWN,      /* a: connection: the peer learns of its end */
+    EVENT_CONNECT,   /* a: peer; b: its attempt */
+    EVENT_FANOUT,    /* a: process slot; b: its subscription's life; message */
+    EVENT_SUB_UP,    /* a: process slot; b: incarnation */
+    EVENT_SUB_DOWN,  /* a: process slot; b: its subscription's life */
+    EVENT_PEER_TICK, /* a: peer */
+    EVENT_HANDLER,   /* a: process slot; b: incarnation; c: 0 begin, 1 end */
+    EVENT_DEADLINE,  /* a: process slot; b: incarnation; c: call */
+    EVENT_PROCESS,   /* a: actor; b: name: start a process */
+    EVENT_PRODUCE,   /* a: producer */
     EVENT_ADMIN,
     EVENT_NEMESIS
 } sim_event_kind_t;
@@ -169,7 +170,7 @@ typedef struct {
     uint32_t index;
     uint64_t connection; /* 0: none */
     uint64_t attempt;
-    uint64_t tick_us;    /* the tick that counts; UINT64_MAX: none */
+    uint64_t tick_us; /* the tick that counts; UINT64_MAX: none */
     bool used;
 } sim_peer_t;
 
@@ -189,6 +190,8 @@ typedef struct {
     bool current; /* the one that is started again when it ends */
     bool stopping;
     uint64_t paused_us;
+    sim_message_t said; /* its last SETTLE, and where */
+    uint64_t said_connection;
     /*  Fan-out.  */
     bool sub_wanted;
     bool sub_up;
@@ -227,23 +230,24 @@ typedef struct {
     uint64_t durable;
     uint64_t written;
     uint64_t synced;
-    uint64_t unchecked;    /* bytes since the last checkpoint */
+    uint64_t unchecked; /* bytes since the last checkpoint */
     uint64_t tick_us;
     /*  The batch that gathers and the job in hand, as ranges of the model's records.  */
     uint64_t batch_first, batch_last;
     uint64_t job_first, job_last;
-    int phase;             /* of the job; 0: idle */
+    int phase; /* of the job; 0: idle */
     bool idle_due;
     bool disk_full;
     uint64_t slow_until_us;
     struct sim_views *job_views;
     uint64_t trim_offset, trim_sequence;
+    uint64_t trim_decided; /* last record when it was */
     uint64_t first_base;
     struct sim_views *views; /* the checkpoint on disk, or NULL */
-    bool rotten;           /* recovery is being tried on a copy with rot */
-    bn_state_t *shadow;    /* the journaled records, decoded and applied once more */
-    uint64_t sender;       /* connection whose message is being stepped; 0: none */
-    bool armed;            /* a disk call was made to fail: an error is no surprise */
+    bool rotten;             /* recovery is being tried on a copy with rot */
+    bn_state_t *shadow;      /* the journaled records, decoded and applied once more */
+    uint64_t sender;         /* connection whose message is being stepped; 0: none */
+    bool armed;              /* a disk call was made to fail: an error is no surprise */
 } sim_server_t;
 
 typedef struct {
@@ -306,8 +310,8 @@ bool sim_chance (sim_t *sim, uint32_t pct);
 /*  Between half and one and a half of the mean, sometimes ten times as long.  */
 uint64_t sim_about (sim_t *sim, uint64_t mean_us);
 /*  Later than now by at least a microsecond, unless asked for now.  */
-sim_event_t *sim_push (sim_t *sim, uint64_t time_us, sim_event_kind_t kind, uint64_t a,
-                       uint64_t b, uint64_t c);
+sim_event_t *sim_push (sim_t *sim, uint64_t time_us, sim_event_kind_t kind, uint64_t a, uint64_t b,
+                       uint64_t c);
 sim_message_t sim_message (bn_blob_t *head, const bn_slice_t *payloads, size_t count);
 void sim_message_fini (sim_message_t *message);
 void sim_trace (sim_t *sim, uint64_t value);
@@ -368,13 +372,13 @@ void sim_nemesis_end (sim_t *sim); /* heals what it can */
 
 /*  ---- what is in an event's data ---- */
 typedef struct {
-    uint64_t serial;  /* of a producer's event; else 0 */
-    uint64_t call;    /* of an emission: the handler call + 1 */
-    uint64_t source;  /* of an emission: offset of the event that was handled */
-    uint32_t actor;   /* of an emission */
-    uint32_t index;   /* of an emission, among those of its call */
-    uint32_t depth;   /* emissions before it */
-    uint32_t poison;  /* its handler kills the process */
+    uint64_t serial; /* of a producer's event; else 0 */
+    uint64_t call;   /* of an emission: the handler call + 1 */
+    uint64_t source; /* of an emission: offset of the event that was handled */
+    uint32_t actor;  /* of an emission */
+    uint32_t index;  /* of an emission, among those of its call */
+    uint32_t depth;  /* emissions before it */
+    uint32_t poison; /* its handler kills the process */
 } sim_identity_t;
 
 /*  ---- model.c and oracle.c ---- */
@@ -386,7 +390,7 @@ typedef struct {
     uint64_t redriven; /* record that took it back from the dead; 0: none */
     bool expired;      /* a handler of it was past its deadline */
     uint64_t done_generation;
-    uint64_t call;     /* last call + 1: survives a crash of the server */
+    uint64_t call; /* last call + 1: survives a crash of the server */
 } sim_duty_t;
 
 typedef struct {
@@ -414,7 +418,7 @@ typedef struct {
     uint32_t emissions;
     bn_result_t result;
     bool ended;
-    bool counted;  /* a RETRY that a settle has told */
+    bool counted;    /* a RETRY that a settle has told */
     uint64_t before; /* the call before it on the same event + 1 */
 } sim_call_t;
 
@@ -441,6 +445,7 @@ typedef struct {
 typedef struct {
     uint32_t id; /* 0: not registered */
     uint64_t start;
+    uint64_t registered; /* the record that did */
     uint32_t dead;
     sim_share_t shares[SIM_PARTITIONS_MAX];
     sim_duty_t *duties; /* owned; by offset */
@@ -457,12 +462,13 @@ struct sim_model {
     sim_actor_t actors[SIM_ACTORS_MAX];
     sim_grave_t *graves; /* owned */
     size_t grave_count, grave_capacity;
-    uint64_t visible;  /* highest record of which anybody outside may know */
-    uint64_t serials;  /* given out */
-    uint8_t *published; /* owned; by serial: 1 receipted */
+    uint64_t durable_tail; /* events below are on disk */
+    uint64_t visible;      /* highest record of which anybody outside may know */
+    uint64_t serials;      /* given out */
+    uint8_t *published;    /* owned; by serial: 1 receipted */
     size_t published_capacity;
     uint64_t *offset_of; /* owned; by serial: offset + 1 */
-    bool checking;     /* false while the records are folded again after a crash */
+    bool checking;       /* false while the records are folded again after a crash */
 };
 
 sim_model_t *sim_model_new (void);
@@ -470,13 +476,15 @@ void sim_model_destroy (sim_model_t **model_p);
 uint64_t sim_model_serial (sim_model_t *model);
 /*  A record is on its way to the journal: it counts from now on.  */
 void sim_model_record (sim_t *sim, const bn_effect_t *effect, uint64_t sequence);
+/*  Retention has let everything below go: also for actors that registered after it was decided.  */
+void sim_model_trimmed (sim_t *sim, uint64_t first_base, uint64_t decided);
 /*  After a crash only the first `count` records are there.  */
 void sim_model_rewind (sim_t *sim, uint64_t count);
 bool sim_model_wants (const sim_t *sim, uint32_t actor, uint64_t offset);
 sim_duty_t *sim_model_duty (sim_t *sim, uint32_t actor, uint64_t offset);
 uint32_t sim_model_actor (const sim_t *sim, uint32_t id); /* SIM_ACTORS_MAX: none */
-void sim_model_describe (const bn_event_fields_t *event, const bn_text_t *topic,
-                         uint32_t partition, sim_log_t *log);
+void sim_model_describe (const bn_event_fields_t *event, const bn_text_t *topic, uint32_t partition,
+                         sim_log_t *log);
 
 void sim_oracle_settlement (sim_t *sim, uint32_t actor, const bn_settle_record_t *record,
                             const bn_settlement_t *settlement, uint64_t base);
@@ -492,6 +500,8 @@ void sim_oracle_receipt (sim_t *sim, uint32_t producer, const bn_outbox_effect_t
 /*  The journal as it can be read is what was written.  */
 void sim_oracle_journal (sim_t *sim, const bn_journal_record_t *record);
 void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery);
+/*  Records up to this one are on disk: their events may be seen.  */
+void sim_oracle_durable (sim_t *sim, uint64_t sequence);
 void sim_oracle_state (sim_t *sim, bool thorough);
 /*  NULL: everything is done; else what is waited for.  */
 const char *sim_oracle_waiting (sim_t *sim, char text[256]);

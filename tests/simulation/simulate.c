@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 /*  simulate.c - baton-simulate: runs seeds, and says what it found.  */
+#include "simulation/planted.h"
 #include "simulation/sim.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -17,6 +18,7 @@ typedef struct {
     bool keep_going;
     bool hashes;
     const char *program;
+    const char *planted;
 } options_t;
 
 static sigjmp_buf s_fell;
@@ -40,8 +42,7 @@ typedef struct {
 
 static void print_story (const sim_t *sim)
 {
-    uint64_t first =
-        sim->story_count > SIM_STORY_LINES ? sim->story_count - SIM_STORY_LINES : 0;
+    uint64_t first = sim->story_count > SIM_STORY_LINES ? sim->story_count - SIM_STORY_LINES : 0;
     for (uint64_t i = first; i < sim->story_count; i++)
         printf ("  %s\n", sim->story[i % SIM_STORY_LINES]);
 }
@@ -79,20 +80,18 @@ static void print_json (const options_t *options, const sim_stats_t *stats, uint
             ",\"steps\":%" PRIu64 ",\"events\":%" PRIu64 ",\"emitted\":%" PRIu64
             ",\"handled\":%" PRIu64 ",\"settles\":%" PRIu64 ",\"records\":%" PRIu64
             ",\"crashes\":%" PRIu64 ",\"recoveries\":%" PRIu64 ",\"torn_tails\":%" PRIu64
-            ",\"rot_cases\":%" PRIu64 ",\"fanout_drops\":%" PRIu64
-            ",\"virtual_seconds\":%" PRIu64 ",\"trace\":\"%016" PRIx64 "\",\"faults\":{",
+            ",\"rot_cases\":%" PRIu64 ",\"fanout_drops\":%" PRIu64 ",\"virtual_seconds\":%" PRIu64
+            ",\"trace\":\"%016" PRIx64 "\",\"faults\":{",
             seeds, options->from, failures, stats->steps, stats->events, stats->emitted,
             stats->calls, stats->settles, stats->records, stats->crashes, stats->recoveries,
-            stats->torn, stats->rot_cases, stats->fanout_drops, stats->virtual_us / 1000000,
-            trace);
+            stats->torn, stats->rot_cases, stats->fanout_drops, stats->virtual_us / 1000000, trace);
     for (int fault = 0; fault < FAULT_COUNT; fault++)
         printf ("%s\"%s\":%" PRIu64, fault ? "," : "", sim_fault_name ((sim_fault_t)fault),
                 stats->faults[fault]);
     printf ("}}\n");
 }
 
-static void print_text (const sim_stats_t *stats, uint64_t seeds, uint64_t failures,
-                        uint64_t trace)
+static void print_text (const sim_stats_t *stats, uint64_t seeds, uint64_t failures, uint64_t trace)
 {
     printf ("%" PRIu64 " seeds, %" PRIu64 " failures; %" PRIu64 " steps, %" PRIu64
             " events published, %" PRIu64 " emitted, %" PRIu64 " handled, %" PRIu64
@@ -101,8 +100,7 @@ static void print_text (const sim_stats_t *stats, uint64_t seeds, uint64_t failu
             stats->settles, stats->virtual_us / 1000000);
     printf ("%" PRIu64 " crashes, %" PRIu64 " recoveries, %" PRIu64 " torn tails, %" PRIu64
             " rot cases, %" PRIu64 " fan-out messages dropped\nfaults:",
-            stats->crashes, stats->recoveries, stats->torn, stats->rot_cases,
-            stats->fanout_drops);
+            stats->crashes, stats->recoveries, stats->torn, stats->rot_cases, stats->fanout_drops);
     for (int fault = 0; fault < FAULT_COUNT; fault++)
         printf (" %s %" PRIu64, sim_fault_name ((sim_fault_t)fault), stats->faults[fault]);
     printf ("\ntrace %016" PRIx64 "\n", trace);
@@ -139,6 +137,54 @@ static int run_all (const options_t *options)
     return failures ? 1 : 0;
 }
 
+#ifdef BN_PLANTED
+#define PLANTED_SEEDS 2000
+
+/*  How many seeds it takes to find each planted bug.  */
+static int find_planted (const options_t *options)
+{
+    unsigned missed = 0, sought = 0;
+    if (options->json)
+        fputs ("{", stdout);
+    else
+        printf ("| planted | seeds | found as |\n| --- | --- | --- |\n");
+    for (int plant = BN_PLANT_NONE + 1; plant < BN_PLANT_COUNT; plant++) {
+        const char *name = sim_plant_name ((bn_plant_t)plant);
+        if (strcmp (options->planted, "all") != 0 && strcmp (options->planted, name) != 0)
+            continue;
+        bn_planted = (bn_plant_t)plant;
+        outcome_t outcome = {.failed = false};
+        uint64_t seeds = 0;
+        while (!outcome.failed && seeds < PLANTED_SEEDS) {
+            run_seed (options->from + seeds, false, false, &outcome);
+            bn_planted = BN_PLANT_NONE; /* a seed that fails anyway finds nothing */
+            outcome_t sound = {.failed = false};
+            if (outcome.failed)
+                run_seed (options->from + seeds, false, false, &sound);
+            outcome.failed = outcome.failed && !sound.failed;
+            bn_planted = (bn_plant_t)plant;
+            seeds++;
+        }
+        if (options->json)
+            printf ("%s\"%s\":%" PRId64, sought ? "," : "", name,
+                    outcome.failed ? (int64_t)seeds : -1);
+        else if (outcome.failed)
+            printf ("| %s | %" PRIu64 " | %.100s |\n", sim_plant_text ((bn_plant_t)plant), seeds,
+                    outcome.failure);
+        else
+            printf ("| %s (%s) | NOT FOUND | |\n", sim_plant_text ((bn_plant_t)plant), name);
+        fflush (stdout);
+        sought++;
+        missed += !outcome.failed;
+    }
+    if (options->json)
+        puts ("}");
+    if (sought == 0)
+        fprintf (stderr, "nothing of that name is planted\n");
+    return missed || !sought ? 1 : 0;
+}
+#endif
+
 static int usage (const char *program)
 {
     fprintf (stderr,
@@ -163,6 +209,8 @@ int main (int argc, char **argv)
             options.hashes = true;
         else if (value && strcmp (argv[i], "--seeds") == 0)
             options.seeds = strtoull (argv[++i], NULL, 10);
+        else if (value && strcmp (argv[i], "--planted") == 0)
+            options.planted = argv[++i];
         else if (value && strcmp (argv[i], "--from") == 0)
             options.from = strtoull (argv[++i], NULL, 10);
         else if (value && strcmp (argv[i], "--seed") == 0) {
@@ -173,5 +221,9 @@ int main (int argc, char **argv)
     }
     signal (SIGABRT, fell);
     signal (SIGSEGV, fell);
-    return run_all (&options);
+#ifdef BN_PLANTED
+    if (options.planted)
+        return find_planted (&options);
+#endif
+    return options.planted ? usage (argv[0]) : run_all (&options);
 }

@@ -92,8 +92,8 @@ static bool sooner (const sim_event_t *left, const sim_event_t *right)
                                            : left->order < right->order;
 }
 
-sim_event_t *sim_push (sim_t *sim, uint64_t time_us, sim_event_kind_t kind, uint64_t a,
-                       uint64_t b, uint64_t c)
+sim_event_t *sim_push (sim_t *sim, uint64_t time_us, sim_event_kind_t kind, uint64_t a, uint64_t b,
+                       uint64_t c)
 {
     if (sim->heap_count == sim->heap_capacity) {
         sim->heap_capacity = sim->heap_capacity ? sim->heap_capacity * 2 : 256;
@@ -142,8 +142,8 @@ sim_message_t sim_message (bn_blob_t *head, const bn_slice_t *payloads, size_t c
     message.blobs[0] = bn_blob_ref (head);
     for (size_t i = 0; i < count; i++) {
         const bn_slice_t *slice = &payloads[i];
-        bool whole = slice->blob && slice->data == slice->blob->data &&
-                     slice->size == slice->blob->size;
+        bool whole =
+            slice->blob && slice->data == slice->blob->data && slice->size == slice->blob->size;
         message.blobs[i + 1] = whole ? bn_blob_ref (slice->blob)
                                      : sim_must (bn_blob_new_copy (slice->data, slice->size));
     }
