@@ -35,7 +35,7 @@ class Service(threading.Thread):
     """An ordinary producer: batch after batch, each with its receipt, until told to stop."""
 
     def __init__(self, endpoint):
-        super().__init__()
+        super().__init__(daemon=True)  # it would wait for an orchestrator that is gone for ever
         self.endpoint, self.stopping, self.sent, self.slowest_s, self.failed = \
             endpoint, threading.Event(), 0, 0.0, None
 
@@ -89,7 +89,6 @@ class HostilePeers(harness.System):
         self.start_probe("worker", ["jobs.new"])
         self.service = Service(self.endpoint)
         self.service.start()
-        self.addCleanup(self.service.join)
         self.addCleanup(self.service.stopping.set)
         self.more_service(200)
         self.memory = Memory(self.orchestrator.pid)
@@ -109,7 +108,8 @@ class HostilePeers(harness.System):
 
     def finish(self, kind):
         self.service.stopping.set()
-        self.service.join()
+        self.service.join(timeout=harness.DEADLINE_S)
+        self.assertFalse(self.service.is_alive(), "the last batch has its receipt")
         if self.service.failed:
             raise self.service.failed
         self.memory.stopping.set()
