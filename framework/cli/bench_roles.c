@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -239,7 +240,8 @@ static uint64_t s_due_ns (uint64_t start_ns, uint64_t k, double interval_ns)
     uint64_t due_ns = start_ns + (uint64_t)((double)k * interval_ns);
     struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000u),
                            .tv_nsec = (long)(due_ns % 1000000000u)};
-    while (clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+    while (bn_clock_mono_ns () < due_ns &&
+           clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
         ;
     return due_ns;
 }
@@ -261,6 +263,7 @@ static baton_err_t s_produce (const bn_bench_t *bench, s_producer_t *self, uint6
 {
     double interval_ns = bench->rate ? 1e9 * (double)bench->producers / (double)bench->rate : 0;
     uint64_t sent_ns = 0;
+    prctl (PR_SET_TIMERSLACK, 1); /* else a sleep ends up to 50 us after its time */
     char *padding = calloc (1, bench->size);
     baton_err_t err = padding ? BATON_OK : BATON_ERR_MEMORY;
     if (padding)
