@@ -101,6 +101,7 @@ static int help (int argc, char **argv)
     const bn_command_t command = {
         .usage = "help [SUBCOMMAND]",
         .about = "Prints the list of subcommands, or what one of them does.",
+        .details = "Exit codes: 0 ok, 2 wrong usage.",
     };
     int first;
     int code = bn_options_parse (&command, argc, argv, &first);
@@ -121,6 +122,7 @@ static int version (int argc, char **argv)
     const bn_command_t command = {
         .usage = "version",
         .about = "Prints the versions of the program, the wire protocol and the journal format.",
+        .details = "Exit codes: 0 ok, 2 wrong usage.",
     };
     int first;
     int code = bn_options_parse (&command, argc, argv, &first);

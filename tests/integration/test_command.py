@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 BATON = str(pathlib.Path(os.environ["BATON_BIN"]) / "baton")
+MANUAL = pathlib.Path(__file__).parents[2] / "framework" / "docs" / "man" / "baton.1"
 DEADLINE_S = 60
 
 
@@ -59,12 +60,17 @@ class Command(unittest.TestCase):
         names = [line.split()[0] for line in listed.stdout.splitlines() if line.startswith("  ")]
         self.assertIn("orchestrator", names)
         self.assertIn("publish", names)
+        page = MANUAL.read_text()
         for name in names:
             with self.subTest(name):
                 helped = run(name, "--help")
                 self.assertEqual(helped.returncode, 0, helped.stderr)
                 self.assertTrue(helped.stdout.startswith("Usage: baton "))
                 self.assertEqual(run("help", name).stdout, helped.stdout)
+                self.assertRegex(helped.stdout, r"(?s)\nExit codes: 0 .*2 wrong usage")
+                if name not in ("orchestrator", "up", "help", "version"):
+                    self.assertIn("--json", helped.stdout)
+                self.assertRegex(page, rf"\n\.BR? {name}\b")
 
     def test_mistyped_subcommands_are_guessed(self):
         for word, guess in (("publsh", "publish"), ("orchestator", "orchestrator")):
