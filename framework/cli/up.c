@@ -88,7 +88,7 @@ static void s_line (const char *service, uint32_t slot, const char *line, size_t
     for (const char *at = service; *at; at++)
         hue = hue * 31 + (unsigned char)*at;
     char name[BATON_NAME_BYTES_MAX + 16];
-    snprintf (name, sizeof (name), "%s.%" PRIu32, service, slot);
+    snprintf (name, sizeof (name), "%s-%" PRIu32, service, slot);
     int prefix_size =
         self->colour ? snprintf (prefix, sizeof (prefix), "\033[3%um%-*s |\033[0m ", 1 + hue % 6,
                                  (int)self->name_width, name)

@@ -285,7 +285,7 @@ static void s_slot_start (s_slot_t *self, uint64_t now_ms)
     self->started_ms = now_ms;
     if (bn_process_start (&self->process, &options, detail, sizeof (detail))) {
         s_slot_backoff (self, now_ms);
-        bn_log (BN_LOG_ERROR, "%s.%" PRIu32 " cannot be started: %s; next try in %.1f s",
+        bn_log (BN_LOG_ERROR, "%s-%" PRIu32 " cannot be started: %s; next try in %.1f s",
                 service->name, self->number, detail, (double)(self->due_ms - now_ms) / 1000);
         if (service->essential && !service->open) {
             service->supervisor->err = BATON_ERR_NOT_FOUND;
@@ -294,7 +294,7 @@ static void s_slot_start (s_slot_t *self, uint64_t now_ms)
         return;
     }
     self->state = SLOT_RUNNING;
-    bn_log (BN_LOG_INFO, "%s.%" PRIu32 " started, pid %d", service->name, self->number,
+    bn_log (BN_LOG_INFO, "%s-%" PRIu32 " started, pid %d", service->name, self->number,
             (int)bn_process_pid (self->process));
 }
 
@@ -320,11 +320,11 @@ static void s_slot_ended (s_slot_t *self, int status, uint64_t now_ms)
         self->state = SLOT_WAITING;
         self->due_ms = now_ms; /* for one that was scaled away and is wanted again */
         self->backoff_ms = 0;
-        bn_log (BN_LOG_INFO, "%s.%" PRIu32 " stopped, %s", service->name, self->number, how);
+        bn_log (BN_LOG_INFO, "%s-%" PRIu32 " stopped, %s", service->name, self->number, how);
         return;
     }
     if (service->essential && !service->open) {
-        bn_log (BN_LOG_ERROR, "%s.%" PRIu32 " ended before it was ready: %s; giving up",
+        bn_log (BN_LOG_ERROR, "%s-%" PRIu32 " ended before it was ready: %s; giving up",
                 service->name, self->number, how);
         self->state = SLOT_WAITING;
         self->leaving = true;
@@ -334,7 +334,7 @@ static void s_slot_ended (s_slot_t *self, int status, uint64_t now_ms)
     }
     self->restarts++;
     s_slot_backoff (self, now_ms);
-    bn_log (BN_LOG_WARNING, "%s.%" PRIu32 " ended: %s; again in %.1f s", service->name,
+    bn_log (BN_LOG_WARNING, "%s-%" PRIu32 " ended: %s; again in %.1f s", service->name,
             self->number, how, (double)(self->due_ms - now_ms) / 1000);
 }
 
@@ -426,7 +426,7 @@ static uint64_t s_kill_late (bn_supervisor_t *self, uint64_t now_ms)
             if (slot->state != SLOT_STOPPING)
                 continue;
             if (slot->due_ms <= now_ms) {
-                bn_log (BN_LOG_WARNING, "%s.%" PRIu32 " did not stop within %.1f s; killed",
+                bn_log (BN_LOG_WARNING, "%s-%" PRIu32 " did not stop within %.1f s; killed",
                         service->name, slot->number, service->stop_timeout_ms / 1000.0);
                 bn_process_signal (slot->process, SIGKILL);
                 slot->due_ms = now_ms + service->stop_timeout_ms;

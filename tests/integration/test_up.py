@@ -151,7 +151,7 @@ class Up(unittest.TestCase):
                                "        environment\n            EXTRA = more\n"))
         self.wait_instances("a-1", "a-2")
         for slot in (1, 2):
-            self.wait_heard(rf"^a\.{slot} +\| hello a-{slot} {re.escape(self.endpoint())} more$")
+            self.wait_heard(rf"^a-{slot} +\| hello a-{slot} {re.escape(self.endpoint())} more$")
         self.assertEqual(self.end(up), 0)
 
     def test_killed_instances_come_back_under_their_name(self):
@@ -161,7 +161,7 @@ class Up(unittest.TestCase):
         after = wait_for("a-2 again", lambda: self.instances().get("a-2", before["a-2"]) !=
                          before["a-2"] and self.instances())
         self.assertEqual(after["a-1"], before["a-1"])
-        self.assertIn("a.2 ended: signal 9", self.heard())
+        self.assertIn("a-2 ended: signal 9", self.heard())
         self.assertEqual(self.end(up), 0)
 
     def test_a_killed_orchestrator_comes_back_at_its_endpoint(self):
@@ -204,7 +204,7 @@ class Up(unittest.TestCase):
         up = self.up(self.conf(f'    a\n        command = "{SLEEPER}"\n        instances = 2\n'
                                f'    b\n        command = "{SLEEPER}"\n'))
         pids = list(self.wait_instances("a-1", "a-2", "b-1").values())
-        for slot in ("a.1", "a.2", "b.1"):
+        for slot in ("a-1", "a-2", "b-1"):
             self.wait_heard(rf"^{re.escape(slot)} +\| hello")
         for pid in list(pids):
             pids += children(pid)
@@ -213,8 +213,8 @@ class Up(unittest.TestCase):
         self.assertEqual([pid for pid in pids if runs(pid)], [])
         self.assertFalse((self.data / "supervisor.sock").exists())
         log = self.heard()
-        self.assertLess(log.index("b.1 stopped"), log.index("a.1 stopped"))
-        self.assertLess(log.index("a.2 stopped"), log.index("orchestrator.1 stopped"))
+        self.assertLess(log.index("b-1 stopped"), log.index("a-1 stopped"))
+        self.assertLess(log.index("a-2 stopped"), log.index("orchestrator-1 stopped"))
 
     def test_a_second_ctrl_c_kills(self):
         deaf = "sh -c 'trap : TERM; echo deaf; while :; do sleep 1; done'"
@@ -234,7 +234,7 @@ class Up(unittest.TestCase):
         self.wait_heard(r"\| deaf")
         pids = self.wait_instances("a-1")
         self.assertEqual(self.end(up), 0)
-        self.assertIn("a.1 did not stop within 0.2 s; killed", self.heard())
+        self.assertIn("a-1 did not stop within 0.2 s; killed", self.heard())
         self.assertFalse(runs(pids["a-1"]))
 
     def test_its_own_death_takes_all_with_it(self):
@@ -290,7 +290,7 @@ class Up(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         wait_for("the handler has begun", lambda: note.exists() and "begin" in note.read_text())
         self.assertEqual(self.end(up), 0)
-        self.assertIn("p.1 stopped, exit code 0", self.heard())
+        self.assertIn("p-1 stopped, exit code 0", self.heard())
         self.assertEqual([line.split()[0] for line in note.read_text().splitlines()],
                          ["begin", "end"])
         up = self.up(self.conf(f'    p\n        command = "{PROBE} --name p -- --log {note} '
