@@ -30,7 +30,7 @@
 
 #define CHILDREN_MAX  64
 #define STALLED_MS    30000 /* without an event handled: give up */
-#define START_MS      10000 /* for the orchestrator and the actors to come up */
+#define START_MS      60000 /* for the orchestrator and the actors to come up */
 #define STOP_MS       10000
 #define POLL_MS       100
 #define RESULT_PREFIX "result "
