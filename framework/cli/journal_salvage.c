@@ -5,9 +5,10 @@
  *
  *  DESIGN. Sequences and offsets stay as they were: people and actors have them written down. So
  *  for each record that is lost a LOST record takes its place, and the first one of a hole counts
- *  the events that are missing. The views are copied if they hold: what they include is known whatever
- *  became of its records, so that a hole below their checkpoint costs events, but no floor, parked
- *  event or registration. Behind it the state is made from what is there (bn_state_bridge).
+ *  the events that are missing. The views are copied if they hold: what they include is known
+ *  whatever became of its records, so that a hole below their checkpoint costs events, but no
+ *  floor, parked event or registration. Behind it the state is made from what is there
+ *  (bn_state_bridge).
  *
  *  The damaged directory is only read; the views are copied before LMDB sees them.  */
 #include "cli/journal_salvage.h"

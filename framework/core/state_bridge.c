@@ -4,8 +4,8 @@
  *
  *  DESIGN. The fold (state_apply.c) refuses what does not continue the state, and that strictness
  *  is worth keeping. So where salvage left holes, the state is brought to where the record proves
- *  that it was: a settlement in generation 7 proves that generation 7 was assigned, a parked event that
- *  is done proves that it was parked. Then the fold applies it as ever.
+ *  that it was: a settlement in generation 7 proves that generation 7 was assigned, a parked event
+ *  that is done proves that it was parked. Then the fold applies it as ever.
  *
  *  INVARIANT B1: no floor is moved here, and nothing is taken from the parked ones but what the
  *  record itself holds elsewhere: what was not settled for sure is handled again (G2).  */

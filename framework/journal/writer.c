@@ -8,9 +8,9 @@
  *  of a segment fills up, preparing keeps pace with writing, so that no roll has to wait for 64 MiB
  *  of zeros even if the caller is never idle.
  *
- *  A roll is: the next file, END frame, sync the old file, header into the new one, sync it. Only then records
- *  follow. So an earlier segment is always wholly on disk, and a header without records is
- *  harmless.
+ *  A roll is: the next file, END frame, sync the old file, header into the new one, sync it. Only
+ *  then records follow. So an earlier segment is always wholly on disk, and a header without
+ *  records is harmless.
  *
  *  After a sync a COMMIT frame is laid behind the last record, without a sync of its own: it
  *  survives the death of the process at once, and a power cut from the next sync or writeback on.
