@@ -529,64 +529,6 @@ static void at_the_limit_it_says_again (void **state)
     assert_int_equal (receipts.count, accepted + 1);
 }
 
-/*  Each thread has a key of its own; in the journal each key has the order of its thread's calls
- *  (G3), and every event is there once.  */
-enum { THREADS = 4, THREAD_EVENTS = 2000 };
-
-typedef struct {
-    baton_producer_t *producer;
-    int number;
-    baton_err_t err;
-} publisher_t;
-
-static void *publish_many (void *arg)
-{
-    publisher_t *self = arg;
-    char key[16];
-    snprintf (key, sizeof key, "t%d", self->number);
-    for (int i = 0; i < THREAD_EVENTS && !self->err; i++) {
-        baton_data_t *data = baton_data_new ();
-        baton_data_put_int (data, "n", i * THREADS + self->number);
-        self->err = baton_publish_data (self->producer, "in", key, data);
-        baton_data_destroy (&data);
-        baton_producer_stats_t stats;
-        if (i % 100 == 0)
-            baton_producer_stats (self->producer, &stats);
-        if (i % 500 == 0 && !self->err)
-            self->err = baton_producer_flush (self->producer, PATIENCE_S * 1000);
-    }
-    return NULL;
-}
-
-static void threads_share_a_producer (void **state)
-{
-    bench_t *bench = *state;
-    pthread_t threads[THREADS];
-    publisher_t publishers[THREADS];
-    for (int i = 0; i < THREADS; i++) {
-        publishers[i] = (publisher_t){.producer = producer (bench), .number = i};
-        assert_int_equal (pthread_create (&threads[i], NULL, publish_many, &publishers[i]), 0);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        pthread_join (threads[i], NULL);
-        assert_int_equal (publishers[i].err, BATON_OK);
-    }
-    flush (bench);
-    baton_producer_stats_t stats;
-    baton_producer_stats (bench->producer, &stats);
-    assert_int_equal (stats.receipted, THREADS * THREAD_EVENTS);
-    start_actor (bench, 0, (baton_actor_options_t){.name = "all"}, "in", take);
-    await_seen (bench, THREADS * THREAD_EVENTS);
-    assert_int_equal (stop_actor (bench, 0), BATON_OK);
-    assert_int_equal (bench->seen_count, THREADS * THREAD_EVENTS);
-    int64_t next[THREADS] = {0, 1, 2, 3};
-    for (size_t i = 0; i < bench->seen_count; i++) {
-        int64_t n = bench->seen[i].n;
-        assert_int_equal (n, next[n % THREADS]);
-        next[n % THREADS] += THREADS;
-    }
-}
-
 static baton_verdict_t emit_with_attributes (baton_context_t *context, const baton_event_t *event,
                                              void *arg)
 {
@@ -843,7 +785,6 @@ int main (void)
         TEST (attempts_end_in_a_dead_letter),
         TEST (a_group_is_all_or_nothing),
         TEST_IPC (at_the_limit_it_says_again),
-        TEST (threads_share_a_producer),
         TEST (traces_go_on_down_the_line),
         TEST (what_has_no_receipt_is_reported_at_the_end),
         TEST_IPC (a_producer_survives_restarts),
