@@ -271,6 +271,13 @@ void bn_slot_push_ready (bn_slot_t *slot, bn_outcome_t *outcome)
 {
     if (outcome->main_line)
         outcome->handled_upto = ++slot->handled;
+    else if (slot->stopped) {
+        /*  This makes room: it goes first, and at once.  */
+        slot->relief = true;
+        slot->relief_most = 0;
+        slot->relief_died = UINT32_MAX;
+        slot->settle_at_ms = 0;
+    }
     append (&slot->ready, outcome);
 }
 
