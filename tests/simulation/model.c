@@ -499,7 +499,8 @@ void sim_model_rewind (sim_t *sim, uint64_t count)
     forget_shares (model);
     model->tail = 0;
     model->grave_count = 0;
-    memset (model->offset_of, 0, model->published_capacity * sizeof *model->offset_of);
+    if (model->offset_of)
+        memset (model->offset_of, 0, model->published_capacity * sizeof *model->offset_of);
     for (uint32_t a = 0; a < SIM_ACTORS_MAX; a++)
         for (size_t o = 0; o < model->actors[a].duty_capacity; o++)
             model->actors[a].duties[o] = (sim_duty_t){.call = model->actors[a].duties[o].call};
