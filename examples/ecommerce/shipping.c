@@ -5,6 +5,7 @@
  *  payments.charged -> shipments.requested
  */
 #include <baton/baton.h>
+#include <stdio.h>
 
 static baton_verdict_t on_charged (baton_context_t *context, const baton_event_t *event, void *arg)
 {
@@ -31,7 +32,11 @@ static baton_verdict_t on_charged (baton_context_t *context, const baton_event_t
 
 static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void *arg)
 {
-    (void)argc, (void)argv, (void)arg;
+    (void)argv, (void)arg;
+    if (argc > 0) {
+        fputs ("shipping takes no arguments of its own\n", stderr);
+        return BATON_ERR_ARGUMENT;
+    }
     return baton_actor_on (actor, "payments.charged", on_charged, NULL);
 }
 

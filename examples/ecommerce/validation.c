@@ -137,7 +137,11 @@ static baton_verdict_t on_submitted (baton_context_t *context, const baton_event
 
 static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void *arg)
 {
-    (void)argc, (void)argv, (void)arg;
+    (void)argv, (void)arg;
+    if (argc > 0) {
+        fputs ("validation takes no arguments of its own\n", stderr);
+        return BATON_ERR_ARGUMENT;
+    }
     return baton_actor_on (actor, "orders.submitted", on_submitted, NULL);
 }
 

@@ -10,6 +10,7 @@
 #include "shell/log.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ static const char s_details[] =
 
 typedef struct {
     bool colour;
+    bool as_json;      /* each line an object */
     bool closed;       /* standard output takes nothing any more */
     size_t name_width; /* of the prefix */
 } s_output_t;
@@ -77,6 +79,29 @@ static void s_write (s_output_t *self, const struct iovec *parts, int count)
     }
 }
 
+/*  {"instance": "payment-1", "entry": {...}} around a line that is a JSON object itself,
+ *  {"instance": ..., "text": "..."} around any other.  */
+static void s_json_line (s_output_t *self, const char *name, const char *line, size_t size)
+{
+    json_t *entry = json_loadb (line, size, JSON_REJECT_DUPLICATES, NULL);
+    bool is_object = json_is_object (entry);
+    json_t *object = is_object
+                         ? json_pack ("{s:s, s:O}", "instance", name, "entry", entry)
+                         : json_pack ("{s:s, s:s%}", "instance", name, "text", line, size);
+    /*  What is not UTF-8 has no place in JSON, and no lesser one here.  */
+    if (!object)
+        object = json_pack ("{s:s, s:s}", "instance", name, "text", "(a line that is not UTF-8)");
+    char *text = object ? json_dumps (object, JSON_COMPACT) : NULL;
+    if (text) {
+        struct iovec parts[2] = {{.iov_base = text, .iov_len = strlen (text)},
+                                 {.iov_base = (void *)(uintptr_t) "\n", .iov_len = 1}};
+        s_write (self, parts, 2);
+    }
+    free (text);
+    json_decref (object);
+    json_decref (entry);
+}
+
 /*  One write for a line: those of several processes on the same terminal do not mix.  */
 static void s_line (const char *service, uint32_t slot, const char *line, size_t size, void *arg)
 {
@@ -89,6 +114,10 @@ static void s_line (const char *service, uint32_t slot, const char *line, size_t
         hue = hue * 31 + (unsigned char)*at;
     char name[BATON_NAME_BYTES_MAX + 16];
     snprintf (name, sizeof (name), "%s-%" PRIu32, service, slot);
+    if (self->as_json) {
+        s_json_line (self, name, line, size);
+        return;
+    }
     int prefix_size =
         self->colour ? snprintf (prefix, sizeof (prefix), "\033[3%um%-*s |\033[0m ", 1 + hue % 6,
                                  (int)self->name_width, name)
@@ -216,6 +245,7 @@ static int s_run (bn_supervisor_t *supervisor, bn_up_config_t *config, s_gate_t 
 static int s_up (bn_up_config_t *config, const char *log)
 {
     s_output_t output = {.colour = isatty (STDOUT_FILENO) && !getenv ("NO_COLOR"),
+                         .as_json = log && strcmp (log, "json") == 0,
                          .name_width = strlen ("orchestrator.1")};
     s_gate_t gate = {0};
     bn_supervisor_t *supervisor;
@@ -247,7 +277,7 @@ int bn_cli_up (int argc, char **argv)
     const bn_option_t table[] = {
         {"check", 0, BN_OPTION_FLAG, &check, NULL, "only check FILE", 0, 0},
         {"log", 0, BN_OPTION_TEXT, &log, "text|json",
-         "how log lines look (default: $BATON_LOG, or text)", 0, 0},
+         "how lines look, the processes' too (default: $BATON_LOG, or text)", 0, 0},
     };
     const bn_command_t command = {.usage = "up [OPTION]... FILE",
                                   .about = s_about,

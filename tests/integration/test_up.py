@@ -78,9 +78,9 @@ class Up(unittest.TestCase):
         path.write_text(text)
         return path
 
-    def up(self, conf):
+    def up(self, conf, *options):
         with open(self.log, "ab") as log:
-            process = subprocess.Popen([BATON, "up", str(conf)], stdin=subprocess.DEVNULL,
+            process = subprocess.Popen([BATON, "up", *options, str(conf)], stdin=subprocess.DEVNULL,
                                        stdout=log, stderr=log,
                                        env={**os.environ, "BATON_TEST_DIR": str(self.dir)})
         self.addCleanup(process.wait)
@@ -278,6 +278,16 @@ class Up(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("ended before it was ready", done.stderr)
         self.assertNotIn("hello", done.stdout)
+
+    def test_with_log_json_every_line_is_an_object(self):
+        up = self.up(self.conf('    a\n        command = "echo a plain line"\n'), "--log", "json")
+        self.wait_heard("a plain line")
+        self.wait_heard("orchestrator is ready")
+        self.assertEqual(self.end(up), 0)
+        lines = [json.loads(line) for line in self.heard().splitlines()]
+        self.assertIn({"instance": "a-1", "text": "a plain line"}, lines)
+        of_orchestrator = [line for line in lines if line.get("instance") == "orchestrator-1"]
+        self.assertTrue(any("entry" in line for line in of_orchestrator))
 
     def test_actors_drain(self):
         """SIGTERM: the event in hand is finished and settled, and is not handled again."""
