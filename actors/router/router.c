@@ -29,7 +29,7 @@ static const char usage[] =
     "  --when FIELD=VALUE TOPIC  text, integer or boolean under a top-level field of the data\n"
     "  --else TOPIC              all else; without it, what no rule matches goes nowhere\n";
 
-/*  The field as text, as it would be written in a rule. false: not there, or not a simple value.  */
+/*  The field as text, as a rule would have it. false: not there, or not a simple value.  */
 static bool text_of (const baton_event_t *event, const char *field, char *text, size_t size)
 {
     baton_value_t value;

@@ -237,8 +237,8 @@ static void note_fetch (bn_conductor_t *self, bn_session_t *session,
 
 /*  Whoever was sent a part of what waits, and more than that waits, fetches again before it takes
  *  anything from the fan-out: the chain tells it that there is a gap. (Not so in one case: what was
- *  fanned out before the read and is still under way to it can close the gap. Should that very event
- *  kill the process, its death goes unexplained once more often.)  */
+ *  fanned out before the read and is still under way to it can close the gap. Should that very
+ *  event kill the process, its death goes unexplained once more often.)  */
 void bn_conductor_read_done (bn_conductor_t *self, uint64_t route, uint64_t request,
                              uint64_t scanned_to, bool at_tail)
 {

@@ -73,8 +73,8 @@ static bool check_topics (bn_conductor_t *self, const bn_section_t *sections, ui
             ok = false;
         } else if (bn_map_count (self->state->topics) + bn_map_count (fresh) >
                    self->options.topics_max)
-            /*  Not LIMIT: topics do not drain, and a producer that waited for it would wait with all
-             *  that is behind it.  */
+            /*  Not LIMIT: topics do not drain, and a producer that waited for it would wait with
+             *  all that is behind it.  */
             ok = bn_conductor_refuse (self, BATON_ERR_TOPIC, 0,
                                       "section %" PRIu32 ": there are %" PRIu32
                                       " topics already (topics_max); %.*s would be a new one",

@@ -198,8 +198,8 @@ static size_t share (const bn_mailbox_t *self)
     return self->options.prefetch_bytes / 2 / (self->owned_count ? self->owned_count : 1);
 }
 
-/*  A partition that is stopped takes nothing, and one that may be soon takes little: the others need the
- *  queue.  */
+/*  A partition that is stopped takes nothing, and one that may be soon takes little: the others
+ *  need the queue.  */
 static bool may_take_more (const bn_mailbox_t *self, const bn_slot_t *slot)
 {
     if (bn_slot_stopped (slot))

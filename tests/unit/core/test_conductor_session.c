@@ -399,7 +399,7 @@ static void silence_is_death (void **state)
     harness_destroy (h);
 }
 
-/*  Stopped and continued, or a machine that slept: what the others said meanwhile is still unread.  */
+/*  Stopped and continued: what the others said meanwhile is still unread.  */
 static void a_pause_of_the_orchestrator_is_not_the_silence_of_others (void **state)
 {
     (void)state;

@@ -172,7 +172,7 @@ static void test_garbage_on_the_fanout_is_repaired (void **state)
     box_fini (&box);
 }
 
-/*  Events that were checked when they were published and cannot be read: nothing may be skipped.  */
+/*  Events that were checked when published and cannot be read: nothing may be skipped.  */
 static void test_unreadable_events_are_the_end (void **state)
 {
     (void)state;

@@ -455,8 +455,8 @@ static void test_too_large_group_fails_alone (void **state)
     rig_fini (&rig);
 }
 
-/*  Events that have nothing in common with the first of their section are the largest ones: the bound
- *  must know.  */
+/*  Events that have nothing in common with the first of their section are the largest ones: the
+ *  bound must know.  */
 static void test_changing_attributes_stay_within_the_bound (void **state)
 {
     (void)state;
