@@ -196,8 +196,10 @@ static void apply_register (sim_t *sim, const bn_register_record_t *record, uint
         actor->start = record->start;
         actor->registered = sequence;
         /*  What retention has let go before is nobody's.  */
-        if (actor->start < sim->server.first_base)
-            actor->start = sim->server.first_base;
+        if (sim->model->checking)
+            actor->let_go = sim->server.first_base;
+        if (actor->start < actor->let_go)
+            actor->start = actor->let_go;
         for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
             actor->shares[p].floor = record->start;
     }
@@ -470,7 +472,7 @@ void sim_model_trimmed (sim_t *sim, uint64_t first_base, uint64_t decided)
     for (uint32_t a = 0; a < sim->config.actor_count; a++) {
         sim_actor_t *actor = &sim->model->actors[a];
         if (actor->id && actor->registered > decided && actor->start < first_base)
-            actor->start = first_base;
+            actor->start = actor->let_go = first_base;
     }
 }
 

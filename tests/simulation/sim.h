@@ -445,6 +445,7 @@ typedef struct {
 typedef struct {
     uint32_t id; /* 0: not registered */
     uint64_t start;
+    uint64_t let_go;     /* below: let go before it registered; outlives a crash */
     uint64_t registered; /* the record that did */
     uint32_t dead;
     sim_share_t shares[SIM_PARTITIONS_MAX];
