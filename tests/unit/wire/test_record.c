@@ -192,7 +192,8 @@ static void test_an_unknown_record_is_of_a_newer_version (void **state)
     uint32_t count;
     char what[256];
     assert_int_equal (bn_record_decode (&record, 0, 0, "", 0, what), BATON_ERR_FORMAT);
-    assert_int_equal (bn_record_decode (&record, BN_RECORD_LOST + 1, 0, "", 0, what), BATON_ERR_FORMAT);
+    assert_int_equal (bn_record_decode (&record, BN_RECORD_LOST + 1, 0, "", 0, what),
+                      BATON_ERR_FORMAT);
     assert_int_equal (bn_record_sections (BN_RECORD_LOST + 1, 0, "", 0, &sections, &count),
                       BATON_ERR_FORMAT);
 }
