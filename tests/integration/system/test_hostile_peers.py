@@ -124,7 +124,9 @@ class HostilePeers(harness.System):
         self.assert_all_handled(rows, KEYS, self.service.sent)
         self.assert_ordered(rows)
         self.assertEqual(len(self.read("jobs.new")), self.service.sent * len(KEYS))
-        self.assertLess(grown, GROWTH_BYTES[kind])
+        #  A sanitizer keeps what was freed, and red zones around the rest: that is not ours.
+        if not os.environ.get("BATON_SANITIZED"):
+            self.assertLess(grown, GROWTH_BYTES[kind])
 
     # ---- peers
 
