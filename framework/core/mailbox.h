@@ -20,7 +20,6 @@ typedef struct {
     uint64_t incarnation;
     const char *const *patterns; /* borrowed for the life of the mailbox */
     uint32_t pattern_count;
-    baton_err_t start_error; /* unused: 0 */
     uint32_t start_kind;     /* baton_start_t: TIME is resolved by a READ before the JOIN */
     uint64_t start_value;
     bn_policy_t policy;
