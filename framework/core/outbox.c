@@ -370,7 +370,10 @@ static void take_welcome (bn_outbox_t *self, const bn_welcome_t *welcome)
     bool other = self->journal_id != 0 && self->journal_id != welcome->journal_id;
     self->journal_id = welcome->journal_id;
     self->partitions = welcome->partitions;
-    self->message_bytes_max = welcome->message_bytes_max;
+    /*  Whatever a peer announces, the differences below do not wrap around.  */
+    self->message_bytes_max = welcome->message_bytes_max > 2 * MESSAGE_BYTES_LEFT
+                                  ? welcome->message_bytes_max
+                                  : 2 * MESSAGE_BYTES_LEFT;
     if (self->options.request_bytes_max > self->message_bytes_max - MESSAGE_BYTES_LEFT)
         self->options.request_bytes_max = self->message_bytes_max - MESSAGE_BYTES_LEFT;
     if (other && self->sequence + (self->flight ? 1 : 0) > 0) {
