@@ -7,7 +7,13 @@
  *  Counts are since the beginning of the journal; rates are the difference of two answers. Lists
  *  are cut where they would not fit into a message, and "truncated" says so. "lag" is what is ready
  *  plus what is parked. "in_flight" is what instances said in their last heartbeats: received and
- *  not settled; it is part of the lag, and as old as a heartbeat.  */
+ *  not settled; it is part of the lag, and as old as a heartbeat. "published" is what the actor's
+ *  topics ever got, what came before it included; only other patterns can make it less.
+ *  "busy_partitions" have ready events: more instances than that have nothing to do. "parked_most"
+ *  is that of the fullest partition, which waits at parked_max.
+ *
+ *  DESIGN. Costs topics + actors x partitions, whatever the journal and the lag: it may be asked
+ *  each second.  */
 #include "core/conductor_internal.h"
 #include <baton/version.h>
 #include <stdio.h>
@@ -149,8 +155,10 @@ static uint64_t in_flight (const bn_actor_live_t *live)
 typedef struct {
     uint64_t pending;
     uint64_t parked;
-    uint64_t careful; /* partitions */
-    uint64_t oldest;  /* BN_NO_OFFSET: nothing is unsettled */
+    uint64_t parked_most; /* in one partition */
+    uint64_t busy;        /* partitions with pending events */
+    uint64_t careful;     /* partitions */
+    uint64_t oldest;      /* BN_NO_OFFSET: nothing is unsettled */
     bool exact;
 } sums_t;
 
@@ -160,8 +168,11 @@ static sums_t sum_up (const bn_conductor_t *self, const bn_actor_state_t *actor)
     for (uint32_t index = 0; index < self->state->partitions; index++) {
         const bn_actor_partition_t *partition = &actor->partitions[index];
         bn_map_node_t *lowest = bn_map_first (partition->parked);
+        uint64_t parked = bn_map_count (partition->parked);
         sums.pending += partition->pending;
-        sums.parked += bn_map_count (partition->parked);
+        sums.busy += partition->pending ? 1 : 0;
+        sums.parked += parked;
+        sums.parked_most = parked > sums.parked_most ? parked : sums.parked_most;
         sums.careful += partition->careful_until ? 1 : 0;
         sums.exact = sums.exact && partition->exact;
         if (partition->floor < partition->head && partition->floor < sums.oldest)
@@ -180,7 +191,7 @@ static void put_actors (const bn_conductor_t *self, list_t *list)
         sums_t sums = sum_up (self, actor);
         size_t start = list->items.size;
         msgpack_packer packer = bn_mp_packer (&list->items);
-        msgpack_pack_map (&packer, 16);
+        msgpack_pack_map (&packer, 19);
         put_text (&packer, "name", actor->name);
         put_number (&packer, "id", actor->id);
         bn_mp_pack_cstr (&packer, "patterns");
@@ -194,8 +205,11 @@ static void put_actors (const bn_conductor_t *self, list_t *list)
         put_number (&packer, "ready", sums.pending);
         put_number (&packer, "in_flight", in_flight (bn_map_get_u64 (self->live, actor->id)));
         put_number (&packer, "parked", sums.parked);
+        put_number (&packer, "parked_most", sums.parked_most);
         put_number (&packer, "dead", bn_map_count (actor->dead));
+        put_number (&packer, "busy_partitions", sums.busy);
         put_number (&packer, "careful_partitions", sums.careful);
+        put_number (&packer, "published", actor->published);
         put_number (&packer, "settled", actor->settled);
         put_number (&packer, "retried", actor->retried);
         put_number (&packer, "died", actor->died);

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "core/state_internal.h"
 #include "wire/topic.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,7 @@ bool bn_state_topic_reader (bn_topic_state_t *topic, bn_actor_state_t *actor, bo
     size_t behind = topic->reader_count - at;
     if (!reads) {
         topic->reader_count--;
+        actor->published -= topic->events;
         memmove (topic->readers + at, topic->readers + at + 1,
                  (behind - 1) * sizeof (bn_actor_state_t *));
         return true;
@@ -184,6 +186,7 @@ bool bn_state_topic_reader (bn_topic_state_t *topic, bn_actor_state_t *actor, bo
     readers[at] = actor;
     topic->readers = readers;
     topic->reader_count++;
+    actor->published += topic->events;
     return true;
 }
 
@@ -386,10 +389,25 @@ static bool check_actor (const bn_state_t *self, const bn_actor_state_t *actor, 
     return false;
 }
 
+static bool check_published (const bn_state_t *self, const bn_actor_state_t *actor, char what[256])
+{
+    uint64_t sum = 0;
+    for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node)) {
+        const bn_topic_state_t *topic = bn_map_value (node);
+        sum += bn_state_topic_is_read_by (topic, actor) ? topic->events : 0;
+    }
+    if (sum == actor->published)
+        return true;
+    snprintf (what, 256, "S4: %s: its topics have %" PRIu64 " events, it counts %" PRIu64,
+              actor->name, sum, actor->published);
+    return false;
+}
+
 bool bn_state_check (const bn_state_t *self, char what[256])
 {
     for (bn_map_node_t *node = bn_map_first (self->actors); node; node = bn_map_next (node))
-        if (!check_actor (self, bn_map_value (node), what))
+        if (!check_actor (self, bn_map_value (node), what) ||
+            !check_published (self, bn_map_value (node), what))
             return false;
     return true;
 }

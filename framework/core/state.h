@@ -11,6 +11,7 @@
  *  INVARIANT S1: for each actor and partition, floor <= tail, and every parked offset < floor.
  *  INVARIANT S2: generation of an (actor, partition) never goes down.
  *  INVARIANT S3: an offset is at most once among parked and dead of an actor.
+ *  INVARIANT S4: `published` of an actor is the sum of `events` of the topics that it reads.
  *
  *  bn_state_apply is total: a record that does not fit the state (it cannot have been written by
  *  this code) is an error, never an assert, because it came from a disk.  */
@@ -48,6 +49,7 @@ typedef struct {
     uint32_t pattern_count;
     bn_policy_t policy;
     bn_actor_partition_t *partitions; /* owned; P of them */
+    uint64_t published;     /* events ever in the topics that it reads; a cache (S4) */
     bn_map_t *dead;         /* dead offset -> bn_dead_state_t (owned) */
     bn_map_t *held;         /* offset -> its bn_parked_t or bn_dead_state_t (borrowed); for S3 */
     uint64_t settled;       /* events settled since registration */
@@ -122,7 +124,7 @@ baton_err_t bn_state_restored (bn_state_t *self); /* rebuilds caches, checks the
 /*  Lowest offset that anybody still needs: floors (of actors that are behind), parked events, and
  *  the originals of dead letters, which a redrive reads again. Tail if nobody needs anything.  */
 uint64_t bn_state_needed_from (const bn_state_t *self);
-/*  Checks S1 to S3 in full; for tests and the simulator. false: what (256 bytes) says which.  */
+/*  Checks S1 to S4 in full; for tests and the simulator. false: what (256 bytes) says which.  */
 bool bn_state_check (const bn_state_t *self, char what[256]);
 
 #endif

@@ -5,7 +5,7 @@
  *  DESIGN. One function a record type. The conductor has checked what it writes, so that an error
  *  here means: this record was not written by this code for this state. After an error the state is
  *  half changed and good for nothing; recovery stops there.
- *  INVARIANTS: S1 to S3 of state.h.  */
+ *  INVARIANTS: S1 to S4 of state.h.  */
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/plant.h"
@@ -62,6 +62,7 @@ static void count_section (bn_topic_state_t *topic, const bn_section_t *section)
         bn_actor_partition_t *partition = &topic->readers[index]->partitions[section->partition];
         partition->head = end;
         partition->pending += section->count;
+        topic->readers[index]->published += section->count;
     }
 }
 

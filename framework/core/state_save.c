@@ -462,14 +462,18 @@ baton_err_t bn_state_restored (bn_state_t *self)
     bool ok = true;
     bn_map_node_t *node;
     bn_map_node_t *each;
-    for (node = bn_map_first (self->actors_by_id); node; node = bn_map_next (node))
+    for (node = bn_map_first (self->actors_by_id); node; node = bn_map_next (node)) {
+        bn_actor_state_t *actor = bn_map_value (node);
+        uint64_t published = 0;
         for (each = bn_map_first (self->topics); each; each = bn_map_next (each)) {
             bn_topic_state_t *topic = bn_map_value (each);
-            bool reads =
-                bn_state_actor_matches (bn_map_value (node), topic->name, strlen (topic->name));
-            if (!bn_state_topic_reader (topic, bn_map_value (node), reads))
+            bool reads = bn_state_actor_matches (actor, topic->name, strlen (topic->name));
+            if (!bn_state_topic_reader (topic, actor, reads))
                 return BATON_ERR_MEMORY;
+            published += reads ? topic->events : 0;
         }
+        actor->published = published; /* items came in any order */
+    }
     for (node = bn_map_first (self->actors_by_id); node; node = bn_map_next (node)) {
         bn_actor_state_t *actor = bn_map_value (node);
         ok = shrink_actor (self, actor) && actor->name[0] != '?' && ok;

@@ -229,6 +229,9 @@ static void status_tells_lag_parked_and_dead (void **state)
     assert_int_equal (number (actors, "dead"), 2);
     assert_int_equal (number (actors, "died"), 2);
     assert_int_equal (number (actors, "retried"), 1);
+    assert_int_equal (number (actors, "parked_most"), 1);
+    assert_int_equal (number (actors, "busy_partitions"), 1);
+    assert_int_equal (number (actors, "published"), 4);
     assert_int_equal (number (actors, "oldest_unsettled_offset"), 4);
     bn_mp_t instances = field (actors, "instances");
     assert_int_equal (bn_mp_array (&instances, 10, "instances"), 1);
@@ -239,6 +242,53 @@ static void status_tells_lag_parked_and_dead (void **state)
     assert_int_equal (number (topics, "events"), 2); /* $dead.a sorts first */
     bn_mp_t truncated = field (map, "truncated");
     assert_false (bn_mp_bool (&truncated, "truncated"));
+    harness_destroy (h);
+}
+
+/*  The only actor's part of a STATUS reply.  */
+static bn_mp_t the_actor (harness_t *h, uint64_t admin)
+{
+    bn_message_t message = {.type = BN_STATUS};
+    const reply_t *reply = harness_request (h, admin, &message);
+    assert_int_equal (reply->message.type, BN_STATUS_REPLY);
+    bn_mp_t map;
+    bn_mp_init (&map, reply->message.status.data, reply->message.status.size);
+    bn_mp_t actors = field (map, "actors");
+    assert_int_equal (bn_mp_array (&actors, 10, "actors"), 1);
+    return actors;
+}
+
+static void assert_load (harness_t *h, uint64_t admin, uint64_t published, uint64_t busy)
+{
+    bn_mp_t actor = the_actor (h, admin);
+    assert_int_equal (number (actor, "published"), published);
+    assert_int_equal (number (actor, "busy_partitions"), busy);
+}
+
+/*  What decides on more instances: a hot key keeps one partition busy, however much waits.  */
+static void status_tells_published_and_busy_partitions (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 4);
+    uint64_t admin = harness_hello (h, BN_ROLE_ADMIN, 9);
+    for (uint32_t index = 0; index < 3; index++)
+        harness_event (h, "t", harness_key (h, 2, 0));
+    harness_event (h, "other", "x");
+    uint64_t owner = harness_instance (h, "a", "one", 1, "t");
+    assert_load (h, admin, 3, 1);
+    uint64_t last = harness_event (h, "t", harness_key (h, 0, 0));
+    assert_load (h, admin, 4, 2);
+    bn_settlement_t settlement = harness_settlement (h, "a", 0, last + 1);
+    settlement.handled = 1;
+    assert_int_equal (harness_settle (h, owner, &settlement, NULL, 0), BATON_OK);
+    assert_load (h, admin, 4, 1);
+    /*  After a restart too, from records and from a checkpoint.  */
+    harness_restart (h, false);
+    admin = harness_hello (h, BN_ROLE_ADMIN, 9);
+    assert_load (h, admin, 4, 1);
+    harness_restart (h, true);
+    admin = harness_hello (h, BN_ROLE_ADMIN, 9);
+    assert_load (h, admin, 4, 1);
     harness_destroy (h);
 }
 
@@ -278,6 +328,7 @@ int main (void)
         cmocka_unit_test (redrive_without_an_instance_waits_for_one),
         cmocka_unit_test (forget_needs_that_nobody_runs),
         cmocka_unit_test (status_tells_lag_parked_and_dead),
+        cmocka_unit_test (status_tells_published_and_busy_partitions),
         cmocka_unit_test (status_is_cut_to_fit),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
