@@ -25,7 +25,8 @@ typedef struct {
 } router_t;
 
 static const char usage[] =
-    "a router needs, after --: --on PATTERN... and rules, the first that matches counts:\n"
+    "  --on PATTERN              topics to take; again for each\n"
+    "and rules, of which the first that matches counts:\n"
     "  --when FIELD=VALUE TOPIC  text, integer or boolean under a top-level field of the data\n"
     "  --else TOPIC              all else; without it, what no rule matches goes nowhere\n";
 
@@ -121,14 +122,12 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
     }
     if (!err && (patterns == 0 || self->count == 0))
         err = BATON_ERR_ARGUMENT;
-    if (err)
-        fputs (usage, stderr);
     return err;
 }
 
 int main (int argc, char **argv)
 {
     static router_t self;
-    baton_actor_options_t defaults = {.name = "router"};
+    baton_actor_options_t defaults = {.name = "router", .usage = usage};
     return baton_actor_main (argc, argv, &defaults, configure, &self);
 }

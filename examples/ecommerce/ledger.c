@@ -166,10 +166,8 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
     const char *path = "ledger.db";
     if (argc == 2 && strcmp (argv[0], "--db") == 0)
         path = argv[1];
-    else if (argc > 0) {
-        fprintf (stderr, "usage: ledger [OPTIONS] -- [--db FILE]\n");
+    else if (argc > 0)
         return BATON_ERR_ARGUMENT;
-    }
     if (!ledger_open (self, path)) {
         fprintf (stderr, "ledger: %s: %s\n", path, sqlite3_errmsg (self->db));
         return BATON_ERR_IO;
@@ -190,6 +188,7 @@ int main (int argc, char **argv)
         .start = BATON_START_BEGINNING,
         .max_attempts = 20,
         .backoff_max_ms = 2000,
+        .usage = "  --db FILE              what it keeps (ledger.db)\n",
     };
     int code = baton_actor_main (argc, argv, &options, configure, &ledger);
     ledger_close (&ledger);

@@ -95,11 +95,8 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
             good = false;
         good = good && *end == 0;
     }
-    if (!good) {
-        fprintf (stderr, "usage: payment [OPTIONS] -- [--gateway FILE] [--fail-rate 0..1] "
-                         "[--decline-rate 0..1] [--seed N]\n");
+    if (!good)
         return BATON_ERR_ARGUMENT;
-    }
     char error[256];
     gateway_t **gateway = arg;
     *gateway = gateway_open (&options, error, sizeof error);
@@ -119,6 +116,10 @@ int main (int argc, char **argv)
         .max_attempts = 20,
         .backoff_min_ms = 50,
         .backoff_max_ms = 2000,
+        .usage = "  --gateway FILE         the gateway's database (gateway.db)\n"
+                 "  --fail-rate 0..1       share of the calls that fail for the moment (0)\n"
+                 "  --decline-rate 0..1    share of the orders that are declined for good (0)\n"
+                 "  --seed N               for both (0)\n",
     };
     int code = baton_actor_main (argc, argv, &options, configure, &gateway);
     gateway_close (&gateway);

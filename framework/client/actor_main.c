@@ -54,28 +54,29 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0}};
 
-static void print_help (FILE *file, const char *program, const char *name)
+static void print_help (const char *program, const baton_actor_options_t *options)
 {
-    fprintf (file,
-             "Usage: %s [OPTION]... [-- ARGUMENT...]\n"
-             "Runs one instance of the actor \"%s\". SIGTERM and SIGINT drain it.\n"
-             "\n"
-             "  --connect ENDPOINT     orchestrator (BATON_CONNECT; tcp://127.0.0.1:7711)\n"
-             "  --name NAME            another name for the actor\n"
-             "  --instance NAME        name of this instance (BATON_INSTANCE; HOST-PID)\n"
-             "  --start WHERE          for an actor that is new: tail, beginning, an offset, or a\n"
-             "                         time like 2026-01-31T12:00:00Z (of entering the journal)\n"
-             "  --max-attempts N       then an event becomes a dead letter\n"
-             "  --backoff-min MS       before the first retry\n"
-             "  --backoff-max MS       before any retry\n"
-             "  --handler-deadline MS  for one call of a handler\n"
-             "  --connect-timeout MS   give up when nobody answers for so long; 0: never\n"
-             "  --log text|json        format of the log lines on standard error (BATON_LOG)\n"
-             "  --help                 this text\n"
-             "\n"
-             "Exit codes: 0 drained, 2 usage, 69 nobody answers, 70 a handler hung,\n"
-             "75 another process has taken the instance name, 1 anything else.\n",
-             program, name ? name : "(--name)");
+    printf ("Usage: %s [OPTION]... [-- ARGUMENT...]\n"
+            "Runs one instance of the actor \"%s\". SIGTERM and SIGINT drain it.\n"
+            "\n"
+            "  --connect ENDPOINT     orchestrator (BATON_CONNECT; tcp://127.0.0.1:7711)\n"
+            "  --name NAME            another name for the actor\n"
+            "  --instance NAME        name of this instance (BATON_INSTANCE; HOST-PID)\n"
+            "  --start WHERE          for an actor that is new: tail, beginning, an offset, or a\n"
+            "                         time like 2026-01-31T12:00:00Z (of entering the journal)\n"
+            "  --max-attempts N       then an event becomes a dead letter\n"
+            "  --backoff-min MS       before the first retry\n"
+            "  --backoff-max MS       before any retry\n"
+            "  --handler-deadline MS  for one call of a handler\n"
+            "  --connect-timeout MS   give up when nobody answers for so long; 0: never\n"
+            "  --log text|json        format of the log lines on standard error (BATON_LOG)\n"
+            "  --help                 this text\n"
+            "%s%s\n"
+            "Exit codes: 0 drained, 2 usage, 69 nobody answers, 70 a handler hung,\n"
+            "75 another process has taken the instance name, 1 anything else.\n",
+            program, options->name ? options->name : "(--name)",
+            options->usage ? "\nThe actor's own arguments, after --:\n" : "",
+            options->usage ? options->usage : "");
 }
 
 static bool parse_number (const char *text, uint64_t max, uint64_t *number)
@@ -273,7 +274,7 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
         return 2;
     }
     if (options.help) {
-        print_help (stdout, argv[0], options.actor.name);
+        print_help (argv[0], &options.actor);
         return 0;
     }
     char who[2 * BATON_NAME_BYTES_MAX + 2];
@@ -292,6 +293,8 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
     int code = err ? 2 : run (actor);
     if (err)
         fprintf (stderr, "%s: cannot configure the actor: %s\n", argv[0], baton_err_text (err));
+    if (err == BATON_ERR_ARGUMENT && options.actor.usage)
+        fprintf (stderr, "The actor's own arguments, after --:\n%s", options.actor.usage);
     baton_actor_destroy (&actor);
     return code;
 }

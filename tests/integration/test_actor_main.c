@@ -25,6 +25,7 @@
 
 #define PATIENCE_MS 60000
 #define CHILDREN    2
+#define OWN_USAGE   "  --and WHAT             arguments of its own\n"
 
 extern char **environ;
 
@@ -44,6 +45,8 @@ static baton_verdict_t on_event (baton_context_t *context, const baton_event_t *
 
 static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void *arg)
 {
+    if (argc == 1 && strcmp (argv[0], "--wrong") == 0)
+        return BATON_ERR_ARGUMENT;
     for (int i = 0; i < argc; i++)
         dprintf (STDOUT_FILENO, "own %s\n", argv[i]);
     return baton_actor_on (actor, "in", on_event, arg);
@@ -182,6 +185,7 @@ static void help_and_usage (void **state)
     child_t *child = start (bench, 0, "--help");
     assert_int_equal (await_end (child), 0);
     assert_non_null (strstr (child->text, "--connect"));
+    assert_non_null (strstr (child->text, OWN_USAGE));
     static const struct {
         const char *arguments;
         const char *named;
@@ -200,6 +204,7 @@ static void help_and_usage (void **state)
         {"--backoff-min 10 --backoff-max 5", "limit"},
         {"--connect nowhere", "--connect"},
         {"stray", "stray"},
+        {"-- --wrong", OWN_USAGE},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         child = start (bench, 0, wrong[i].arguments);
@@ -276,7 +281,7 @@ static void a_newer_process_takes_the_name (void **state)
 int main (int argc, char **argv)
 {
     if (argc > 1 && strcmp (argv[1], "actor") == 0) {
-        baton_actor_options_t defaults = {.name = "acting"};
+        baton_actor_options_t defaults = {.name = "acting", .usage = OWN_USAGE};
         return baton_actor_main (argc - 1, argv + 1, &defaults, configure, NULL);
     }
     unsetenv ("BATON_CONNECT");
