@@ -80,7 +80,9 @@ static void read_event (bn_mp_t *mp, const bn_event_fields_t *common, bn_event_f
         event->id_number = bn_mp_uint (mp, UINT64_MAX, "id: not text and not an unsigned integer");
         event->id_number_set = true;
     }
-    event->key = read_text (mp, BATON_KEY_BYTES_MAX, "key");
+    event->key = read_text (mp, SIZE_MAX, "key");
+    if (event->key.size > BATON_KEY_BYTES_MAX)
+        bn_mp_fail (mp, BATON_ERR_KEY, "key: longer than 255 bytes");
     int64_t delta = bn_mp_int (mp, "time");
     if (__builtin_add_overflow (common->time_us, delta, &event->time_us))
         bn_mp_fail (mp, BATON_ERR_MALFORMED, "time: out of range");

@@ -57,8 +57,8 @@ static void read_text (const bn_field_t *field, uint64_t bytes_max, bn_mp_t *mp,
         text->text = bn_mp_str (mp, bytes_max, &text->size, field->name);
         return;
     }
-    /*  What passes one of these checks is ASCII.  */
-    text->text = bn_mp_str_trusted (mp, bytes_max, &text->size, field->name);
+    /*  What passes one of these checks is ASCII and not too long.  */
+    text->text = bn_mp_str_trusted (mp, SIZE_MAX, &text->size, field->name);
     if (!bn_mp_ok (mp))
         return;
     baton_err_t err = BATON_OK;

@@ -189,11 +189,11 @@ static void test_publications (void **state)
         uint32_t shift;
         baton_err_t err;
     } wrong[] = {
-        {long_topic, 1, "\x90", 1, 0, BATON_ERR_TOO_LARGE},
+        {long_topic, 1, "\x90", 1, 0, BATON_ERR_TOPIC},
         {"no topic", 1, "\x90", 1, 0, BATON_ERR_TOPIC},
         {"", 1, "\x90", 1, 0, BATON_ERR_TOPIC},
         {"$dead.x", 1, "\x90", 1, 0, BATON_ERR_TOPIC},
-        {"a", BATON_KEY_BYTES_MAX + 1, "\x90", 1, 0, BATON_ERR_TOO_LARGE},
+        {"a", BATON_KEY_BYTES_MAX + 1, "\x90", 1, 0, BATON_ERR_KEY},
         {"a", 1, "\x90", 1, 1, BATON_ERR_KEY},
         {"a", 1, "\x90", 1, 2 * PARTITIONS, BATON_ERR_PARTITION},
         {"a", 1, large, sizeof large, 0, BATON_ERR_TOO_LARGE},

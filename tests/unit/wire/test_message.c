@@ -426,10 +426,13 @@ static void test_sizes_and_counts_above_their_limits (void **state)
     bn_message_t hello = {.type = BN_HELLO, .hello = {BN_ROLE_PRODUCER, {big, sizeof (big)}, 1}};
     expect (&hello, BATON_ERR_TOO_LARGE, "name");
     bn_message_t forget = {.type = BN_FORGET, .forget = {big, BATON_NAME_BYTES_MAX + 1}};
-    expect (&forget, BATON_ERR_TOO_LARGE, "actor");
+    expect (&forget, BATON_ERR_NAME, "actor");
     bn_section_t section = {.topic = {big, BATON_TOPIC_BYTES_MAX + 1}, .count = 1};
     bn_message_t publish = {.type = BN_PUBLISH, .publish = {1, 1, &section, 1}};
-    expect (&publish, BATON_ERR_TOO_LARGE, "topic");
+    expect (&publish, BATON_ERR_TOPIC, "topic");
+    bn_text_t pattern = {big, BATON_TOPIC_BYTES_MAX + 1};
+    bn_message_t one = {.type = BN_READ, .read = {.patterns = &pattern, .pattern_count = 1}};
+    expect (&one, BATON_ERR_TOPIC, "patterns");
     bn_text_t patterns[BN_PATTERNS_MAX + 1];
     for (size_t i = 0; i <= BN_PATTERNS_MAX; i++)
         patterns[i] = (bn_text_t){"a", 1};
