@@ -70,9 +70,9 @@ static baton_verdict_t on_event (baton_context_t *context, const baton_event_t *
     if (at == self->count)
         return BATON_ACK;
 
-    baton_extension_t extensions[BATON_EXTENSIONS_COUNT_MAX];
+    baton_extension_t extensions[BATON_EXTENSIONS_COUNT_MAX + BATON_DEAD_EXTENSIONS_COUNT];
     size_t count = 0, size;
-    while (count < BATON_EXTENSIONS_COUNT_MAX &&
+    while (count < sizeof extensions / sizeof *extensions &&
            baton_event_extension_at (event, count, &extensions[count]))
         count++;
     baton_attributes_t attributes = {.datacontenttype = baton_event_datacontenttype (event),

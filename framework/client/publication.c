@@ -53,12 +53,19 @@ static bool extension_name_valid (const char *name)
     return true;
 }
 
+/*  Towards BATON_EXTENSIONS_COUNT_MAX.  */
+static bool counts (const char *name)
+{
+    return !bn_ext_of_dead_letter (name, strlen (name));
+}
+
 static baton_err_t check_extensions (const baton_attributes_t *attributes, char what[BN_WHAT_BYTES])
 {
     const baton_extension_t *extensions = attributes->extensions;
-    if (attributes->extension_count > BATON_EXTENSIONS_COUNT_MAX)
+    if (attributes->extension_count > BATON_EXTENSIONS_COUNT_MAX + BATON_DEAD_EXTENSIONS_COUNT)
         return wrong (what, BATON_ERR_TOO_LARGE, "%zu extensions, at most %d are allowed",
                       attributes->extension_count, BATON_EXTENSIONS_COUNT_MAX);
+    size_t counted = 0;
     for (size_t i = 0; i < attributes->extension_count; i++) {
         if (!extension_name_valid (extensions[i].name))
             return wrong (what, BATON_ERR_ARGUMENT, "extension %zu: the name is not valid", i);
@@ -73,7 +80,11 @@ static baton_err_t check_extensions (const baton_attributes_t *attributes, char 
             check_text (extensions[i].name, extensions[i].value, BATON_ATTRIBUTE_BYTES_MAX, what);
         if (err)
             return err;
+        counted += counts (extensions[i].name);
     }
+    if (counted > BATON_EXTENSIONS_COUNT_MAX)
+        return wrong (what, BATON_ERR_TOO_LARGE, "%zu extensions, at most %d are allowed", counted,
+                      BATON_EXTENSIONS_COUNT_MAX);
     return BATON_OK;
 }
 
@@ -185,10 +196,15 @@ static bool put_extensions (const baton_attributes_t *attributes,
                             const bn_publication_defaults_t *defaults, uint8_t **at,
                             bn_event_fields_t *fields)
 {
-    size_t count = attributes->extension_count;
-    for (size_t i = 0; i < defaults->extension_count; i++)
-        count += !has_extension (attributes, defaults->extensions[i].name);
-    if (count > BATON_EXTENSIONS_COUNT_MAX)
+    size_t count = attributes->extension_count, counted = 0;
+    for (size_t i = 0; i < attributes->extension_count; i++)
+        counted += counts (attributes->extensions[i].name);
+    for (size_t i = 0; i < defaults->extension_count; i++) {
+        bool added = !has_extension (attributes, defaults->extensions[i].name);
+        count += added;
+        counted += added;
+    }
+    if (counted > BATON_EXTENSIONS_COUNT_MAX)
         return false;
     if (count == 0)
         return true;

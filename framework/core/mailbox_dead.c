@@ -3,8 +3,8 @@
 /*  mailbox_dead.c - the copy of an event that is given up, for $dead.ACTOR.
  *
  *  Key, data, types, time and extensions are those of the original; id and source are ours, so that
- *  the copy is an event of its own; what happened is in extensions that start with "dead". An
- *  original with as many extensions as there may be loses the last few of them to make room.  */
+ *  the copy is an event of its own; what happened is in extensions that start with "dead". They
+ *  have a limit of their own: the original loses none of its for them.  */
 
 #include "core/mailbox_internal.h"
 #include <inttypes.h>
@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_COUNT      7    /* extensions added */
 #define OWN_BYTES_MAX  2048 /* of them: the longest are the reason, the topic, id and source */
 #define EXT_NAME_BYTES 20
 #define DEAD_PREFIX    "$dead."
@@ -31,11 +30,12 @@ static void put_clean (msgpack_packer *packer, const char *text, size_t size)
     bn_mp_pack_str (packer, clean, size);
 }
 
+/*  Set anew: what an older death left, and what is in fields of its own.  */
 static bool is_own (bn_text_t name)
 {
-    static const char *const names[] = {
-        "deadactor", "deadreason", "deadattempts", "deadoffset",      "deadtopic",
-        "deadid",    "deadsource", "source",       "datacontenttype", "dataschema"};
+    static const char *const names[] = {"source", "datacontenttype", "dataschema"};
+    if (bn_ext_of_dead_letter (name.text, name.size))
+        return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (name.size == strlen (names[i]) && memcmp (name.text, names[i], name.size) == 0)
             return true;
@@ -54,7 +54,7 @@ static uint32_t kept (const bn_event_fields_t *fields, entry_t entries[BATON_EXT
     bn_mp_t mp;
     bn_mp_init (&mp, fields->ext, fields->ext_size);
     uint32_t given = fields->ext_size ? bn_mp_map (&mp, UINT16_MAX, "ext") : 0;
-    for (uint32_t i = 0; i < given && count < BATON_EXTENSIONS_COUNT_MAX - OWN_COUNT; i++) {
+    for (uint32_t i = 0; i < given && count < BATON_EXTENSIONS_COUNT_MAX; i++) {
         entry_t entry;
         entry.name.text = bn_mp_str (&mp, EXT_NAME_BYTES, &entry.name.size, "ext: name");
         entry.value.text =
@@ -93,7 +93,7 @@ static void put_ext (const bn_mailbox_t *self, const bn_dead_source_t *source, b
                             source->fields->id_prefix.size ? source->fields->id_prefix.text : "",
                             source->fields->id_number);
     msgpack_packer packer = bn_mp_packer (buffer);
-    msgpack_pack_map (&packer, count + OWN_COUNT);
+    msgpack_pack_map (&packer, count + BATON_DEAD_EXTENSIONS_COUNT);
     for (uint32_t i = 0; i < count; i++) {
         bn_mp_pack_str (&packer, entries[i].name.text, entries[i].name.size);
         bn_mp_pack_str (&packer, entries[i].value.text, entries[i].value.size);

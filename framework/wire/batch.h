@@ -76,6 +76,9 @@ baton_err_t bn_batch_reader_init (bn_batch_reader_t *self, const void *payload, 
 /*  false at the end or on an error (self->mp.err). `event` has the common attributes filled in; the
  *  overrides in ext are applied.  */
 bool bn_batch_next (bn_batch_reader_t *self, bn_event_fields_t *event);
+/*  Is it one of the BATON_DEAD_EXTENSIONS_COUNT that a dead letter has beside those of its event?
+ *  They do not count towards BATON_EXTENSIONS_COUNT_MAX.  */
+bool bn_ext_of_dead_letter (const char *name, size_t size);
 /*  Looks up one text entry of an ext map; false if there is none.  */
 bool bn_ext_get (const uint8_t *ext, size_t ext_size, const char *name, bn_text_t *value);
 

@@ -10,7 +10,8 @@
 #include "wire/message.h"
 #include <string.h>
 
-#define EXT_ENTRIES_MAX    (BATON_EXTENSIONS_COUNT_MAX + 3) /* extensions and overrides */
+/*  Extensions, those of a dead letter, and overrides.  */
+#define EXT_ENTRIES_MAX    (BATON_EXTENSIONS_COUNT_MAX + BATON_DEAD_EXTENSIONS_COUNT + 3)
 #define EXT_NAME_BYTES_MAX 20
 
 static bool text_is (bn_text_t text, const char *name)
@@ -183,6 +184,17 @@ static bool is_reserved_name (bn_text_t name)
     return false;
 }
 
+bool bn_ext_of_dead_letter (const char *name, size_t size)
+{
+    static const char *const names[BATON_DEAD_EXTENSIONS_COUNT] = {
+        "deadactor", "deadreason", "deadattempts", "deadoffset",
+        "deadtopic", "deadid",     "deadsource"};
+    for (size_t i = 0; i < BATON_DEAD_EXTENSIONS_COUNT; i++)
+        if (text_is ((bn_text_t){name, size}, names[i]))
+            return true;
+    return false;
+}
+
 static const char *check_ext_name (bn_text_t name)
 {
     if (name.size == 0)
@@ -215,7 +227,8 @@ static const char *check_ext (bn_event_fields_t *event)
             if (seen[k].size == name.size && !memcmp (seen[k].text, name.text, name.size))
                 return "ext: a name comes twice";
         seen[i] = name;
-        if (!override_of (event, name) && ++extensions > BATON_EXTENSIONS_COUNT_MAX)
+        if (!override_of (event, name) && !bn_ext_of_dead_letter (name.text, name.size) &&
+            ++extensions > BATON_EXTENSIONS_COUNT_MAX)
             return "ext: too many extensions";
     }
     return NULL;

@@ -28,6 +28,7 @@ extern "C" {
 #define BATON_ID_BYTES_MAX 128
 #define BATON_ATTRIBUTE_BYTES_MAX 1024 /* source, dataschema, one extension value */
 #define BATON_EXTENSIONS_COUNT_MAX 32
+#define BATON_DEAD_EXTENSIONS_COUNT 7 /* "deadreason" and the like: a dead letter has them as well */
 #define BATON_DATA_BYTES_MAX (1024 * 1024)
 #define BATON_DATA_DEPTH_MAX 32 /* nested arrays and maps */
 
@@ -45,7 +46,7 @@ typedef struct {
     const char *datacontenttype; /* default: "application/msgpack" */
     const char *dataschema;      /* default: none */
     const baton_extension_t *extensions;
-    size_t extension_count; /* 0..BATON_EXTENSIONS_COUNT_MAX */
+    size_t extension_count; /* 0..BATON_EXTENSIONS_COUNT_MAX, not counting those of a dead letter */
 } baton_attributes_t;
 
 typedef struct baton_event baton_event_t;

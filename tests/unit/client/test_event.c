@@ -142,23 +142,30 @@ static void attributes_travel (void **state)
 static void the_largest_event_is_readable (void **state)
 {
     (void)state;
-    static char names[BATON_EXTENSIONS_COUNT_MAX][21];
+    enum { EXTENSIONS = BATON_EXTENSIONS_COUNT_MAX + BATON_DEAD_EXTENSIONS_COUNT };
+    static const char *const dead[BATON_DEAD_EXTENSIONS_COUNT] = {
+        "deadactor", "deadreason", "deadattempts", "deadoffset",
+        "deadtopic", "deadid",     "deadsource"};
+    static char names[EXTENSIONS][21];
     static char value[BATON_ATTRIBUTE_BYTES_MAX + 1], key[BATON_KEY_BYTES_MAX + 1];
     static char id[BATON_ID_BYTES_MAX + 1], topic[BATON_TOPIC_BYTES_MAX + 1];
-    baton_extension_t extensions[BATON_EXTENSIONS_COUNT_MAX];
+    baton_extension_t extensions[EXTENSIONS];
     memset (value, 'v', sizeof value - 1);
     memset (key, 'k', sizeof key - 1);
     memset (id, 'i', sizeof id - 1);
     memset (topic, 't', sizeof topic - 1);
-    for (int i = 0; i < BATON_EXTENSIONS_COUNT_MAX; i++) {
-        snprintf (names[i], sizeof names[i], "extension%011d", i);
+    for (int i = 0; i < EXTENSIONS; i++) {
+        if (i < BATON_EXTENSIONS_COUNT_MAX)
+            snprintf (names[i], sizeof names[i], "extension%011d", i);
+        else
+            snprintf (names[i], sizeof names[i], "%s", dead[i - BATON_EXTENSIONS_COUNT_MAX]);
         extensions[i] = (baton_extension_t){names[i], value};
     }
     baton_attributes_t attributes = {.id = id,
                                      .source = value,
                                      .dataschema = value,
                                      .extensions = extensions,
-                                     .extension_count = BATON_EXTENSIONS_COUNT_MAX};
+                                     .extension_count = EXTENSIONS};
     static char text[200 * 1024];
     memset (text, 'x', sizeof text - 1);
     baton_data_t *data = baton_data_new ();
@@ -179,8 +186,9 @@ static void the_largest_event_is_readable (void **state)
     assert_string_equal (baton_event_id (event), id);
     assert_string_equal (baton_event_source (event), value);
     assert_string_equal (baton_event_dataschema (event), value);
-    assert_int_equal (baton_event_extension_count (event), BATON_EXTENSIONS_COUNT_MAX);
-    assert_string_equal (baton_event_extension (event, names[31]), value);
+    assert_int_equal (baton_event_extension_count (event), EXTENSIONS);
+    for (int i = 0; i < EXTENSIONS; i++)
+        assert_string_equal (baton_event_extension (event, names[i]), value);
     baton_data_destroy (&data);
     arrive (&trip);
 }
@@ -227,7 +235,13 @@ static void bad_attributes_have_a_name_and_a_text (void **state)
     char long_text[BATON_ATTRIBUTE_BYTES_MAX + 2];
     memset (long_text, 'v', sizeof long_text - 1);
     long_text[sizeof long_text - 1] = 0;
-    baton_extension_t extensions[BATON_EXTENSIONS_COUNT_MAX + 1] = {{"a", "1"}, {"a", "2"}};
+    static const baton_extension_t twice[] = {{"a", "1"}, {"a", "2"}};
+    char more_names[BATON_EXTENSIONS_COUNT_MAX + 1][8];
+    baton_extension_t more[BATON_EXTENSIONS_COUNT_MAX + 1];
+    for (int i = 0; i <= BATON_EXTENSIONS_COUNT_MAX; i++) {
+        snprintf (more_names[i], sizeof more_names[i], "x%d", i);
+        more[i] = (baton_extension_t){more_names[i], "v"};
+    }
     const struct {
         baton_attributes_t attributes;
         baton_err_t err;
@@ -240,8 +254,8 @@ static void bad_attributes_have_a_name_and_a_text (void **state)
         {{.time_us = -1}, BATON_ERR_ARGUMENT},
         {{.dataschema = long_text}, BATON_ERR_TOO_LARGE},
         {{.datacontenttype = long_text}, BATON_ERR_TOO_LARGE},
-        {{.extensions = extensions, .extension_count = 2}, BATON_ERR_ARGUMENT},
-        {{.extensions = extensions, .extension_count = BATON_EXTENSIONS_COUNT_MAX + 1},
+        {{.extensions = twice, .extension_count = 2}, BATON_ERR_ARGUMENT},
+        {{.extensions = more, .extension_count = BATON_EXTENSIONS_COUNT_MAX + 1},
          BATON_ERR_TOO_LARGE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

@@ -342,8 +342,9 @@ static void test_payloads_that_are_refused (void **state)
         {PARTS ("\x95\x01\xa1k\x00\xc4\x01\x05\x81\xb5"
                 "abcdefghijklmnopqrstu\xa0"),
          1, BATON_ERR_TOO_LARGE, "ext: name"},
-        {PARTS ("\x95\x01\xa1k\x00\xc4\x01\x05\xde\x00\x24"
-                "0123456789012345678901234567890123456789012345678901234567890123456789012345"),
+        {PARTS ("\x95\x01\xa1k\x00\xc4\x01\x05\xde\x00\x2b"
+                "0123456789012345678901234567890123456789012345678901234567890123456789012345"
+                "0123456789"),
          1, BATON_ERR_TOO_LARGE, "ext"},
     };
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++) {
