@@ -146,6 +146,10 @@ typedef struct {
                         relief_died dead ones in all */
     uint32_t relief_most;
     uint32_t relief_died;
+    uint32_t parked_there; /* parked events that the orchestrator has */
+    uint32_t parked_fits;  /* so many were accepted */
+    uint32_t parked_most;  /* more were refused; UINT32_MAX: none were yet */
+    bool dead_full;        /* dead letters were refused, and none accepted since */
     uint64_t generation;
     uint64_t epoch;         /* own number of this taking over; 0: not owned */
     uint64_t asked_epoch;   /* epoch when it was put into the FETCH in flight; 0: not in it */
@@ -182,6 +186,8 @@ typedef struct {
     bool settle_whole;     /* nothing was left out of it */
     uint32_t settle_held;  /* main-line events in it that are parked or dead */
     uint32_t settle_died;  /* dead ones in it */
+    uint32_t settle_parks; /* new parked ones in it */
+    uint32_t settle_there; /* parked_there once it is accepted */
     uint64_t settle_at_ms; /* LIMIT: not before */
 } bn_slot_t;
 

@@ -164,6 +164,19 @@ static bool elder_left_out (const bn_slot_t *slot, const bn_outcome_t *outcome)
     return false;
 }
 
+/*  How many new parked events a stopped partition may add, going by what was accepted and refused
+ *  so far: parked_max does not change during a session, and half way between the two is tried until
+ *  it is known. So each event that leaves makes room for one more in the same request.  */
+static uint32_t parks_room (const bn_slot_t *slot)
+{
+    if (!slot->relief || slot->parked_most == UINT32_MAX)
+        return UINT32_MAX;
+    uint64_t room = slot->parked_fits + (uint64_t)(slot->parked_most - slot->parked_fits + 1) / 2;
+    for (const bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
+        room += !outcome->main_line && outcome->kind != BN_OUTCOME_PARK;
+    return room > slot->parked_there ? (uint32_t)(room - slot->parked_there) : 0;
+}
+
 /*  One partition's part. False: stop building (no memory, too large).  */
 static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot)
 {
@@ -174,15 +187,16 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         return no_memory (self);
     bn_outcome_t *left_out = NULL; /* the first main-line one: the floor stays at it */
     bool any = false, full = false;
-    uint32_t held = 0, died = 0;
+    uint32_t held = 0, died = 0, parks = 0, gone = 0, parks_most = parks_room (slot);
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
         outcome->in_flight = false; /* of a request that was refused */
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
+        bool new_park = outcome->main_line && outcome->kind == BN_OUTCOME_PARK;
         bool skipped =
             slot->relief &&
             ((outcome->main_line && (left_out || (held == slot->relief_most && holds (outcome)))) ||
              (died == slot->relief_died && outcome->kind == BN_OUTCOME_DIED) ||
-             elder_left_out (slot, outcome));
+             (new_park && parks == parks_most) || elder_left_out (slot, outcome));
         full |= !skipped && !fits (building, outcome);
         if (skipped || full) {
             if (outcome->main_line && !left_out)
@@ -196,6 +210,8 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         add_outcome (self, settlement, outcome);
         held += outcome->main_line && holds (outcome);
         died += outcome->kind == BN_OUTCOME_DIED;
+        parks += new_park;
+        gone += !outcome->main_line && outcome->kind != BN_OUTCOME_PARK;
         building->bytes += outcome->bytes;
         building->events += outcome->emission_count;
         outcome->in_flight = any = true;
@@ -203,6 +219,8 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
     slot->settle_whole = !left_out && !full;
     slot->settle_held = held;
     slot->settle_died = died;
+    slot->settle_parks = parks;
+    slot->settle_there = slot->parked_there + parks - gone;
     slot->settle_floor = left_out ? left_out->offset : bn_slot_unresolved (slot);
     slot->settle_handled = left_out ? left_out->handled_upto - 1 : slot->handled;
     /*  What finds no room before a release is left to the next owner, who handles it again.  */
@@ -368,9 +386,17 @@ static void settle_slot (bn_mailbox_t *self, bn_slot_t *slot)
         bn_outcome_destroy (self, outcome);
     }
     slot->ready = left;
+    slot->parked_there = slot->settle_there;
+    if (slot->parked_there > slot->parked_fits)
+        slot->parked_fits = slot->parked_there;
+    if (slot->parked_fits > slot->parked_most)
+        slot->parked_most = UINT32_MAX; /* it was something else that was refused */
+    if (slot->settle_died > 0)
+        slot->dead_full = false;
     if (slot->settle_whole)
         slot->stopped = false;
-    slot->relief = false;
+    slot->relief = slot->stopped && slot->parked_most < UINT32_MAX && !slot->dead_full;
+    slot->relief_most = slot->relief_died = UINT32_MAX;
 }
 
 static uint32_t twice (uint32_t value)
@@ -395,6 +421,24 @@ static bn_slot_t *only_slot (bn_mailbox_t *self)
     return NULL;
 }
 
+/*  A refusal without dead letters in the request is about parked_max. True: the next request will
+ *  be smaller for it.  */
+static bool learn (bn_slot_t *slot)
+{
+    if (slot->settle_died > 0 || slot->settle_parks == 0)
+        return false;
+    bool news = slot->settle_there <= slot->parked_most;
+    if (news)
+        slot->parked_most = slot->settle_there - 1;
+    if (slot->parked_most < slot->parked_fits)
+        slot->parked_fits = 0; /* there were more of them than would be accepted today */
+    if (!news && slot->relief)
+        return false;
+    slot->relief = true;
+    slot->relief_most = slot->relief_died = UINT32_MAX;
+    return true;
+}
+
 static void limited (bn_mailbox_t *self, const bn_error_t *error)
 {
     if (self->settle_partitions > 1) {
@@ -408,14 +452,19 @@ static void limited (bn_mailbox_t *self, const bn_error_t *error)
         bn_mailbox_log (self, BN_LOG_WARNING, "partition %" PRIu32 " is stopped: %.*s", slot->index,
                         (int)error->text.size, error->text.text);
     slot->stopped = true;
+    if (learn (slot))
+        return;
     /*  Half as many each time: first of what the main line adds, for parked_max; when that adds
-     *  nothing, of the dead, for dead_max.  */
+     *  nothing, or is known to have room, of the dead, for dead_max.  */
+    bool has_room = slot->settle_died > 0 && slot->settle_there <= slot->parked_fits;
     bool less = !slot->relief || slot->settle_held > 0 || slot->settle_died > 0;
     if (!slot->relief)
-        slot->relief_died = UINT32_MAX;
-    else if (slot->settle_held == 0)
+        slot->relief_most = slot->relief_died = UINT32_MAX;
+    if (has_room || (slot->relief && slot->settle_held == 0)) {
+        slot->dead_full = true;
         slot->relief_died = slot->settle_died / 2;
-    slot->relief_most = slot->settle_held / 2;
+    } else
+        slot->relief_most = slot->settle_held / 2;
     slot->relief = less;
     if (!less)
         slot->settle_at_ms = later (self);
