@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
-"""baton beside its peers: each case on all of them in turn, round after round (A B C A B C ...), so
-that what else the machine does hits all of them alike. What counts are the ratios within a round."""
+"""baton beside its peers: each case on all of them in turn, round after round (A B C A B C ...),
+so that what else the machine does hits all of them alike. What counts are the ratios within a
+round."""
 import statistics
 import sys
 

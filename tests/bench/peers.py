@@ -2,8 +2,8 @@
 """The same load on other systems: their servers, with bench_peer as producer and consumers.
 
 Each run starts a server of its own on free loopback ports with its data in a folder of its own, on
-the file system that baton's journal is on too, and ends it by its pid. `run` gives what the cases of
-tests/bench/run give for baton: events a second, processor time, latency.
+the file system that baton's journal is on too, and ends it by its pid. `run` gives what the cases
+of tests/bench/run give for baton: events a second, processor time, latency.
 """
 import json
 import os

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  nats.c - NATS JetStream with libnats: asynchronous publishing; durable pull consumers that fetch up to
- *  1,000 messages at a time and acknowledge each. The stream is on disk, one replica, and the server
- *  has its default of one fsync every two minutes.  */
+/*  nats.c - NATS JetStream with libnats: asynchronous publishing; durable pull consumers that fetch
+ *  up to 1,000 messages at a time and acknowledge each. The stream is on disk, one replica, and the
+ *  server has its default of one fsync every two minutes.  */
 #include "peer.h"
 #include <inttypes.h>
 #include <nats/nats.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  redis.c - Redis Streams with hiredis: pipelined XADD; consumer groups that read and acknowledge up
- *  to 1,000 entries at a time, the acknowledgement and the next read in one round trip.  */
+/*  redis.c - Redis Streams with hiredis: pipelined XADD; consumer groups that read and acknowledge
+ *  up to 1,000 entries at a time, the acknowledgement and the next read in one round trip.  */
 #include "peer.h"
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -29,8 +29,8 @@ static redisContext *redis_open (const peer_load_t *load)
     return NULL;
 }
 
-/*  Takes the replies that are there; waits for one if told to, until `due_ns` at most (0: as long as
- *  it takes).  */
+/*  Takes the replies that are there; waits for one if told to, until `due_ns` at most (0: as long
+ *  as it takes).  */
 static bool take_receipts (redisContext *redis, peer_load_t *load, uint64_t sent, bool wait,
                            uint64_t due_ns)
 {
@@ -112,8 +112,8 @@ bool peer_redis_producer (peer_load_t *load)
     return ok;
 }
 
-/*  One answer to XREADGROUP: [[stream, [[id, [field, value]] ...]]]. Hands the events over and builds
- *  the XACK for them.  */
+/*  One answer to XREADGROUP: [[stream, [[id, [field, value]] ...]]]. Hands the events over and
+ *  builds the XACK for them.  */
 static bool take_events (peer_load_t *load, const redisReply *reply, const char **argv,
                          size_t *sizes, int *argc)
 {
