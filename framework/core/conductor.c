@@ -346,6 +346,7 @@ static const struct {
     {BN_READ, "READ", false, true, true, false},
     {BN_DEAD, "DEAD", false, true, true, false},
     {BN_FORGET, "FORGET", false, true, true, false},
+    {BN_EXPLAIN, "EXPLAIN", false, true, true, false},
 };
 
 /*  May this session make this request?  */
@@ -416,6 +417,9 @@ static void dispatch (bn_conductor_t *self, bn_session_t *session, bn_message_t 
         break;
     case BN_FORGET:
         bn_conductor_forget (self, &message->forget);
+        break;
+    case BN_EXPLAIN:
+        bn_conductor_explain (self, &message->explain);
         break;
     default:
         bn_assert (!"is_allowed lets nothing else through");

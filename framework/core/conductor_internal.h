@@ -9,6 +9,7 @@
  *    conductor_fetch.c    FETCH, READ and those who wait for events
  *    conductor_dead.c     DEAD, FORGET
  *    conductor_status.c   STATUS
+ *    conductor_explain.c  EXPLAIN
  *    assignment.c         which instance gets which partition
  *
  *  Three things are kept apart: a *session* is a connection that said HELLO; an *instance* is a
@@ -175,10 +176,11 @@ void bn_conductor_notice (bn_conductor_t *self, const bn_topic_state_t *topic,
                           const bn_section_t *section);
 void bn_conductor_wake (bn_conductor_t *self);
 
-/*  ---- conductor_dead.c, conductor_status.c ---- */
+/*  ---- conductor_dead.c, conductor_status.c, conductor_explain.c ---- */
 void bn_conductor_dead (bn_conductor_t *self, const bn_dead_t *dead);
 void bn_conductor_forget (bn_conductor_t *self, const bn_text_t *name);
 void bn_conductor_status (bn_conductor_t *self);
+void bn_conductor_explain (bn_conductor_t *self, const bn_explain_t *explain);
 
 /*  ---- assignment.c ---- */
 void bn_assignment_give (bn_actor_live_t *live, uint32_t partition, bn_instance_t *instance);

@@ -20,6 +20,7 @@
 #define BN_PATTERNS_MAX 64              /* per actor */
 #define BN_PARTITIONS_MAX 256
 #define BN_PARKED_MAX 65536             /* per partition in one message */
+#define BN_EXPLAINED_MAX 1000           /* events of a key in one EXPLAINED */
 #define BN_REASON_BYTES_MAX 255
 #define BN_ENDPOINT_BYTES_MAX 255
 #define BN_FRAMES_MAX (BN_SECTIONS_MAX + 1)
@@ -38,6 +39,7 @@ typedef enum {
     BN_READ = 0x0a,
     BN_DEAD = 0x0b,
     BN_FORGET = 0x0c,
+    BN_EXPLAIN = 0x0e,
     BN_FANOUT = 0x40,
     BN_WELCOME = 0x81,
     BN_RECEIPT = 0x82,
@@ -50,6 +52,7 @@ typedef enum {
     BN_STATUS_REPLY = 0x89,
     BN_DEAD_REPLY = 0x8b,
     BN_FORGOTTEN = 0x8c,
+    BN_EXPLAINED = 0x8e,
     BN_ERROR = 0xff
 } bn_message_type_t;
 
@@ -279,6 +282,49 @@ typedef struct {
 } bn_dead_reply_t;
 
 typedef struct {
+    bn_text_t actor;
+    uint32_t partition;
+    uint64_t offset;         /* of the event that is asked about; BN_NO_OFFSET: the key alone */
+    bn_text_t key;           /* "": none, blocks nothing */
+} bn_explain_t;
+
+/*  What an event is to an actor.  */
+typedef enum {
+    BN_EVENT_NOT_ASKED = 0,
+    BN_EVENT_SETTLED = 1,    /* or discarded, or before the actor's start, or not for it */
+    BN_EVENT_READY = 2,      /* at or above the floor; if it is for the actor at all */
+    BN_EVENT_PARKED = 3,
+    BN_EVENT_DEAD = 4
+} bn_event_state_t;
+
+typedef struct {
+    bn_event_state_t state;
+    uint32_t attempts;       /* charged so far */
+    uint64_t due_ms;         /* PARKED: milliseconds from now */
+    uint64_t elder;          /* lowest parked event of the key below it; BN_NO_OFFSET: none */
+    uint64_t dead_offset;    /* DEAD: of the copy; else BN_NO_OFFSET */
+    uint64_t died_us;        /* DEAD: when */
+    uint64_t floor;          /* of the partition, as the following */
+    uint64_t head;
+    uint64_t ready;          /* events at or above the floor; at most, unless exact */
+    bool exact;
+    uint32_t parked;         /* events; at parked_max the partition waits */
+    uint32_t parked_max;
+    uint64_t careful_until;  /* 0: not careful */
+    uint64_t begun;          /* careful: what is in the handler; BN_NO_OFFSET: not known */
+    uint64_t generation;
+    bn_text_t instance;      /* that it is assigned to; "": nobody */
+    bool connected;          /* it has a session */
+    bool revoked;            /* it is to release it, for another one */
+    uint64_t in_flight;      /* of the instance, in all its partitions */
+    bool more;               /* there are more than these: */
+    bn_parked_t *waiting;    /* owned; parked events of the key, ascending offsets */
+    uint32_t waiting_count;
+    bn_dead_letter_t *letters; /* owned; dead letters of the key */
+    uint32_t letter_count;
+} bn_explained_t;
+
+typedef struct {
     uint32_t code;           /* baton_err_t */
     bool retriable;
     bn_text_t name;          /* "FENCED" */
@@ -308,6 +354,8 @@ typedef struct {
         bn_dead_t dead;
         bn_dead_reply_t dead_reply;
         bn_text_t forget;             /* BN_FORGET: actor */
+        bn_explain_t explain;
+        bn_explained_t explained;
         bn_slice_t status;            /* BN_STATUS_REPLY: one MessagePack map, self-describing */
         bn_error_t error;
     };

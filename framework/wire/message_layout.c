@@ -144,6 +144,11 @@ static const bn_layout_t s_forget = {.name = "FORGET",
                                                                      .max = BATON_NAME_BYTES_MAX,
                                                                      .check = BN_CHECK_ACTOR}}};
 
+static const bn_layout_t s_explain = BN_LAYOUT (
+    bn_explain_t, "EXPLAIN", BN_TEXT (bn_explain_t, actor, BATON_NAME_BYTES_MAX, BN_CHECK_ACTOR),
+    BN_PARTITION (bn_explain_t, partition), BN_U64 (bn_explain_t, offset),
+    BN_TEXT (bn_explain_t, key, BATON_KEY_BYTES_MAX, BN_CHECK_NONE));
+
 /*  ---- replies ---- */
 
 static const bn_layout_t s_welcome = BN_LAYOUT (
@@ -196,6 +201,21 @@ static const bn_layout_t s_dead_reply =
                BN_U64 (bn_dead_reply_t, affected),
                BN_LIST (bn_dead_reply_t, letters, letter_count, 0, LETTERS_MAX, s_letter));
 
+static const bn_layout_t s_explained = BN_LAYOUT (
+    bn_explained_t, "EXPLAINED",
+    BN_U32 (bn_explained_t, state, BN_EVENT_NOT_ASKED, BN_EVENT_DEAD),
+    COUNT (bn_explained_t, attempts), BN_U64 (bn_explained_t, due_ms),
+    BN_U64 (bn_explained_t, elder), BN_U64 (bn_explained_t, dead_offset),
+    BN_U64 (bn_explained_t, died_us), BN_U64 (bn_explained_t, floor), BN_U64 (bn_explained_t, head),
+    BN_U64 (bn_explained_t, ready), BN_BOOL (bn_explained_t, exact), COUNT (bn_explained_t, parked),
+    COUNT (bn_explained_t, parked_max), BN_U64 (bn_explained_t, careful_until),
+    BN_U64 (bn_explained_t, begun), BN_U64 (bn_explained_t, generation),
+    BN_TEXT (bn_explained_t, instance, BATON_NAME_BYTES_MAX, BN_CHECK_NONE),
+    BN_BOOL (bn_explained_t, connected), BN_BOOL (bn_explained_t, revoked),
+    BN_U64 (bn_explained_t, in_flight), BN_BOOL (bn_explained_t, more),
+    BN_LIST (bn_explained_t, waiting, waiting_count, 0, BN_EXPLAINED_MAX, s_parked),
+    BN_LIST (bn_explained_t, letters, letter_count, 0, BN_EXPLAINED_MAX, s_letter));
+
 static const bn_layout_t s_error = BN_LAYOUT (
     bn_error_t, "ERROR", COUNT (bn_error_t, code), BN_BOOL (bn_error_t, retriable),
     BN_TEXT (bn_error_t, name, ERROR_NAME_MAX, BN_CHECK_NONE),
@@ -221,6 +241,7 @@ const bn_layout_t *bn_message_layout (uint32_t type)
         [BN_READ] = &s_read,
         [BN_DEAD] = &s_dead,
         [BN_FORGET] = &s_forget,
+        [BN_EXPLAIN] = &s_explain,
         [BN_WELCOME] = &s_welcome,
         [BN_RECEIPT] = &s_receipt,
         [BN_JOINED] = &s_joined,
@@ -232,6 +253,7 @@ const bn_layout_t *bn_message_layout (uint32_t type)
         [BN_STATUS_REPLY] = &s_status_reply,
         [BN_DEAD_REPLY] = &s_dead_reply,
         [BN_FORGOTTEN] = &s_forgotten,
+        [BN_EXPLAINED] = &s_explained,
         [BN_ERROR] = &s_error,
     };
     return type < 256 ? layouts[type] : NULL;

@@ -237,6 +237,9 @@ void story_init (story_t *self)
     settle_and_bury (&teller, payload);
     (void)bn_state_save (bn_conductor_state (teller.conductor), put_saved, &self->checkpoint);
     die_and_come_back (&teller);
+    say (&teller, ADMIN, (bn_message_t){.type = BN_STATUS});
+    say (&teller, ADMIN,
+         (bn_message_t){.type = BN_EXPLAIN, .explain = {TEXT ("a"), 0, 0, TEXT ("k")}});
     say (&teller, ACTOR,
          (bn_message_t){.type = BN_LEAVE, .leave = {BN_LEAVE_CLEAN, 0, BN_NO_OFFSET}});
     say (&teller, ADMIN, (bn_message_t){.type = BN_FORGET, .forget = TEXT ("a")});
