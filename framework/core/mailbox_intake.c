@@ -22,6 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FETCH_RETRY_MS     200 /* after the first refusal, then twice as long each time */
+#define FETCH_RETRY_MS_MAX 5000
+
 /*  ---- the queue --------------------------------------------------------------------------- */
 
 /*  The same few topics come again and again: their texts are shared.  */
@@ -439,6 +442,7 @@ static void caught_up (bn_mailbox_t *self, bn_slot_t *slot, const bn_events_t *e
 void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blob_t *const *blobs)
 {
     const bn_events_t *events = &message->events;
+    self->fetches_refused = 0;
     for (uint32_t i = 0; i < events->section_count && self->link == BN_LINK_JOINED; i++) {
         const bn_section_t *section = &events->sections[i];
         bn_slot_t *slot =
@@ -456,11 +460,30 @@ void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blo
     }
 }
 
+/*  When a FETCH that was refused may be repeated: later each time, for a journal that cannot be read
+ *  may stay so for a while.  */
+static uint64_t fetch_again_ms (bn_mailbox_t *self, const bn_error_t *error)
+{
+    uint64_t wait_ms = FETCH_RETRY_MS;
+    if (error->retriable && error->code != BATON_ERR_NO_SESSION) {
+        if (self->fetches_refused == 0)
+            bn_mailbox_log (
+                self, BN_LOG_WARNING, "FETCH is refused for now (%.*s): %.*s; still trying",
+                (int)error->name.size, error->name.text, (int)error->text.size, error->text.text);
+        wait_ms <<= self->fetches_refused;
+        if (wait_ms < FETCH_RETRY_MS_MAX)
+            self->fetches_refused++;
+        else
+            wait_ms = FETCH_RETRY_MS_MAX;
+    }
+    return self->now.mono_ms + wait_ms;
+}
+
 void bn_mailbox_fetch_refused (bn_mailbox_t *self, const bn_error_t *error)
 {
     for (uint32_t i = 0; i < self->partitions; i++)
         self->slots[i].asked_epoch = 0;
-    self->fetch_at_ms = self->now.mono_ms + 200;
+    self->fetch_at_ms = fetch_again_ms (self, error);
     bn_mailbox_common_error (self, error);
 }
 
@@ -599,6 +622,7 @@ void bn_mailbox_offsets_fetched (bn_mailbox_t *self, const bn_message_t *message
                                  bn_blob_t *const *blobs)
 {
     const bn_events_t *events = &message->events;
+    self->fetches_refused = 0;
     for (uint32_t i = 0; i < events->section_count && self->link == BN_LINK_JOINED; i++)
         revive (self, &events->sections[i], blobs[i + 1]);
     uint32_t missing = want_again (self);
@@ -611,7 +635,7 @@ void bn_mailbox_offsets_fetched (bn_mailbox_t *self, const bn_message_t *message
 
 void bn_mailbox_offsets_refused (bn_mailbox_t *self, const bn_error_t *error)
 {
-    self->offsets_at_ms = self->now.mono_ms + 200;
+    self->offsets_at_ms = fetch_again_ms (self, error);
     want_again (self);
     bn_mailbox_common_error (self, error);
 }

@@ -242,6 +242,7 @@ struct bn_mailbox {
     uint32_t revived_count; /* entries FETCHING or READY */
     uint64_t offsets_at_ms; /* next FETCH by offset not before */
     uint64_t fetch_at_ms;   /* next FETCH not before */
+    uint32_t fetches_refused; /* in a row, of both kinds */
 
     bool run_out;
     uint32_t turn; /* partition that is first in the next run */

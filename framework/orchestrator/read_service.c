@@ -4,6 +4,8 @@
 #include "shell/log.h"
 #include "wire/record.h"
 #include "wire/topic.h"
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +89,18 @@ static bool add (scan_t *scan, const bn_section_t *section, const void *payload,
     return true;
 }
 
+/*  Its checksums are right, and it still is no record that was ever accepted.  */
+static baton_err_t unsound (scan_t *scan, const bn_journal_record_t *record, baton_err_t err)
+{
+    if (err == BATON_ERR_MEMORY)
+        return err;
+    snprintf (scan->detail, sizeof scan->detail,
+              "segment %" PRIu64 ", byte %" PRIu64 ": record %" PRIu64
+              ": its body is no record (%s)",
+              record->segment, record->position, record->sequence, baton_err_name (err));
+    return BATON_ERR_ROT;
+}
+
 /*  Takes the wanted sections of one record, up to the first that does not fit.  */
 static baton_err_t scan_record (scan_t *scan, const bn_journal_record_t *record)
 {
@@ -95,7 +109,7 @@ static baton_err_t scan_record (scan_t *scan, const bn_journal_record_t *record)
     baton_err_t err = bn_record_sections (record->type, record->base, record->body,
                                           record->body_size, &sections, &count);
     if (err)
-        return err;
+        return unsound (scan, record, err);
     for (uint32_t i = 0; i < count && !scan->full && !err; i++) {
         const bn_section_t *section = &sections[i];
         if (section->base >= scan->spec->upto || !wanted (scan, section))
@@ -166,6 +180,8 @@ static baton_err_t pick (scan_t *scan, bn_journal_reader_t *reader, uint64_t off
     uint32_t count = 0;
     err = bn_record_sections (record.type, record.base, record.body, record.body_size, &sections,
                               &count);
+    if (err)
+        return unsound (scan, &record, err);
     for (uint32_t i = 0; i < count && !err; i++) {
         const bn_section_t *section = &sections[i];
         if (offset < section->base || offset >= section->base + section->count ||
@@ -228,6 +244,8 @@ void bn_read_service (bn_journal_reader_t *reader, const bn_read_spec_t *spec,
             return;
         err = BATON_ERR_MEMORY;
     }
+    if (err == BATON_ERR_IO || err == BATON_ERR_PERMISSION)
+        err = BATON_ERR_UNREADABLE;
     const char *text = *scan.detail ? scan.detail : baton_err_text (err);
     bn_log (BN_LOG_ERROR, "cannot read the journal: %s", text);
     bn_read_reply_fini (reply);

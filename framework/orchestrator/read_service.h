@@ -21,8 +21,10 @@ typedef struct {
     bool failed;            /* head is an ERROR */
 } bn_read_reply_t;
 
-/*  Always makes a reply: what goes wrong with the journal becomes an ERROR (ROT, IO) and is logged
- *  with file and position. head is NULL only when there is no memory for it.  */
+/*  Always makes a reply: what goes wrong with the journal becomes an ERROR and is logged with file
+ *  and position. Damage is ROT, for good; a read that the system refuses (EIO, no descriptor left)
+ *  is UNREADABLE: nothing was found wrong, and the asker tries again. head is NULL only when there
+ *  is no memory for it.  */
 void bn_read_service (bn_journal_reader_t *reader, const bn_read_spec_t *spec,
                       bn_read_reply_t *reply);
 void bn_read_reply_fini (bn_read_reply_t *reply);

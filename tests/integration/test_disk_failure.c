@@ -31,10 +31,15 @@ typedef struct {
 static fixture_t fixture;
 
 /*  The disk: errno that each call fails with; 0: works.  */
-static atomic_int sync_errno, write_errno;
+static atomic_int sync_errno, write_errno, read_errno, open_errno;
+static atomic_bool flip; /* what is read is not what was written */
 static int (*real_datasync) (bn_vfs_t *self, bn_vfile_t *file);
 static int64_t (*real_pwrite) (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
                                uint64_t at);
+static int64_t (*real_pread) (bn_vfs_t *self, bn_vfile_t *file, void *bytes, size_t size,
+                              uint64_t at);
+static int (*real_open) (bn_vfs_t *self, const char *name, bool create, bool writable,
+                         bn_vfile_t **file);
 
 static int faulty_datasync (bn_vfs_t *self, bn_vfile_t *file)
 {
@@ -47,6 +52,23 @@ static int64_t faulty_pwrite (bn_vfs_t *self, bn_vfile_t *file, const void *byte
 {
     int error = atomic_load (&write_errno);
     return error ? -error : real_pwrite (self, file, bytes, size, at);
+}
+
+static int64_t faulty_pread (bn_vfs_t *self, bn_vfile_t *file, void *bytes, size_t size,
+                             uint64_t at)
+{
+    int error = atomic_load (&read_errno);
+    int64_t rc = error ? -error : real_pread (self, file, bytes, size, at);
+    if (rc > 0 && atomic_load (&flip))
+        ((uint8_t *)bytes)[0] ^= 1;
+    return rc;
+}
+
+static int faulty_open (bn_vfs_t *self, const char *name, bool create, bool writable,
+                        bn_vfile_t **file)
+{
+    int error = atomic_load (&open_errno);
+    return error ? -error : real_open (self, name, create, writable, file);
 }
 
 static void *run (void *arg)
@@ -71,6 +93,10 @@ static void open_all (void)
     real_pwrite = vfs->pwrite;
     vfs->datasync = faulty_datasync;
     vfs->pwrite = faulty_pwrite;
+    real_pread = vfs->pread;
+    real_open = vfs->open;
+    vfs->pread = faulty_pread;
+    vfs->open = faulty_open;
     assert_int_equal (bn_sockets_open (&fixture.sockets, &fixture.options, detail), BATON_OK);
     bn_service_options_t options = {
         .options = &fixture.options,
@@ -106,6 +132,9 @@ static int setup (void **state)
     fixture.stop_fd = eventfd (0, EFD_CLOEXEC);
     atomic_store (&sync_errno, 0);
     atomic_store (&write_errno, 0);
+    atomic_store (&read_errno, 0);
+    atomic_store (&open_errno, 0);
+    atomic_store (&flip, false);
     return 0;
 }
 
@@ -178,6 +207,84 @@ static void test_no_receipt_after_a_write_without_room (void **state)
     fail_while_publishing (&write_errno, ENOSPC);
 }
 
+static void stop_all (void)
+{
+    uint64_t one = 1;
+    assert_int_equal (write (fixture.stop_fd, &one, sizeof one), sizeof one);
+    close_all ();
+    assert_int_equal (fixture.err, BATON_OK);
+}
+
+static void expect_text (const bn_message_t *reply, const char *text)
+{
+    char all[BATON_ATTRIBUTE_BYTES_MAX + 1];
+    snprintf (all, sizeof all, "%.*s", (int)reply->error.text.size, reply->error.text.text);
+    if (!strstr (all, text))
+        fail_msg ("\"%s\" is not in: %s", text, all);
+}
+
+/*  A read that the system refuses is no loss: who asks again gets everything.  */
+static void fail_while_reading (atomic_int *fault, int error)
+{
+    open_all ();
+    peer_t producer, reader;
+    peer_init (&producer, fixture.sockets.endpoint);
+    peer_hello (&producer, BN_ROLE_PRODUCER, 11);
+    assert_int_equal (peer_publish (&producer, 11, 1, "a.b", 3, 0)->type, BN_RECEIPT);
+    peer_init (&reader, fixture.sockets.endpoint);
+    peer_hello (&reader, BN_ROLE_ADMIN, 12);
+    atomic_store (fault, error);
+    for (int i = 0; i < 3; i++) {
+        const bn_message_t *reply = peer_read (&reader, 0, 1000);
+        assert_int_equal (reply->type, BN_ERROR);
+        assert_int_equal (reply->error.code, BATON_ERR_UNREADABLE);
+        assert_true (reply->error.retriable);
+        expect_text (reply, strerror (error));
+        expect_text (reply, ".seg");
+    }
+    /*  Publishing goes on meanwhile.  */
+    assert_int_equal (peer_publish (&producer, 11, 2, "a.b", 3, 0)->type, BN_RECEIPT);
+    atomic_store (fault, 0);
+    const bn_message_t *reply = peer_read (&reader, 0, 1000);
+    assert_int_equal (reply->type, BN_EVENTS);
+    assert_int_equal (reply->events.section_count, 6);
+    assert_int_equal (reply->events.scanned_to, 6);
+    peer_fini (&reader);
+    peer_fini (&producer);
+    stop_all ();
+}
+
+static void test_a_failed_read_is_retriable (void **state)
+{
+    (void)state;
+    fail_while_reading (&read_errno, EIO);
+}
+
+static void test_a_failed_open_is_retriable (void **state)
+{
+    (void)state;
+    fail_while_reading (&open_errno, EMFILE);
+}
+
+static void test_rot_is_not_retriable (void **state)
+{
+    (void)state;
+    open_all ();
+    peer_t peer;
+    peer_init (&peer, fixture.sockets.endpoint);
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    assert_int_equal (peer_publish (&peer, 11, 1, "a.b", 3, 0)->type, BN_RECEIPT);
+    peer_hello (&peer, BN_ROLE_ADMIN, 12);
+    atomic_store (&flip, true);
+    const bn_message_t *reply = peer_read (&peer, 0, 1000);
+    assert_int_equal (reply->type, BN_ERROR);
+    assert_int_equal (reply->error.code, BATON_ERR_ROT);
+    assert_false (reply->error.retriable);
+    expect_text (reply, ".seg, byte ");
+    peer_fini (&peer);
+    stop_all ();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int main (void)
@@ -186,6 +293,9 @@ int main (void)
         TEST (test_no_receipt_after_a_failed_sync),
         TEST (test_no_receipt_after_a_failed_write),
         TEST (test_no_receipt_after_a_write_without_room),
+        TEST (test_a_failed_read_is_retriable),
+        TEST (test_a_failed_open_is_retriable),
+        TEST (test_rot_is_not_retriable),
     };
     return cmocka_run_group_tests_name ("disk_failure", tests, NULL, NULL);
 }

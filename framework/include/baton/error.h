@@ -56,7 +56,8 @@ extern "C" {
     X (FORMAT, 64, false, "the data was written by a newer version")                               \
     X (PERMISSION, 65, false, "permission denied")                                                 \
     X (CONFIG, 66, false, "the configuration is not valid")                                        \
-    X (ADDRESS, 67, false, "the endpoint cannot be bound")
+    X (ADDRESS, 67, false, "the endpoint cannot be bound")                                         \
+    X (UNREADABLE, 68, true, "the journal cannot be read at the moment")
 
 typedef enum {
     BATON_OK = 0,

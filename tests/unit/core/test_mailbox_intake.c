@@ -302,6 +302,36 @@ static void test_full_queue_pushes_back (void **state)
     box_fini (&box);
 }
 
+/*  A journal that cannot be read at the moment ends no actor: it asks again, less and less often, and
+ *  goes on where it was.  */
+static void test_an_unreadable_journal_is_waited_for (void **state)
+{
+    (void)state;
+    static const uint32_t waits_ms[] = {200, 400, 800, 1600, 3200, 5000, 5000};
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 1, 1, "b");
+    for (size_t i = 0; i < sizeof waits_ms / sizeof *waits_ms; i++) {
+        box_refuse (&box, box_expect (&box, BN_FETCH), BATON_ERR_UNREADABLE, 0);
+        for (uint32_t ms = 0; ms < waits_ms[i]; ms += 100) {
+            assert_int_equal (box_pending (&box, BN_FETCH), 0);
+            box_pass (&box, 100);
+            for (const bn_message_t *beat; (beat = box_sent (&box, BN_HEARTBEAT));)
+                box_answer (&box, beat, &(bn_message_t){.type = BN_BEAT});
+        }
+    }
+    assert_int_equal (box.fatal, BATON_OK);
+    assert_int_equal (box.resets, 0);
+    box_fetched (&box, box_expect (&box, BN_FETCH), 0, 0, "a b", 2, true);
+    box_assert_run (&box, "0 1");
+    /*  What comes later starts anew.  */
+    box_fanout (&box, 0, 3, 3, "c");
+    box_refuse (&box, box_expect (&box, BN_FETCH), BATON_ERR_UNREADABLE, 0);
+    box_pass (&box, 200);
+    box_expect (&box, BN_FETCH);
+    box_fini (&box);
+}
+
 static void test_refused_fetch (void **state)
 {
     (void)state;
@@ -342,6 +372,7 @@ int main (void)
         cmocka_unit_test (test_gaps_again_and_again_mean_fetching),
         cmocka_unit_test (test_full_queue_pushes_back),
         cmocka_unit_test (test_refused_fetch),
+        cmocka_unit_test (test_an_unreadable_journal_is_waited_for),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
