@@ -119,8 +119,8 @@ BATON_API bool baton_stopping (const baton_context_t *self);
  *  --handler-deadline, --connect-timeout, --log text|json, --help; the environment variables
  *  BATON_CONNECT, BATON_INSTANCE and BATON_LOG give defaults. SIGTERM and SIGINT drain; a second
  *  one of the same kind ends the process at once. `configure` adds the handlers; its argc and argv
- *  are the actor's own arguments, those after "--"; --help shows options.usage for them, and so does
- *  a configure that returns ARGUMENT.
+ *  are the actor's own arguments, those after "--"; --help shows options.usage for them, and so
+ *  does a configure that returns ARGUMENT.
  *  Exit codes: 0 drained, 2 usage, 69 unreachable, 70 a handler hung, 75 fenced, 1 else.  */
 typedef baton_err_t (baton_configure_fn) (baton_actor_t *actor, int argc, char **argv, void *arg);
 

@@ -28,7 +28,7 @@ extern "C" {
 #define BATON_ID_BYTES_MAX 128
 #define BATON_ATTRIBUTE_BYTES_MAX 1024 /* source, dataschema, one extension value */
 #define BATON_EXTENSIONS_COUNT_MAX 32
-#define BATON_DEAD_EXTENSIONS_COUNT 7 /* "deadreason" and the like: a dead letter has them as well */
+#define BATON_DEAD_EXTENSIONS_COUNT 7 /* "deadreason" and the like: a dead letter has them, too */
 #define BATON_DATA_BYTES_MAX (1024 * 1024)
 #define BATON_DATA_DEPTH_MAX 32 /* nested arrays and maps */
 

@@ -302,8 +302,8 @@ static void test_full_queue_pushes_back (void **state)
     box_fini (&box);
 }
 
-/*  A journal that cannot be read at the moment ends no actor: it asks again, less and less often, and
- *  goes on where it was.  */
+/*  A journal that cannot be read at the moment ends no actor: it asks again, less and less often,
+ *  and goes on where it was.  */
 static void test_an_unreadable_journal_is_waited_for (void **state)
 {
     (void)state;
