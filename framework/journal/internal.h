@@ -23,6 +23,7 @@ typedef struct {
 baton_err_t bn_journal_writer_new (bn_journal_writer_t **writer, bn_vfs_t *vfs,
                                    const bn_journal_options_t *options, bn_catalog_t *catalog,
                                    const bn_journal_end_t *end, char detail[512]);
-bn_journal_reader_t *bn_journal_reader_new (bn_vfs_t *vfs, uint64_t salt); /* NULL: no memory */
+/*  `start`: of the oldest segment. NULL: no memory.  */
+bn_journal_reader_t *bn_journal_reader_new (bn_vfs_t *vfs, uint64_t salt, const bn_extent_t *start);
 
 #endif

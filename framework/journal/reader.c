@@ -23,6 +23,7 @@
 #include <string.h>
 
 #define DETAILED_MAX 64 /* segments with more than their first extent */
+#define PARTS_MIN    16
 
 typedef struct {
     bn_extent_t start;
@@ -36,7 +37,7 @@ struct bn_journal_reader {
     bn_vfs_t *vfs;
     uint64_t salt;
     uint64_t durable; /* sequence */
-    part_t *parts;    /* owned; one per segment, oldest first */
+    part_t *parts;    /* owned; one per segment without a hole, oldest first; never none */
     size_t count;
     size_t capacity;
     size_t detailed; /* parts with extents */
@@ -53,13 +54,20 @@ struct bn_journal_reader {
     uint64_t window_durable; /* what was durable before the window was read */
 };
 
-bn_journal_reader_t *bn_journal_reader_new (bn_vfs_t *vfs, uint64_t salt)
+bn_journal_reader_t *bn_journal_reader_new (bn_vfs_t *vfs, uint64_t salt, const bn_extent_t *start)
 {
     bn_journal_reader_t *self = calloc (1, sizeof *self);
-    if (!self)
+    part_t *parts = calloc (PARTS_MIN, sizeof *parts);
+    if (!self || !parts) {
+        free (self);
+        free (parts);
         return NULL;
+    }
     self->vfs = vfs;
     self->salt = salt;
+    self->parts = parts;
+    self->capacity = PARTS_MIN;
+    self->parts[self->count++].start = *start;
     bn_window_init (&self->window, vfs);
     return self;
 }
@@ -90,7 +98,7 @@ void bn_journal_reader_destroy (bn_journal_reader_t **self_p)
 static part_t *find_part (bn_journal_reader_t *self, uint64_t segment)
 {
     /*  Ids are consecutive.  */
-    if (self->count == 0 || segment < self->parts[0].start.segment)
+    if (segment < self->parts[0].start.segment)
         return NULL;
     uint64_t index = segment - self->parts[0].start.segment;
     return index < self->count ? &self->parts[index] : NULL;
@@ -112,8 +120,8 @@ static void drop_oldest_details (bn_journal_reader_t *self)
     for (size_t i = 0; i < self->count; i++)
         if (self->parts[i].extents && (!oldest || self->parts[i].used < oldest->used))
             oldest = &self->parts[i];
-    if (oldest)
-        drop_details (self, oldest);
+    bn_assert (oldest);
+    drop_details (self, oldest);
 }
 
 /*  First extent of a part with position > `position`.  */
@@ -156,33 +164,32 @@ static void note_extent (bn_journal_reader_t *self, part_t *part, const bn_exten
     part->count++;
 }
 
-static bool add_part (bn_journal_reader_t *self, const bn_extent_t *start)
+/*  Without memory for it the segment is found by walking over from the one before, and so are those
+ *  behind it.  */
+static void add_part (bn_journal_reader_t *self, const bn_extent_t *start)
 {
+    if (start->segment != self->parts[self->count - 1].start.segment + 1)
+        return;
     if (self->count == self->capacity) {
-        size_t capacity = self->capacity ? self->capacity * 2 : 16;
+        size_t capacity = self->capacity * 2;
         part_t *parts = realloc (self->parts, capacity * sizeof *parts);
         if (!parts)
-            return false;
+            return;
         self->parts = parts;
         self->capacity = capacity;
     }
     self->parts[self->count++] = (part_t){.start = *start};
-    return true;
 }
 
 void bn_journal_reader_learn (bn_journal_reader_t *self, const bn_extent_t *extents, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         part_t *part = find_part (self, extents[i].segment);
-        if (!part) {
-            bool next = self->count == 0 ||
-                        extents[i].segment == self->parts[self->count - 1].start.segment + 1;
-            /*  Without memory for it the segment is found by walking over from the one before. */
-            if (next && extents[i].position == BN_SEGMENT_AREA)
-                (void)add_part (self, &extents[i]);
-        } else if (extents[i].position == part->start.position)
+        if (!part && extents[i].position == BN_SEGMENT_AREA)
+            add_part (self, &extents[i]);
+        else if (part && extents[i].position == BN_SEGMENT_AREA)
             part->start.time_us = extents[i].time_us;
-        else
+        else if (part)
             note_extent (self, part, &extents[i]);
     }
 }
@@ -207,13 +214,13 @@ void bn_journal_reader_trimmed (bn_journal_reader_t *self, uint64_t first_base)
     while (count + 1 < self->count && self->parts[count + 1].start.base <= first_base)
         count++;
     drop_first (self, count);
-    if (self->count > 0 && self->placed && self->cursor.segment < self->parts[0].start.segment)
+    if (self->placed && self->cursor.segment < self->parts[0].start.segment)
         self->placed = false;
 }
 
 uint64_t bn_journal_reader_first (const bn_journal_reader_t *self)
 {
-    return self->count > 0 ? self->parts[0].start.base : 0;
+    return self->parts[0].start.base;
 }
 
 /*  ---- the cursor ---- */
@@ -286,8 +293,10 @@ static baton_err_t discover (bn_journal_reader_t *self, bool *found, char detail
                          .sequence = header.first_sequence,
                          .base = header.first_base,
                          .time_us = header.time_us};
-    drop_first (self, self->count);
-    return add_part (self, &start) ? BATON_OK : BATON_ERR_MEMORY;
+    drop_first (self, self->count - 1);
+    drop_details (self, &self->parts[0]);
+    self->parts[0].start = start;
+    return BATON_OK;
 }
 
 /*  The segment under the cursor is gone: trimmed. Goes on with the oldest that is left.  */
@@ -340,16 +349,13 @@ static const char *check_frame (const bn_journal_reader_t *self, const bn_frame_
     return NULL;
 }
 
-static baton_err_t next_segment (bn_journal_reader_t *self)
+static void next_segment (bn_journal_reader_t *self)
 {
     bn_extent_t start = {.segment = self->cursor.segment + 1,
                          .position = BN_SEGMENT_AREA,
                          .sequence = self->cursor.sequence,
                          .base = self->cursor.base};
     place (self, &start);
-    if (!find_part (self, start.segment))
-        (void)add_part (self, &start);
-    return BATON_OK;
 }
 
 /*  The record under the cursor, which goes over to the next segment where one ends.  */
@@ -382,13 +388,13 @@ static baton_err_t look (bn_journal_reader_t *self, bool with_body, bn_framed_t 
         if (!bad && framed->frame.kind == BN_FRAME_RECORD)
             return BATON_OK;
         if (!bad) {
-            err = next_segment (self);
-        } else {
-            close_file (self);
-            err = open_file (self, &gone, detail);
-            if (!err)
-                err = gone ? skip_trimmed (self, detail) : rot (self, bad, detail);
+            next_segment (self);
+            continue;
         }
+        close_file (self); /* S2 */
+        err = open_file (self, &gone, detail);
+        if (!err)
+            err = gone ? skip_trimmed (self, detail) : rot (self, bad, detail);
         if (err)
             return err;
     }
@@ -396,12 +402,11 @@ static baton_err_t look (bn_journal_reader_t *self, bool with_body, bn_framed_t 
 
 static void advance (bn_journal_reader_t *self, const bn_framed_t *framed)
 {
-    if (self->cursor.position - self->noted >= BN_EXTENT_BYTES) {
+    if (self->cursor.position == BN_SEGMENT_AREA ||
+        self->cursor.position - self->noted >= BN_EXTENT_BYTES) {
         self->noted = self->cursor.position;
         self->cursor.time_us = framed->frame.time_us;
-        part_t *part = find_part (self, self->cursor.segment);
-        if (part)
-            note_extent (self, part, &self->cursor);
+        bn_journal_reader_learn (self, &self->cursor, 1);
     }
     self->cursor.position = framed->end;
     self->cursor.sequence = framed->frame.sequence + 1;
@@ -412,12 +417,8 @@ baton_err_t bn_journal_next (bn_journal_reader_t *self, bn_journal_record_t *rec
                              char detail[512])
 {
     bn_assert (self && record && end);
-    if (!self->placed) {
-        *end = self->count == 0;
-        if (*end)
-            return BATON_OK;
+    if (!self->placed)
         place (self, &self->parts[0].start);
-    }
     bn_framed_t framed;
     baton_err_t err = look (self, true, &framed, end, detail);
     if (err || *end)
@@ -484,8 +485,6 @@ static bool reached (const goal_t *goal, const bn_frame_t *frame)
 
 static baton_err_t seek (bn_journal_reader_t *self, const goal_t *goal, char detail[512])
 {
-    if (self->count == 0)
-        return BATON_OK;
     const bn_extent_t *best = best_extent (self, goal);
     bool stay = self->placed && !goal->by_time && self->cursor.base <= goal->value &&
                 self->cursor.sequence >= best->sequence;

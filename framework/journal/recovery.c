@@ -248,6 +248,15 @@ static baton_err_t judge_missing (scan_t *self)
     return bn_journal_fail (BATON_ERR_ROT, self->detail, "%s: the segment is missing", name);
 }
 
+static bn_extent_t start_of (const bn_segment_t *segment)
+{
+    return (bn_extent_t){.segment = segment->id,
+                         .position = BN_SEGMENT_AREA,
+                         .sequence = segment->first_sequence,
+                         .base = segment->first_base,
+                         .time_us = segment->first_time_us};
+}
+
 static baton_err_t scan (scan_t *self, size_t first)
 {
     bn_catalog_t *catalog = &self->catalog;
@@ -256,11 +265,7 @@ static baton_err_t scan (scan_t *self, size_t first)
         const char *bad = NULL;
         bool newest = i + 1 == catalog->count;
         self->segment = &catalog->segments[i];
-        bn_extent_t start = {.segment = self->segment->id,
-                             .position = BN_SEGMENT_AREA,
-                             .sequence = self->segment->first_sequence,
-                             .base = self->segment->first_base,
-                             .time_us = self->segment->first_time_us};
+        bn_extent_t start = start_of (self->segment);
         bn_journal_reader_learn (self->reader, &start, 1);
         if (i < first)
             continue;
@@ -351,10 +356,11 @@ static baton_err_t open_files (scan_t *self)
         err = bn_catalog_open (&self->catalog, self->vfs, &self->options, self->detail);
     if (err)
         return err;
-    self->reader = bn_journal_reader_new (self->vfs, self->catalog.mark.salt);
+    const bn_segment_t *segments = self->catalog.segments;
+    bn_extent_t start = start_of (&segments[0]);
+    self->reader = bn_journal_reader_new (self->vfs, self->catalog.mark.salt, &start);
     if (!self->reader)
         return BATON_ERR_MEMORY;
-    const bn_segment_t *segments = self->catalog.segments;
     if (segments[0].first_sequence > self->trusted + 1 && !self->options.read_only)
         return bn_journal_fail (BATON_ERR_NOT_FOUND, self->detail,
                                 "the journal begins with record %" PRIu64 ", record %" PRIu64

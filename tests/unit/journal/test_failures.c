@@ -81,6 +81,8 @@ static baton_err_t open_life (life_t *self, bn_journal_replay_fn *replay)
         self->receipted = self->next - 1;
     if (err && !*self->detail)
         self->lie = "an error without a reason";
+    if (!err && bn_journal_reader_first (self->reader) != self->recovery.first_base)
+        self->lie = "the reader begins elsewhere";
     return err;
 }
 
