@@ -108,8 +108,9 @@ baton_err_t bn_state_apply (bn_state_t *self, const bn_record_t *record, uint64_
  *  there proves what the lost ones did: makes the state fit, so that applying it does not fail for
  *  their sake. Does as little as it can: what nothing proves is left as it was, so that events are
  *  handled again rather than not at all. An actor whose registration is lost has no patterns,
- *  and a name of its number unless something tells it. Errors: MEMORY.  */
-#define BN_STATE_UNNAMED "lost-registration-"
+ *  and unless something tells its name, one of its number, which no actor can have. Errors: MEMORY.
+ */
+#define BN_STATE_UNNAMED "?lost-registration-"
 baton_err_t bn_state_bridge (bn_state_t *self, const bn_record_t *record);
 
 /*  Checkpoint: calls put for each item (key and value, borrowed during the call); restore is the

@@ -535,7 +535,11 @@ static baton_err_t apply_dead (bn_state_t *self, const bn_dead_record_t *record,
                               .key_hash = BN_PLANT (redrive_out_of_order) ? 0 : dead->key_hash};
         uint32_t partition = dead->letter.partition;
         free (dead);
-        baton_err_t err = redrive ? bn_state_park (actor, partition, &parked) : BATON_OK;
+        /*  What stands for a lost one (state_bridge.c) may be above the floor, and comes from there
+         *  by itself (S1).  */
+        baton_err_t err = BATON_OK;
+        if (redrive && parked.offset < actor->partitions[partition].floor)
+            err = bn_state_park (actor, partition, &parked);
         if (err)
             return held_twice (err, parked.offset, detail);
     }

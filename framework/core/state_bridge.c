@@ -10,13 +10,13 @@
  *  INVARIANT B1: no floor is moved here, and nothing is taken from the parked ones but what the
  *  record itself holds elsewhere: what was not settled for sure is handled again (G2).  */
 #include "core/state_internal.h"
+#include "wire/topic.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*  The actor, with a name of its own making if its registration is lost. NULL: no memory, or (it
- *  cannot be one of this journal) partitions are not known yet.  */
+/*  The actor, with a name that nobody can have if its registration is lost. NULL: no memory.  */
 static bn_actor_state_t *ensure_actor (bn_state_t *self, uint32_t id)
 {
     bn_actor_state_t *actor = bn_map_get_u64 (self->actors_by_id, id);
@@ -29,12 +29,11 @@ static bn_actor_state_t *ensure_actor (bn_state_t *self, uint32_t id)
     return bn_state_actor_new (self, id, name, (size_t)size);
 }
 
-/*  An actor whose registration is lost gets its name. It has read nothing of its topics as far as
- *  the state knows, so it must not look as if it had caught up with them.  */
+/*  An actor whose registration is lost gets its name.  */
 static bool give_name (bn_state_t *self, bn_actor_state_t *actor, const char *name, size_t size)
 {
     bn_actor_state_t *namesake = bn_map_get (self->actors, name, size);
-    if (namesake == actor || size > BATON_NAME_BYTES_MAX)
+    if (namesake == actor)
         return true;
     /*  That one was forgotten, and that is lost.  */
     if (namesake)
@@ -44,8 +43,6 @@ static bool give_name (bn_state_t *self, bn_actor_state_t *actor, const char *na
     bn_map_remove_str (self->actors, actor->name);
     memset (actor->name, 0, sizeof actor->name);
     memcpy (actor->name, name, size);
-    for (uint32_t i = 0; i < self->partitions; i++)
-        actor->partitions[i].head = self->tail;
     return true;
 }
 
@@ -97,6 +94,7 @@ static baton_err_t bridge_settle (bn_state_t *self, const bn_settle_record_t *re
     for (uint32_t i = 0; i < record->section_count && !err && !actor->pattern_count; i++) {
         bn_text_t topic = record->sections[i].topic;
         if (topic.size > prefix && memcmp (topic.text, "$dead.", prefix) == 0 &&
+            bn_actor_name_valid (topic.text + prefix, topic.size - prefix) &&
             !give_name (self, actor, topic.text + prefix, topic.size - prefix))
             err = BATON_ERR_MEMORY;
     }
@@ -117,8 +115,8 @@ static baton_err_t bridge_suspect (bn_state_t *self, const bn_suspect_record_t *
     return err;
 }
 
-/*  What is redriven or discarded was dead. Where it was parked or copied from is lost: the offset
- *  of the copy stands for it, in partition 0.  */
+/*  What is redriven or discarded was dead. Which event it was is lost: the offset of the copy
+ *  stands for it, in partition 0.  */
 static baton_err_t bridge_dead (bn_state_t *self, const bn_dead_record_t *record)
 {
     bn_actor_state_t *actor = ensure_actor (self, record->actor_id);
@@ -137,9 +135,14 @@ static baton_err_t bridge_register (bn_state_t *self, const bn_register_record_t
 {
     bn_actor_state_t *actor = bn_map_get_u64 (self->actors_by_id, record->actor_id);
     bn_actor_state_t *namesake = bn_map_get (self->actors, record->name.text, record->name.size);
-    if (actor && !actor->pattern_count &&
-        !give_name (self, actor, record->name.text, record->name.size))
-        return BATON_ERR_MEMORY;
+    if (actor && !actor->pattern_count) {
+        if (!give_name (self, actor, record->name.text, record->name.size))
+            return BATON_ERR_MEMORY;
+        /*  It has read nothing of its topics as far as the state knows. Without this it would look
+         *  as if it had caught up with them, and begin at the tail.  */
+        for (uint32_t i = 0; i < self->partitions; i++)
+            actor->partitions[i].head = self->tail;
+    }
     if (!actor && namesake)
         bn_state_actor_remove (self, namesake);
     if (!actor && record->actor_id > self->actor_id_last)

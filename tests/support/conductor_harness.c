@@ -3,6 +3,7 @@
 #include "support/conductor_harness.h"
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/prng.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct harness {
     bn_effects_t effects;
     persisted_t *records;
     size_t record_count;
+    uint32_t *homes; /* partition of each event; UINT32_MAX: a copy of a dead one */
     uint64_t mono_ms;
     uint64_t wall_us;
     uint64_t random;
@@ -149,6 +151,25 @@ static void forget_step (harness_t *self)
     bn_effects_clear (&self->effects);
 }
 
+static void keep_homes (harness_t *self, const persisted_t *persisted)
+{
+    bn_section_t *sections;
+    uint32_t count;
+    assert_int_equal (bn_record_sections (persisted->type, persisted->base, persisted->body->data,
+                                          persisted->body->size, &sections, &count),
+                      BATON_OK);
+    if (persisted->count > 0) {
+        uint64_t tail = persisted->base + persisted->count;
+        self->homes = realloc (self->homes, tail * sizeof *self->homes);
+        assert_non_null (self->homes);
+    }
+    for (uint32_t index = 0; index < count; index++)
+        for (uint32_t event = 0; event < sections[index].count; event++)
+            self->homes[sections[index].base + event] =
+                sections[index].topic.text[0] == '$' ? UINT32_MAX : sections[index].partition;
+    bn_section_array_free (sections, count);
+}
+
 static void keep_record (harness_t *self, bn_effect_t *effect)
 {
     self->records = realloc (self->records, (self->record_count + 1) * sizeof *self->records);
@@ -161,6 +182,7 @@ static void keep_record (harness_t *self, bn_effect_t *effect)
                                .body = bn_blob_ref (effect->body)};
     assert_int_equal (effect->base, self->shadow->tail);
     apply_record (self->shadow, persisted);
+    keep_homes (self, persisted);
 }
 
 static reply_t *add_reply (harness_t *self, uint64_t route)
@@ -281,6 +303,7 @@ void harness_destroy (harness_t *self)
     for (size_t index = 0; index < self->payload_count; index++)
         bn_blob_unref (&self->payloads[index]);
     free (self->records);
+    free (self->homes);
     free (self->replies);
     free (self->fanouts);
     free (self->payloads);
@@ -304,6 +327,76 @@ void harness_restart (harness_t *self, bool from_copy)
     self->mono_ms += 100;
     self->wall_us += 100000;
     start (self, state);
+}
+
+bool harness_lives_in (harness_t *self, uint64_t offset, uint32_t partition)
+{
+    return offset < self->shadow->tail && self->homes[offset] == partition;
+}
+
+/*  A record that salvage could not read, in the place of one with `events`.  */
+static void apply_lost (bn_state_t *state, uint32_t events)
+{
+    char what[256];
+    uint64_t sequence = state->sequence + 1;
+    bn_record_t lost = {.type = BN_RECORD_LOST, .lost = {sequence, sequence}};
+    assert_int_equal (bn_state_apply (state, &lost, sequence, state->tail, events, 0, what),
+                      BATON_OK);
+}
+
+static void apply_bridged (bn_state_t *state, const persisted_t *persisted)
+{
+    char what[256] = "";
+    bn_record_t record;
+    baton_err_t err = bn_record_decode (&record, persisted->type, persisted->base,
+                                        persisted->body->data, persisted->body->size, what);
+    if (!err && state->bridging)
+        err = bn_state_bridge (state, &record);
+    if (!err)
+        err = bn_state_apply (state, &record, state->sequence + 1, persisted->base,
+                              persisted->count, persisted->time_us, what);
+    if (err)
+        fail_msg ("record %zu behind lost ones: %s: %s", (size_t)state->sequence + 1,
+                  baton_err_name (err), what);
+    bn_record_fini (&record);
+}
+
+/*  Nothing is taken for settled that is not: B1 of state_bridge.c.  */
+static void assert_behind (const bn_state_t *bridged, const bn_state_t *truth)
+{
+    bn_map_node_t *node = bn_map_first (bridged->actors_by_id);
+    for (; node; node = bn_map_next (node)) {
+        const bn_actor_state_t *actor = bn_map_value (node);
+        const bn_actor_state_t *known = bn_map_get_u64 (truth->actors_by_id, actor->id);
+        for (uint32_t index = 0; known && index < truth->partitions; index++) {
+            assert_true (actor->partitions[index].floor <= known->partitions[index].floor);
+            assert_true (actor->partitions[index].generation <=
+                         known->partitions[index].generation);
+        }
+    }
+}
+
+void harness_lose_records (harness_t *self, uint64_t seed)
+{
+    bn_prng_t prng;
+    bn_prng_init (&prng, seed);
+    uint64_t one_in = 2 + bn_prng_below (&prng, self->record_count);
+    bn_state_t *bridged = bn_state_new (16);
+    bn_state_t *truth = bn_state_new (16);
+    for (size_t index = 0; index < self->record_count; index++) {
+        const persisted_t *persisted = &self->records[index];
+        apply_record (truth, persisted);
+        if (index > 0 && bn_prng_below (&prng, one_in) == 0)
+            apply_lost (bridged, persisted->count);
+        else
+            apply_bridged (bridged, persisted);
+        assert_behind (bridged, truth);
+    }
+    char what[256] = "";
+    if (!bn_state_check (bridged, what))
+        fail_msg ("behind lost records: %s", what);
+    bn_state_destroy (&bridged);
+    bn_state_destroy (&truth);
 }
 
 const bn_state_t *harness_state (harness_t *self)

@@ -32,6 +32,11 @@ void harness_destroy (harness_t *self);
 
 /*  The orchestrator is killed and starts again from its records, or from a saved state.  */
 void harness_restart (harness_t *self, bool from_copy);
+/*  Whether the event at the offset is one of that partition, and no copy of a dead one.  */
+bool harness_lives_in (harness_t *self, uint64_t offset, uint32_t partition);
+/*  Replays its records with some of them lost, as salvage leaves a journal: each that is left fits,
+ *  and no floor is ahead of what it was. The seed chooses how many and which.  */
+void harness_lose_records (harness_t *self, uint64_t seed);
 const bn_state_t *harness_state (harness_t *self);
 const bn_actor_state_t *harness_actor (harness_t *self, const char *name);
 uint32_t harness_records (harness_t *self, bn_record_type_t type); /* how many were persisted */

@@ -358,6 +358,8 @@ baton_err_t __real_bn_state_apply (bn_state_t *self, const bn_record_t *record, 
 baton_err_t __wrap_bn_state_apply (bn_state_t *self, const bn_record_t *record, uint64_t sequence,
                                    uint64_t base, uint32_t count, uint64_t time_us,
                                    char detail[256]);
+baton_err_t __real_bn_state_bridge (bn_state_t *self, const bn_record_t *record);
+baton_err_t __wrap_bn_state_bridge (bn_state_t *self, const bn_record_t *record);
 baton_err_t __real_bn_state_restore (bn_state_t *self, const void *key, size_t key_size,
                                      const void *value, size_t value_size);
 baton_err_t __wrap_bn_state_restore (bn_state_t *self, const void *key, size_t key_size,
@@ -393,6 +395,20 @@ baton_err_t __wrap_bn_state_apply (bn_state_t *self, const bn_record_t *record, 
                        .count = count};
     try_before ("a record applied", try_apply, &change);
     return __real_bn_state_apply (self, record, sequence, base, count, time_us, detail);
+}
+
+static bool try_bridge (void *args, uint64_t *effects_sum)
+{
+    (void)effects_sum;
+    change_t *c = args;
+    return told_by (c->state, __real_bn_state_bridge (c->state, c->record));
+}
+
+baton_err_t __wrap_bn_state_bridge (bn_state_t *self, const bn_record_t *record)
+{
+    change_t change = {.state = self, .record = record};
+    try_before ("a record bridged", try_bridge, &change);
+    return __real_bn_state_bridge (self, record);
 }
 
 static bool try_restore (void *args, uint64_t *effects_sum)

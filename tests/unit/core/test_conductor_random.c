@@ -86,7 +86,9 @@ static void choose_main_line (world_t *self, attempt_t *attempt,
     uint64_t end = partition->floor < partition->head ? partition->head : partition->floor;
     settlement->floor = partition->floor + below (self, end - partition->floor + 1);
     for (uint64_t offset = partition->floor; offset < settlement->floor; offset++) {
-        uint64_t what = below (self, 8);
+        uint64_t what = below (self, 4);
+        if (!harness_lives_in (self->h, offset, settlement->partition))
+            continue;
         settlement->handled++;
         if (what == 0 && settlement->park_count < 4)
             attempt->parks[settlement->park_count++] = (bn_parked_t){
@@ -131,7 +133,7 @@ static void settle (world_t *self, uint32_t actor, uint32_t name)
         break;
     case 2:
         if (settlement->park_count)
-            attempt.parks[0].offset += below (self, 10);
+            attempt.parks[0].offset = settlement->floor + below (self, 10);
         break;
     case 3:
         if (settlement->done_count)
@@ -259,6 +261,8 @@ static void run (uint64_t seed)
         random_step (&world);
     drain (&world);
     assert_true (world.accepted > 50 && world.refused > 50);
+    for (uint64_t holes = 0; holes < 20; holes++)
+        harness_lose_records (world.h, seed * 100 + holes);
     harness_destroy (world.h);
 }
 
