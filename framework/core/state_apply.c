@@ -94,6 +94,17 @@ static baton_err_t apply_sections (bn_state_t *self, const bn_section_t *section
     return BATON_OK;
 }
 
+/*  How many producers are remembered may be set otherwise than when the record was written: one that
+ *  was forgotten then began at 1 again, and one that was not is not known now.  */
+static bool is_next (bn_producer_state_t *producer, uint64_t sequence)
+{
+    if (sequence == 1 && producer->sequence > 0) {
+        producer->sequence = 0;
+        memset (producer->receipts, 0, sizeof producer->receipts);
+    }
+    return sequence == producer->sequence + 1 || (producer->sequence == 0 && sequence > 0);
+}
+
 static baton_err_t apply_publish (bn_state_t *self, const bn_publish_t *publish, uint64_t sequence,
                                   uint64_t base, uint32_t count, char detail[256])
 {
@@ -104,7 +115,7 @@ static baton_err_t apply_publish (bn_state_t *self, const bn_publish_t *publish,
     bn_producer_state_t *producer = bn_state_producer_ensure (self, publish->producer_id);
     if (!producer)
         return no_memory (detail);
-    if (publish->sequence != producer->sequence + 1 && !BN_PLANT (duplicate_appended))
+    if (!is_next (producer, publish->sequence) && !BN_PLANT (duplicate_appended))
         return misfit (detail, "producer %016" PRIx64 " skips from %" PRIu64 " to %" PRIu64,
                        publish->producer_id, producer->sequence, publish->sequence);
     producer->sequence = publish->sequence;

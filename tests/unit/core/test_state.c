@@ -63,7 +63,7 @@ static void records_that_do_not_fit_are_refused (void **unused)
                           .pattern_count = 1,
                           .start = 9}},
         {.type = BN_RECORD_PUBLISH,
-         .publish = {.producer_id = 1, .sequence = 2, .sections = &section, .section_count = 1}},
+         .publish = {.producer_id = 1, .sequence = 0, .sections = &section, .section_count = 1}},
         {.type = BN_RECORD_ASSIGN, .assign = {.actor_id = 1, .owners = &owner, .owner_count = 1}},
         {.type = BN_RECORD_ASSIGN, .assign = {.actor_id = 7, .owners = &owner, .owner_count = 1}},
         {.type = BN_RECORD_BEGIN, .begin = {.actor_id = 1, .generation = 4}},
@@ -84,6 +84,55 @@ static void records_that_do_not_fit_are_refused (void **unused)
     assert_misfit (&publish, 2);
     bn_record_t begin = {.type = BN_RECORD_BEGIN, .begin = {.actor_id = 1}};
     assert_misfit (&begin, 1); /* events where there are none */
+}
+
+static baton_err_t publish (bn_state_t *state, uint64_t producer, uint64_t sequence)
+{
+    bn_section_t section = {.topic = {"t", 1}, .base = state->tail, .count = 1};
+    bn_record_t record = {.type = BN_RECORD_PUBLISH,
+                          .publish = {.producer_id = producer,
+                                      .sequence = sequence,
+                                      .sections = &section,
+                                      .section_count = 1}};
+    return apply (state, &record, 1);
+}
+
+static void sequences_that_skip_or_repeat_are_refused (void **unused)
+{
+    (void)unused;
+    const uint64_t others[] = {0, 2, 3, 5};
+    for (size_t index = 0; index < sizeof others / sizeof *others; index++) {
+        bn_state_t *state = fresh ();
+        for (uint64_t sequence = 1; sequence <= 3; sequence++)
+            assert_int_equal (publish (state, 9, sequence), BATON_OK);
+        what[0] = '\0';
+        assert_int_equal (publish (state, 9, others[index]), BATON_ERR_ROT);
+        assert_non_null (strstr (what, "skips from 3"));
+        bn_state_destroy (&state);
+    }
+}
+
+/*  The orchestrator is killed and starts with another producers_max: its journal is still one.  */
+static void how_many_producers_are_remembered_may_change (void **unused)
+{
+    (void)unused;
+    /*  Written while two were remembered: 8 was forgotten for 6.  */
+    const struct {
+        uint64_t producer, sequence;
+    } life[] = {{8, 1}, {8, 2}, {8, 3}, {7, 1}, {6, 1}, {7, 2}, {8, 1}, {7, 3}, {8, 2}};
+    for (uint32_t remembered = 1; remembered <= 4; remembered++) {
+        bn_state_t *state = fresh ();
+        state->producers_max = remembered;
+        for (size_t index = 0; index < sizeof life / sizeof *life; index++)
+            assert_int_equal (publish (state, life[index].producer, life[index].sequence),
+                              BATON_OK);
+        assert_int_equal (bn_map_count (state->producers), remembered < 3 ? remembered : 3);
+        const bn_producer_state_t *producer = bn_map_get_u64 (state->producers, 8);
+        assert_int_equal (producer->sequence, 2);
+        assert_int_equal (producer->receipts[2].base, 8); /* the new ones, none of the old */
+        assert_int_equal (producer->receipts[3].sequence, 0);
+        bn_state_destroy (&state);
+    }
 }
 
 static void holes_are_refused (void **unused)
@@ -197,6 +246,8 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (records_that_do_not_fit_are_refused),
+        cmocka_unit_test (sequences_that_skip_or_repeat_are_refused),
+        cmocka_unit_test (how_many_producers_are_remembered_may_change),
         cmocka_unit_test (holes_are_refused),
         cmocka_unit_test (damaged_checkpoints_are_refused),
         cmocka_unit_test (a_save_that_is_stopped_says_so),
