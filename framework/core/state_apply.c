@@ -94,7 +94,7 @@ static baton_err_t apply_sections (bn_state_t *self, const bn_section_t *section
     return BATON_OK;
 }
 
-/*  How many producers are remembered may be set otherwise than when the record was written: one that
+/*  How many producers are remembered may have been set otherwise when this was written: one that
  *  was forgotten then began at 1 again, and one that was not is not known now.  */
 static bool is_next (bn_producer_state_t *producer, uint64_t sequence)
 {
