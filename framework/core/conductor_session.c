@@ -179,6 +179,7 @@ static void send_beat (bn_conductor_t *self, const bn_instance_t *instance, bn_m
                        uint64_t request, bool full)
 {
     bn_beat_t beat = {.actor_id = instance->actor->state->id,
+                      .parked_max = self->options.parked_max,
                       .version = instance->version,
                       .tail = self->state->tail,
                       .assignments_set = full};

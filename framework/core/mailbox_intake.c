@@ -191,9 +191,9 @@ static size_t room (const bn_mailbox_t *self)
     return used < self->options.prefetch_bytes ? self->options.prefetch_bytes - used : 0;
 }
 
-bool bn_slot_stopped (const bn_slot_t *slot)
+bool bn_slot_stopped (const bn_mailbox_t *self, const bn_slot_t *slot)
 {
-    return slot->stopped || bn_map_count (slot->parked) >= BN_PARKED_STOP;
+    return slot->stopped || bn_map_count (slot->parked) >= self->parked_max;
 }
 
 static size_t share (const bn_mailbox_t *self)
@@ -205,15 +205,15 @@ static size_t share (const bn_mailbox_t *self)
  *  need the queue.  */
 static bool may_take_more (const bn_mailbox_t *self, const bn_slot_t *slot)
 {
-    if (bn_slot_stopped (slot))
+    if (bn_slot_stopped (self, slot))
         return false;
-    return bn_map_count (slot->parked) < BN_PARKED_STOP / 2 || slot->chunk_bytes < share (self) / 2;
+    return bn_map_count (slot->parked) < self->parked_max / 2 || slot->chunk_bytes < share (self) / 2;
 }
 
 /*  Lets go what a stopped partition holds beyond its share; it is fetched again later.  */
 static void trim (bn_mailbox_t *self, bn_slot_t *slot)
 {
-    if (!bn_slot_stopped (slot) || slot->chunk_bytes <= share (self))
+    if (!bn_slot_stopped (self, slot) || slot->chunk_bytes <= share (self))
         return;
     size_t kept = 0;
     bn_chunk_t *last = slot->chunk_first;

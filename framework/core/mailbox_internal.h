@@ -19,9 +19,6 @@
 #include "base/prng.h"
 #include "core/mailbox.h"
 
-/*  A partition with so many parked events takes no more from its main line: the default of the
- *  orchestrator's parked_max, which a mailbox is not told.  */
-#define BN_PARKED_STOP  1000
 #define BN_PARKED_AHEAD 64  /* events of one key that are fetched and run together once they may */
 #define BN_OFFSETS_MAX  256 /* in one FETCH by offset */
 #define BN_GAPS_MAX     3   /* more within BN_GAPS_MS: live from FETCH for a while */
@@ -228,20 +225,21 @@ struct bn_mailbox {
     uint32_t data_bytes_max;
     char fanout_endpoint[BN_ENDPOINT_BYTES_MAX + 1];
 
-    uint32_t actor_id; /* JOINED */
-    uint64_t version;  /* of the assignment; 0: ask for all of it */
+    uint32_t actor_id;   /* JOINED */
+    uint32_t parked_max; /* a partition with so many takes no more from its main line */
+    uint64_t version;    /* of the assignment; 0: ask for all of it */
     bn_slot_t slots[BN_PARTITIONS_MAX];
     uint32_t owned_count;
     uint64_t epoch_last;
 
-    bn_map_t *topics;       /* text -> bn_blob_t (counted) */
-    size_t queue_bytes;     /* received, not in a run */
-    size_t out_bytes;       /* sections that left the queue with the run */
-    bn_map_t *due;          /* due_ms, partition, offset -> entry */
-    bn_map_t *wanted;       /* partition, offset -> entry */
-    uint32_t revived_count; /* entries FETCHING or READY */
-    uint64_t offsets_at_ms; /* next FETCH by offset not before */
-    uint64_t fetch_at_ms;   /* next FETCH not before */
+    bn_map_t *topics;         /* text -> bn_blob_t (counted) */
+    size_t queue_bytes;       /* received, not in a run */
+    size_t out_bytes;         /* sections that left the queue with the run */
+    bn_map_t *due;            /* due_ms, partition, offset -> entry */
+    bn_map_t *wanted;         /* partition, offset -> entry */
+    uint32_t revived_count;   /* entries FETCHING or READY */
+    uint64_t offsets_at_ms;   /* next FETCH by offset not before */
+    uint64_t fetch_at_ms;     /* next FETCH not before */
     uint32_t fetches_refused; /* in a row, of both kinds */
 
     bool run_out;
@@ -343,7 +341,7 @@ bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot);
 /*  Takes it into `item` (offset, topic, fields, blobs counted).  */
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item);
 void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot);
-bool bn_slot_stopped (const bn_slot_t *slot);
+bool bn_slot_stopped (const bn_mailbox_t *self, const bn_slot_t *slot);
 
 /*  ---- mailbox_run.c ---- */
 void bn_mailbox_run_pump (bn_mailbox_t *self);

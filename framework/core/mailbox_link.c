@@ -269,6 +269,7 @@ static void joined (bn_mailbox_t *self, const bn_beat_t *message)
 {
     self->link = BN_LINK_JOINED;
     self->actor_id = message->actor_id;
+    self->parked_max = message->parked_max;
     self->beat_at_ms = self->now.mono_ms + self->heartbeat_ms;
     assign (self, message);
     beat (self, message);

@@ -377,8 +377,8 @@ bool bn_slot_start (bn_mailbox_t *self, bn_slot_t *slot, const bn_assignment_t *
     slot->known = assignment->head;
     slot->missing = slot->known > slot->position;
     slot->careful_until = assignment->careful_until;
-    slot->parked_there = slot->parked_fits = assignment->parked_count;
-    slot->parked_most = UINT32_MAX;
+    slot->parked_there = assignment->parked_count;
+    slot->parked_fits = slot->parked_most = self->parked_max;
     slot->parked = bn_map_new ();
     slot->parked_by_key = bn_map_new ();
     slot->revived = bn_map_new ();

@@ -317,7 +317,7 @@ static uint32_t take_main (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *s
     uint32_t taken = 0;
     bn_next_t next;
     while (!run_full (self, taking) && taken < TURN_EVENTS && !slot->stopped &&
-           bn_map_count (slot->parked) + slot->out_count < BN_PARKED_STOP &&
+           bn_map_count (slot->parked) + slot->out_count < self->parked_max &&
            peek_main (self, slot, &next)) {
         bool behind = bn_slot_key_parked (slot, next.key_hash) && !BN_PLANT (key_released);
         if (behind || next.charged >= self->options.policy.max_attempts) {

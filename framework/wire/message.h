@@ -199,6 +199,7 @@ typedef struct {
 
 typedef struct {             /* JOINED (actor_id set) and BEAT */
     uint32_t actor_id;       /* JOINED only */
+    uint32_t parked_max;     /* JOINED only: events that may be parked in a partition */
     uint64_t version;        /* of the assignment */
     uint64_t tail;
     bn_partition_u64_t *heads; /* owned; chain heads of the instance's partitions */

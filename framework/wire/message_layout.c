@@ -169,7 +169,8 @@ static const bn_layout_t s_receipt = BN_LAYOUT (
 
 /*  JOINED and BEAT share a struct; nil for "as you know them" makes sense in the latter only.  */
 static const bn_layout_t s_joined = BN_LAYOUT (
-    bn_beat_t, "JOINED", COUNT (bn_beat_t, actor_id), BEAT_FIELDS,
+    bn_beat_t, "JOINED", COUNT (bn_beat_t, actor_id),
+    BN_U32 (bn_beat_t, parked_max, 1, BN_PARKED_MAX), BEAT_FIELDS,
     BN_LIST (bn_beat_t, assignments, assignment_count, 0, BN_PARTITIONS_MAX, s_assignment));
 
 static const bn_layout_t s_beat = BN_LAYOUT (bn_beat_t, "BEAT", BEAT_FIELDS,

@@ -196,6 +196,7 @@ static void take_message (world_t *self, bn_message_t *message, room_t *room)
         message->beat = take_beat (self, room);
         if (message->type == BN_JOINED) {
             message->beat.actor_id = 1;
+            message->beat.parked_max = 5;
             message->beat.assignments_set = true;
         }
     } else if (message->type == BN_EVENTS) {

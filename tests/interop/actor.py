@@ -29,7 +29,7 @@ class Actor:
         self.socket, self.owned = zmq.Context.instance().socket(zmq.DEALER), {}
         self.socket.connect(self.endpoint)
         self.journal = self.ask(HELLO, 2, self.name, self.incarnation)[0]
-        _, self.version, _, _, assignments, _ = self.ask(
+        _, _, self.version, _, _, assignments, _ = self.ask(
             JOIN, self.name, f"py-{os.getpid()}", self.incarnation, [self.pattern], 1, 0, POLICY)
         self.take(assignments)
 

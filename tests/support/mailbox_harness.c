@@ -41,6 +41,7 @@ void box_init (box_t *self, const bn_mailbox_options_t *options)
     self->now = (bn_time_t){.mono_ms = 1000000, .wall_us = 1700000000000000};
     self->random = 1;
     self->message_bytes_max = 1024 * 1024;
+    self->parked_max = 1000;
 }
 
 static void sent_fini (box_sent_t *sent)
@@ -292,11 +293,13 @@ const char *box_key (uint32_t partition, uint32_t n)
 /*  ---- the orchestrator ------------------------------------------------------------------------
  *  */
 
-static bn_message_t assigned (bn_message_type_t type, bn_assignment_t *assignments, uint32_t count)
+static bn_message_t assigned (bn_message_type_t type, uint32_t parked_max,
+                              bn_assignment_t *assignments, uint32_t count)
 {
     static uint64_t version;
     return (bn_message_t){.type = type,
                           .beat = {.actor_id = type == BN_JOINED ? BOX_ACTOR_ID : 0,
+                                   .parked_max = parked_max,
                                    .version = ++version,
                                    .assignments_set = true,
                                    .assignments = assignments,
@@ -320,13 +323,13 @@ void box_join (box_t *self, bn_assignment_t *assignments, uint32_t count)
 {
     box_welcome (self, box_expect (self, BN_HELLO));
     const bn_message_t *join = box_expect (self, BN_JOIN);
-    bn_message_t message = assigned (BN_JOINED, assignments, count);
+    bn_message_t message = assigned (BN_JOINED, self->parked_max, assignments, count);
     box_answer (self, join, &message);
 }
 
 void box_beat (box_t *self, bn_assignment_t *assignments, uint32_t count)
 {
-    bn_message_t message = assigned (BN_BEAT, assignments, count);
+    bn_message_t message = assigned (BN_BEAT, 0, assignments, count);
     box_answer (self, NULL, &message);
 }
 

@@ -40,6 +40,7 @@ typedef struct {
     baton_err_t fatal;
     char text[512];             /* of FATAL, else of the last LOG */
     uint32_t message_bytes_max; /* told in WELCOME */
+    uint32_t parked_max;        /* told in JOINED */
 } box_t;
 
 /*  Options that tests start from: actor "payment", patterns "orders.*", prefetch 64 KiB, settle 64

@@ -164,6 +164,51 @@ static void test_no_room_for_dead_letters_holds_no_parked_event_up (void **state
     box_fini (&limits.box);
 }
 
+/*  Joins as it does in the others, and is told the bound.  */
+static void limits_init_told (limits_t *self, uint32_t parked_max)
+{
+    *self = (limits_t){.parked_max = parked_max, .dead_max = 100};
+    box_init (&self->box, NULL);
+    self->box.parked_max = parked_max;
+    box_up (&self->box);
+    bn_assignment_t assignment = {.partition = 0, .generation = 1};
+    box_join (&self->box, &assignment, 1);
+    self->key = box_key (0, 0);
+}
+
+/*  What JOINED told need not be found out: no more is handled than may be parked.  */
+static void test_a_small_parked_max_is_never_run_into (void **state)
+{
+    (void)state;
+    limits_t limits;
+    limits_init_told (&limits, 3);
+    publish (&limits, 0, 8, NULL);
+    box_handle (&limits.box, "rrr");
+    limits.key = "-";
+    assert_true (drain (&limits, 8, 1000));
+    assert_int_equal (limits.refused, 0);
+    box_fini (&limits.box);
+}
+
+static void test_a_large_parked_max_is_used (void **state)
+{
+    (void)state;
+    enum { EVENTS = 1501, AT_ONCE = 50 };
+    limits_t limits;
+    limits_init_told (&limits, 2 * EVENTS);
+    publish (&limits, 0, 1, limits.key);
+    box_handle (&limits.box, "r");
+    const bn_message_t *settle;
+    for (uint64_t base = 1; base < EVENTS; base += AT_ONCE) {
+        publish (&limits, base, AT_ONCE, limits.key); /* they park behind the first one */
+        while ((settle = box_sent (&limits.box, BN_SETTLE)))
+            judge (&limits, settle);
+    }
+    assert_int_equal (limits.parked, EVENTS);
+    assert_int_equal (limits.refused, 0);
+    box_fini (&limits.box);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +216,8 @@ int main (void)
         cmocka_unit_test (test_what_makes_room_is_settled_at_once),
         cmocka_unit_test (test_dead_letters_go_as_far_as_there_is_room),
         cmocka_unit_test (test_no_room_for_dead_letters_holds_no_parked_event_up),
+        cmocka_unit_test (test_a_small_parked_max_is_never_run_into),
+        cmocka_unit_test (test_a_large_parked_max_is_used),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

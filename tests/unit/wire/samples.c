@@ -103,11 +103,15 @@ const sample_t g_samples[] = {
      "[4, \"p\", \"i\", 0, [\"orders.*\"], 0, 0, [1, 0, 0, 1]]"},
     {{.type = BN_JOINED,
       .request = 4,
-      .beat = {2, 3, 71, s_heads, COUNT (s_heads), true, s_assignments, COUNT (s_assignments)}},
-     "[4, 2, 3, 71, [[3, 70], [4, 0]], [[3, 9, false, 60, 70, 65, [[40, 2, 1500, 77], [41, 0, "
+      .beat = {2, 1000, 3, 71, s_heads, COUNT (s_heads), true, s_assignments,
+               COUNT (s_assignments)}},
+     "[4, 2, 1000, 3, 71, [[3, 70], [4, 0]], [[3, 9, false, 60, 70, 65, [[40, 2, 1500, 77], [41, "
+     "0, "
      "0, " MAX64 "]], [[50, 1]]], [4, " MAX64 ", true, 0, 0, 0, [], []]]]"},
-    {{.type = BN_JOINED, .request = 4, .beat = {.actor_id = UINT32_MAX, .assignments_set = true}},
-     "[4, 4294967295, 0, 0, [], []]"},
+    {{.type = BN_JOINED,
+      .request = 4,
+      .beat = {.actor_id = UINT32_MAX, .parked_max = BN_PARKED_MAX, .assignments_set = true}},
+     "[4, 4294967295, 65536, 0, 0, [], []]"},
     {{.type = BN_BEAT,
       .request = 0,
       .beat = {.version = 8, .tail = 71, .heads = s_heads, .head_count = 1}},
