@@ -16,10 +16,10 @@
 #include "journal/views.h"
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "journal/format.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <lmdb.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,31 +65,11 @@ struct bn_checkpoint {
     size_t room;
 };
 
-static baton_err_t say (baton_err_t err, char detail[512], const char *format, ...)
-    __attribute__ ((format (printf, 3, 4)));
-
-static baton_err_t say (baton_err_t err, char detail[512], const char *format, ...)
-{
-    va_list args;
-    va_start (args, format);
-    vsnprintf (detail, 512, format, args);
-    va_end (args);
-    return err;
-}
-
 static baton_err_t lmdb_error (int rc)
 {
     switch (rc) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return BATON_ERR_PERMISSION;
-    case ENOSPC:
-    case EDQUOT:
     case MDB_MAP_FULL:
         return BATON_ERR_DISK_FULL;
-    case ENOMEM:
-        return BATON_ERR_MEMORY;
     case MDB_INVALID:
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
@@ -98,22 +78,25 @@ static baton_err_t lmdb_error (int rc)
     case MDB_INCOMPATIBLE:
     case MDB_BAD_DBI:
         return BATON_ERR_ROT;
-    default:
-        return BATON_ERR_IO;
+    default: /* an errno */
+        return bn_journal_errno (-(int64_t)rc);
     }
 }
 
 static baton_err_t fail (const bn_views_t *self, int rc, const char *what, char detail[512])
 {
-    return say (lmdb_error (rc), detail, "%s: %s: %s", self->directory, what, mdb_strerror (rc));
+    return bn_journal_fail (lmdb_error (rc), detail, "%s: %s: %s", self->directory, what,
+                            mdb_strerror (rc));
 }
 
 /*  ---- opening ---- */
 
+/*  false, with errno: it is too long.  */
 static bool path_of (char path[PATH_BYTES_MAX], const char *directory, const char *name)
 {
     int size = snprintf (path, PATH_BYTES_MAX, "%s/%s", directory, name);
-    return size > 0 && size < PATH_BYTES_MAX;
+    errno = ENAMETOOLONG;
+    return size < PATH_BYTES_MAX;
 }
 
 /*  A page behind the end of the file would be a bus error.  */
@@ -122,17 +105,15 @@ static baton_err_t check_length (const bn_views_t *self, const char *path, char 
     MDB_envinfo info;
     MDB_stat stat_env;
     struct stat status;
-    int rc = mdb_env_info (self->env, &info);
-    if (rc == 0)
-        rc = mdb_env_stat (self->env, &stat_env);
-    if (rc != 0)
-        return fail (self, rc, "information", detail);
+    /*  Both only look at what opening has read.  */
+    bn_assert (mdb_env_info (self->env, &info) == 0 && mdb_env_stat (self->env, &stat_env) == 0);
     if (stat (path, &status) != 0)
         return fail (self, errno, "size", detail);
     /*  An environment without a transaction yet has two meta pages, and the file may be sparse. */
     if (info.me_last_txnid > 0 &&
         (uint64_t)status.st_size < (uint64_t)stat_env.ms_psize * (info.me_last_pgno + 1))
-        return say (BATON_ERR_ROT, detail, "%s: the file is too short", self->directory);
+        return bn_journal_fail (BATON_ERR_ROT, detail, "%s: the file is too short",
+                                self->directory);
     return BATON_OK;
 }
 
@@ -157,7 +138,7 @@ static baton_err_t open_environment (bn_views_t *self, const char *directory, ch
     char path[PATH_BYTES_MAX];
     struct stat status;
     if (!path_of (path, directory, "data.mdb"))
-        return say (BATON_ERR_ARGUMENT, detail, "%s: the path is too long", self->directory);
+        return fail (self, errno, "open", detail);
     self->map_bytes = MAP_BYTES_MIN;
     if (stat (path, &status) == 0)
         while (self->map_bytes < (uint64_t)status.st_size * 2 && self->map_bytes < MAP_BYTES_MAX)
@@ -180,10 +161,10 @@ baton_err_t bn_views_open (bn_views_t **views, const char *directory, char detai
     bn_assert (views && directory && detail);
     *views = NULL;
     if (mkdir (directory, 0700) != 0 && errno != EEXIST)
-        return say (lmdb_error (errno), detail, "%s: %s", directory, strerror (errno));
+        return bn_journal_fail (lmdb_error (errno), detail, "%s: %s", directory, strerror (errno));
     bn_views_t *self = calloc (1, sizeof *self);
     if (!self)
-        return say (BATON_ERR_MEMORY, detail, "%s", baton_err_text (BATON_ERR_MEMORY));
+        return bn_journal_fail (BATON_ERR_MEMORY, detail, "%s", baton_err_text (BATON_ERR_MEMORY));
     snprintf (self->directory, sizeof self->directory, "%s", directory);
     baton_err_t err = open_environment (self, directory, detail);
     if (err)
@@ -209,10 +190,11 @@ baton_err_t bn_views_remove (const char *directory, char detail[512])
     char path[PATH_BYTES_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!path_of (path, directory, names[i]) || (unlink (path) != 0 && errno != ENOENT))
-            return say (lmdb_error (errno), detail, "%.400s/%s: remove: %s", directory, names[i],
-                        strerror (errno));
+            return bn_journal_fail (lmdb_error (errno), detail, "%.400s/%s: remove: %s", directory,
+                                    names[i], strerror (errno));
     if (rmdir (directory) != 0 && errno != ENOENT)
-        return say (lmdb_error (errno), detail, "%.400s: remove: %s", directory, strerror (errno));
+        return bn_journal_fail (lmdb_error (errno), detail, "%.400s: remove: %s", directory,
+                                strerror (errno));
     return BATON_OK;
 }
 
@@ -248,13 +230,14 @@ static baton_err_t load_meta (bn_views_t *self, MDB_txn *txn, meta_t *meta, bool
     if (value.mv_size >= sizeof version)
         memcpy (&version, value.mv_data, sizeof version);
     if (version > VIEWS_VERSION)
-        return say (BATON_ERR_FORMAT, detail,
-                    "%s: the views have format %" PRIu32 ", written by a newer version; this one "
-                    "knows format %d",
-                    self->directory, version, VIEWS_VERSION);
+        return bn_journal_fail (BATON_ERR_FORMAT, detail,
+                                "%s: the views have format %" PRIu32
+                                ", written by a newer version; this one "
+                                "knows format %d",
+                                self->directory, version, VIEWS_VERSION);
     if (version == 0 || value.mv_size != sizeof *meta)
-        return say (BATON_ERR_ROT, detail, "%s: the checkpoint's entry is damaged",
-                    self->directory);
+        return bn_journal_fail (BATON_ERR_ROT, detail, "%s: the checkpoint's entry is damaged",
+                                self->directory);
     memcpy (meta, value.mv_data, sizeof *meta);
     return BATON_OK;
 }
@@ -282,13 +265,13 @@ static baton_err_t load_items (bn_views_t *self, MDB_txn *txn, const meta_t *met
     }
     mdb_cursor_close (cursor);
     if (err)
-        return say (err, detail, "%s: an item is not accepted: %s", self->directory,
-                    baton_err_text (err));
+        return bn_journal_fail (err, detail, "%s: an item is not accepted: %s", self->directory,
+                                baton_err_text (err));
     if (rc != MDB_NOTFOUND && rc != 0)
         return fail (self, rc, "read", detail);
     if (count != meta->count || seal (crc, meta->sequence, count) != meta->crc)
-        return say (BATON_ERR_ROT, detail, "%s: the checksum of the checkpoint is wrong",
-                    self->directory);
+        return bn_journal_fail (BATON_ERR_ROT, detail,
+                                "%s: the checksum of the checkpoint is wrong", self->directory);
     return BATON_OK;
 }
 
