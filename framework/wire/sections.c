@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  sections.c - many events of many topics, cut into sections in order.
+/*  sections.c - many events of many topics, cut into sections that keep the order of each key.
  *
- *  DESIGN. A section is closed for good as soon as its partition sees another topic: putting a
- * later event into it would move that event before the other topic's. So only the last section of
- * each partition is open, and finding it is one look into an array.
+ *  DESIGN. Few large sections cost less than many small ones, everywhere. So an event joins the last
+ *  section of its topic and partition, wherever that is, as long as no section behind it has an
+ *  event of the same key: then it overtakes only events of other keys. With one topic that is the
+ *  last section of the partition, and finding it is one look into an array. From the second topic
+ *  on two tables tell: the last section of a topic and partition, and the last section that has a
+ *  key. Keys from before that moment are taken to be in the last section of their partition. Without
+ *  memory for a table a section is opened too many, no more.
  *
- *  INVARIANT N1: the events of one partition, read through the sections in their order, come in the
- *  order in which they were added (G3).  */
+ *  INVARIANT N1: the events of one key, read through the sections in their order, come in the order
+ *  in which they were added (G3). So do those without a key in one topic and partition.  */
 #include "base/assert.h"
 #include "base/hash.h"
 #include "wire/message.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE UINT32_MAX
+#define NONE        UINT32_MAX
+#define TABLE_SLOTS 1024 /* at first */
 
 typedef struct {
     bn_batch_writer_t writer;
@@ -23,6 +28,18 @@ typedef struct {
     char topic[BATON_TOPIC_BYTES_MAX];
 } open_section_t;
 
+typedef struct {
+    uint64_t hash; /* 0: free */
+    uint32_t section;
+} slot_t;
+
+/*  Hashes to sections, by open addressing. Two of the same hash share a slot: the one set last.  */
+typedef struct {
+    slot_t *slots; /* owned */
+    uint32_t size; /* a power of two, or 0 */
+    uint32_t used;
+} table_t;
+
 struct bn_sections {
     size_t bytes_max; /* of all payloads */
     size_t bytes;     /* so far */
@@ -30,21 +47,75 @@ struct bn_sections {
     uint32_t count; /* sections */
     uint32_t capacity;
     open_section_t *items; /* owned */
+    bool mixed;            /* there is a second topic: the tables are kept */
+    table_t by_topic;      /* topic and partition -> its last section */
+    table_t by_key;        /* key -> the last section that has it */
     uint32_t added;        /* section of the event added last */
     uint32_t partitions;
-    uint32_t last[]; /* by partition: index of its last section, or NONE */
+    struct {
+        uint32_t last;  /* index of its last section, or NONE */
+        uint32_t mixed; /* the same, from when `mixed` was set */
+    } by_partition[];
 };
+
+static slot_t *table_slot (const table_t *self, uint64_t hash)
+{
+    /*  Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4).  */
+    size_t index = (size_t)((hash * 0x9e3779b97f4a7c15u) >> 32) & (self->size - 1);
+    while (self->slots[index].hash && self->slots[index].hash != hash)
+        index = (index + 1) & (self->size - 1);
+    return &self->slots[index];
+}
+
+static uint32_t table_get (const table_t *self, uint64_t hash)
+{
+    if (self->size == 0)
+        return NONE;
+    const slot_t *slot = table_slot (self, hash);
+    return slot->hash ? slot->section : NONE;
+}
+
+static bool table_grow (table_t *self)
+{
+    table_t larger = {.size = self->size ? self->size * 2 : TABLE_SLOTS, .used = self->used};
+    larger.slots = calloc (larger.size, sizeof (slot_t));
+    if (!larger.slots)
+        return false;
+    for (uint32_t i = 0; i < self->size; i++)
+        if (self->slots[i].hash)
+            *table_slot (&larger, self->slots[i].hash) = self->slots[i];
+    free (self->slots);
+    *self = larger;
+    return true;
+}
+
+static bool table_put (table_t *self, uint64_t hash, uint32_t section)
+{
+    if (self->used >= self->size / 2 && !table_grow (self))
+        return false;
+    slot_t *slot = table_slot (self, hash);
+    self->used += slot->hash == 0;
+    *slot = (slot_t){hash, section};
+    return true;
+}
+
+static void table_fini (table_t *self)
+{
+    free (self->slots);
+    *self = (table_t){0};
+}
 
 bn_sections_t *bn_sections_new (uint32_t partitions, size_t bytes_max)
 {
     bn_assert (partitions >= 1 && partitions <= BN_PARTITIONS_MAX);
-    bn_sections_t *self = calloc (1, sizeof (bn_sections_t) + partitions * sizeof (self->last[0]));
+    bn_sections_t *self =
+        calloc (1, sizeof (bn_sections_t) + partitions * sizeof (self->by_partition[0]));
     if (!self)
         return NULL;
     self->bytes_max = bytes_max;
     self->partitions = partitions;
     for (uint32_t i = 0; i < partitions; i++)
-        self->last[i] = NONE;
+        self->by_partition[i].last = NONE;
     return self;
 }
 
@@ -53,7 +124,10 @@ static void empty (bn_sections_t *self)
     for (uint32_t i = 0; i < self->count; i++)
         bn_batch_writer_fini (&self->items[i].writer);
     for (uint32_t i = 0; i < self->partitions; i++)
-        self->last[i] = NONE;
+        self->by_partition[i].last = NONE;
+    table_fini (&self->by_topic);
+    table_fini (&self->by_key);
+    self->mixed = false;
     self->count = 0;
     self->events = 0;
     self->bytes = 0;
@@ -68,6 +142,52 @@ void bn_sections_destroy (bn_sections_t **self_p)
     empty (self);
     free (self->items);
     free (self);
+}
+
+static bool is_topic (const bn_sections_t *self, uint32_t index, const char *topic, size_t size)
+{
+    const open_section_t *section = &self->items[index];
+    return section->topic_size == size && memcmp (section->topic, topic, size) == 0;
+}
+
+static uint64_t topic_hash (const bn_sections_t *self, const char *topic, size_t size,
+                            uint32_t partition)
+{
+    uint64_t hash = bn_hash (topic, size) * self->partitions + partition;
+    return hash ? hash : 1;
+}
+
+/*  The second topic: from now on the tables are kept.  */
+static void mix (bn_sections_t *self)
+{
+    self->mixed = true;
+    for (uint32_t i = 0; i < self->partitions; i++) {
+        uint32_t last = self->by_partition[i].last;
+        self->by_partition[i].mixed = last;
+        if (last != NONE)
+            table_put (&self->by_topic,
+                       topic_hash (self, self->items[last].topic, self->items[last].topic_size, i),
+                       last);
+    }
+}
+
+/*  The section that an event may join, or NONE. key_hash 0: it has no key.  */
+static uint32_t find (const bn_sections_t *self, const char *topic, size_t topic_size,
+                      uint32_t partition, uint64_t key_hash)
+{
+    uint32_t last = self->by_partition[partition].last;
+    if (last == NONE || is_topic (self, last, topic, topic_size) || !self->mixed)
+        return last != NONE && is_topic (self, last, topic, topic_size) ? last : NONE;
+    uint32_t found = table_get (&self->by_topic, topic_hash (self, topic, topic_size, partition));
+    if (found == NONE || !is_topic (self, found, topic, topic_size) ||
+        self->items[found].partition != partition)
+        return NONE;
+    if (!key_hash)
+        return found;
+    uint32_t with_key = table_get (&self->by_key, key_hash);
+    if (with_key == NONE)
+        with_key = self->by_partition[partition].mixed;
+    return with_key == NONE || with_key <= found ? found : NONE;
 }
 
 /*  A new section at the end; it counts only once it has an event. NULL: no memory.  */
@@ -90,20 +210,38 @@ static open_section_t *open_section (bn_sections_t *self, const char *topic, siz
     return section;
 }
 
+/*  An event was added to a section. A key that the table has no memory for must not be looked up as
+ *  one that it never had: then every later event opens a section behind all others.  */
+static void keep_tables (bn_sections_t *self, uint32_t index, bool opened, uint64_t key_hash)
+{
+    const open_section_t *section = &self->items[index];
+    if (!self->mixed)
+        return;
+    if (opened)
+        table_put (&self->by_topic,
+                   topic_hash (self, section->topic, section->topic_size, section->partition),
+                   index);
+    if (key_hash && !table_put (&self->by_key, key_hash, index))
+        table_fini (&self->by_topic);
+}
+
 baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topic_size,
                              const bn_event_fields_t *event, uint32_t spread)
 {
     bn_assert (topic_size >= 1 && topic_size <= BATON_TOPIC_BYTES_MAX);
     uint32_t partition = spread % self->partitions;
-    if (event->key.size)
-        partition =
-            bn_hash_partition (bn_hash (event->key.text, event->key.size), self->partitions);
-    uint32_t last = self->last[partition];
-    open_section_t *section = last == NONE ? NULL : &self->items[last];
-    bool fits = section && section->topic_size == topic_size &&
-                memcmp (section->topic, topic, topic_size) == 0 &&
-                section->writer.count < BN_SECTION_EVENTS_MAX;
+    uint64_t key_hash = 0;
+    if (event->key.size) {
+        key_hash = bn_hash (event->key.text, event->key.size);
+        partition = bn_hash_partition (key_hash, self->partitions);
+        key_hash += key_hash == 0; /* 0 is none */
+    }
+    uint32_t found = find (self, topic, topic_size, partition, key_hash);
+    open_section_t *section = found == NONE ? NULL : &self->items[found];
+    bool fits = section && section->writer.count < BN_SECTION_EVENTS_MAX;
     if (!fits) {
+        if (!self->mixed && self->count && !is_topic (self, 0, topic, topic_size))
+            mix (self);
         if (self->count == BN_SECTIONS_MAX)
             return BATON_ERR_TOO_LARGE;
         section = open_section (self, topic, topic_size, partition);
@@ -118,9 +256,12 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
             bn_batch_writer_fini (&section->writer);
         return err;
     }
-    if (!fits)
-        self->last[partition] = self->count++;
-    self->added = self->last[partition];
+    if (!fits) {
+        found = self->count++;
+        self->by_partition[partition].last = found;
+    }
+    keep_tables (self, found, !fits, key_hash);
+    self->added = found;
     self->bytes += section->writer.buffer.size - before;
     self->events++;
     return BATON_OK;

@@ -99,9 +99,55 @@ static void test_another_topic_in_between_opens_a_new_section (void **state)
     bn_sections_destroy (&sections);
 }
 
-/*  G3: however topics and keys are mixed, a partition's events come out as they went in, and every
- *  section passes the check of the orchestrator.  */
-static void test_order_within_a_partition_survives (void **state)
+/*  Two keys of the same partition.  */
+static void keys_of (uint32_t partition, char keys[2][8])
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; count < 2; i++) {
+        char key[8];
+        snprintf (key, sizeof (key), "n%u", i);
+        if (bn_hash_partition (bn_hash (key, strlen (key)), PARTITIONS) == partition)
+            memcpy (keys[count++], key, sizeof (key));
+    }
+}
+
+static void test_another_key_overtakes_into_an_earlier_section (void **state)
+{
+    (void)state;
+    char keys[2][8];
+    keys_of (2, keys);
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+    assert_int_equal (add (sections, "x", keys[0], 0, 0), BATON_OK);
+    assert_int_equal (add (sections, "y", keys[0], 1, 0), BATON_OK);
+    assert_int_equal (add (sections, "x", keys[1], 2, 0), BATON_OK); /* beside event 0 */
+    uint32_t section, place;
+    bn_sections_last (sections, &section, &place);
+    assert_int_equal (section, 0);
+    assert_int_equal (place, 1);
+    assert_int_equal (add (sections, "x", keys[0], 3, 0), BATON_OK); /* must stay behind event 1 */
+    bn_sections_last (sections, &section, &place);
+    assert_int_equal (section, 2);
+    assert_int_equal (bn_sections_count (sections), 3);
+    bn_sections_destroy (&sections);
+}
+
+static void test_many_topics_take_turns_in_few_sections (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+    for (uint64_t i = 0; i < 4000; i++) {
+        char topic[16], key[16];
+        snprintf (topic, sizeof (topic), "t.%u", (unsigned)(i % 10));
+        snprintf (key, sizeof (key), "k%u", (unsigned)(i % 1000));
+        assert_int_equal (add (sections, topic, key, i, 0), BATON_OK);
+    }
+    assert_true (bn_sections_count (sections) <= 10 * PARTITIONS);
+    bn_sections_destroy (&sections);
+}
+
+/*  G3: however topics and keys are mixed, a key's events come out as they went in, and every section
+ *  passes the check of the orchestrator.  */
+static void test_order_within_a_key_survives (void **state)
 {
     (void)state;
     static const char *const topics[] = {"a.x", "b.x", "c.x"};
@@ -121,7 +167,7 @@ static void test_order_within_a_partition_survives (void **state)
         }
         uint32_t count;
         bn_section_t *array = bn_sections_take (sections, &count);
-        int64_t last[PARTITIONS] = {-1, -1, -1, -1};
+        int64_t last[8] = {-1, -1, -1, -1, -1, -1, -1, -1};
         uint32_t events = 0;
         for (uint32_t i = 0; i < count; i++) {
             bn_batch_limits_t limits = {array[i].partition, PARTITIONS, 100};
@@ -135,11 +181,14 @@ static void test_order_within_a_partition_survives (void **state)
             bn_batch_reader_init (&reader, array[i].payload.data, array[i].payload.size,
                                   array[i].count);
             while (bn_batch_next (&reader, &fields)) {
-                if ((int64_t)fields.id_number <= last[array[i].partition])
+                events++;
+                if (fields.key.size == 0)
+                    continue;
+                int64_t *before = &last[fields.key.text[1] - '0'];
+                if ((int64_t)fields.id_number <= *before)
                     fail_msg ("seed %llu: event %llu", (unsigned long long)seed,
                               (unsigned long long)fields.id_number);
-                last[array[i].partition] = (int64_t)fields.id_number;
-                events++;
+                *before = (int64_t)fields.id_number;
             }
         }
         assert_int_equal (events, 300);
@@ -198,7 +247,9 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_events_of_one_topic_and_partition_share_a_section),
         cmocka_unit_test (test_another_topic_in_between_opens_a_new_section),
-        cmocka_unit_test (test_order_within_a_partition_survives),
+        cmocka_unit_test (test_another_key_overtakes_into_an_earlier_section),
+        cmocka_unit_test (test_many_topics_take_turns_in_few_sections),
+        cmocka_unit_test (test_order_within_a_key_survives),
         cmocka_unit_test (test_events_without_a_key_are_spread),
         cmocka_unit_test (test_at_the_bound_nothing_is_added),
         cmocka_unit_test (test_the_number_of_sections_is_bounded),
