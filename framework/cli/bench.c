@@ -205,7 +205,15 @@ static bool s_start_orchestrator (s_run_t *self)
         return false;
     }
     s_filesystem (self->folder, self->filesystem, sizeof (self->filesystem));
-    const char *arguments[] = {"--data-dir", self->folder, "--sync", bench->sync, NULL};
+    char partitions[32];
+    snprintf (partitions, sizeof (partitions), "%" PRIu64, bench->partitions);
+    const char *arguments[] = {"--data-dir",
+                               self->folder,
+                               "--sync",
+                               bench->sync,
+                               bench->partitions ? "--partitions" : NULL,
+                               partitions,
+                               NULL};
     if (!s_spawn (self, BN_BENCH_ORCHESTRATOR, arguments))
         return false;
     while (!*self->endpoint && !s_any_failed (self) && bn_clock_now ().mono_ms < deadline_ms)
@@ -249,7 +257,9 @@ static void s_actor_name (const s_run_t *self, uint64_t actor, char *name, size_
 /*  What stage k of a pipeline is subscribed to; without one, every actor is a first stage.  */
 static void s_stage_topic (const s_run_t *self, uint64_t stage, char *topic, size_t size)
 {
-    if (stage == 0)
+    if (stage == 0 && self->bench->topics > 1)
+        snprintf (topic, size, "%s.in.*", self->topic);
+    else if (stage == 0)
         snprintf (topic, size, "%s", self->topic);
     else
         snprintf (topic, size, "%s.%" PRIu64, self->topic, stage + 1);
@@ -306,10 +316,11 @@ static bool s_start_actors (s_run_t *self)
 static bool s_start_producers (s_run_t *self)
 {
     const bn_bench_t *bench = self->bench;
-    char events[32], size[32], keys[32], producers[32], rate[32], index[32];
+    char events[32], size[32], keys[32], topics[32], producers[32], rate[32], index[32];
     snprintf (events, sizeof (events), "%" PRIu64, bench->events);
     snprintf (size, sizeof (size), "%" PRIu64, bench->size);
     snprintf (keys, sizeof (keys), "%" PRIu64, bench->keys);
+    snprintf (topics, sizeof (topics), "%" PRIu64, bench->topics);
     snprintf (producers, sizeof (producers), "%" PRIu64, bench->producers);
     snprintf (rate, sizeof (rate), "%" PRIu64, bench->rate);
     for (uint64_t i = 0; i < bench->producers; i++) {
@@ -324,6 +335,8 @@ static bool s_start_producers (s_run_t *self)
                                    size,
                                    "--keys",
                                    keys,
+                                   "--topics",
+                                   topics,
                                    "--producers",
                                    producers,
                                    "--index",
@@ -538,6 +551,7 @@ int bn_cli_bench (int argc, char **argv)
     bn_bench_t self = {.events = 100000,
                        .size = 256,
                        .keys = 1000,
+                       .topics = 1,
                        .actors = 1,
                        .instances = 1,
                        .stages = 1,
@@ -551,6 +565,10 @@ int bn_cli_bench (int argc, char **argv)
          BN_BENCH_SIZE_MIN, 1024 * 1024},
         {"keys", 'k', BN_OPTION_UINT, &self.keys, "N", "different keys (default: 1000)", 1,
          1000000000},
+        {"topics", 0, BN_OPTION_UINT, &self.topics, "N",
+         "topics that events take turns on (default: 1)", 1, 100000},
+        {"partitions", 0, BN_OPTION_UINT, &self.partitions, "N",
+         "of the orchestrator (default: 32)", 1, 256},
         {"actors", 'a', BN_OPTION_UINT, &self.actors, "N", "actors; each gets all (default: 1)", 1,
          CHILDREN_MAX},
         {"instances", 'i', BN_OPTION_UINT, &self.instances, "N",

@@ -26,6 +26,8 @@ typedef struct {
     uint64_t events;  /* in all */
     uint64_t size;    /* bytes of data of an event */
     uint64_t keys;
+    uint64_t topics;     /* that events take turns on */
+    uint64_t partitions; /* of an orchestrator of ours; 0: its default */
     uint64_t actors;
     uint64_t instances; /* of each actor */
     uint64_t stages;    /* actors in a row; each but the last emits an event for each */

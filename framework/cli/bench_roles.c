@@ -96,8 +96,10 @@ int bn_bench_orchestrator (const bn_bench_t *bench)
     int signals = s_signals ();
     bn_bench_sync (bench->sync, &sync);
     bn_log_setup ("orchestrator", BN_LOG_TEXT, BN_LOG_WARNING);
-    baton_orchestrator_options_t options = {
-        .data_dir = bench->data_dir, .endpoint = "tcp://127.0.0.1:*", .sync = (baton_sync_t)sync};
+    baton_orchestrator_options_t options = {.data_dir = bench->data_dir,
+                                            .endpoint = "tcp://127.0.0.1:*",
+                                            .partitions = (uint32_t)bench->partitions,
+                                            .sync = (baton_sync_t)sync};
     baton_err_t err = baton_orchestrator_new (&orchestrator, &options, detail, sizeof (detail));
     if (err)
         return bn_failure ("bench", err, "orchestrator: %s", detail);
@@ -246,16 +248,40 @@ static uint64_t s_due_ns (uint64_t start_ns, uint64_t k, double interval_ns)
     return due_ns;
 }
 
-/*  "kNUMBER", without the detour over printf.  */
-static void s_key (char key[32], uint64_t number)
+/*  The number in digits, without the detour over printf; returns its end.  */
+static char *s_put_number (char *at, uint64_t number)
 {
-    char *at = key + 31;
-    *at = 0;
+    char digits[20];
+    size_t count = 0;
     do
-        *--at = (char)('0' + number % 10);
+        digits[count++] = (char)('0' + number % 10);
     while (number /= 10);
-    *--at = 'k';
-    memmove (key, at, (size_t)(key + 32 - at));
+    while (count)
+        *at++ = digits[--count];
+    *at = 0;
+    return at;
+}
+
+/*  What the events of a producer are called.  */
+typedef struct {
+    char key[32];
+    char topic[128];
+    size_t prefix; /* of the topic, before its number */
+} s_names_t;
+
+static void s_names_init (s_names_t *self, const bn_bench_t *bench)
+{
+    self->key[0] = 'k';
+    snprintf (self->topic, sizeof (self->topic), bench->topics > 1 ? "%s.in." : "%s", bench->topic);
+    self->prefix = strlen (self->topic);
+}
+
+/*  Of the number-th event: with each turn of the keys, a key meets the next topic.  */
+static void s_names_set (s_names_t *self, const bn_bench_t *bench, uint64_t number)
+{
+    s_put_number (self->key + 1, number % bench->keys);
+    if (bench->topics > 1)
+        s_put_number (self->topic + self->prefix, (number + number / bench->keys) % bench->topics);
 }
 
 static baton_err_t s_produce (const bn_bench_t *bench, s_producer_t *self, uint64_t start_ns,
@@ -264,25 +290,26 @@ static baton_err_t s_produce (const bn_bench_t *bench, s_producer_t *self, uint6
     double interval_ns = bench->rate ? 1e9 * (double)bench->producers / (double)bench->rate : 0;
     uint64_t sent_ns = 0;
     prctl (PR_SET_TIMERSLACK, 1); /* else a sleep ends up to 50 us after its time */
+    s_names_t names;
+    s_names_init (&names, bench);
     char *padding = calloc (1, bench->size);
     baton_err_t err = padding ? BATON_OK : BATON_ERR_MEMORY;
     if (padding)
         memset (padding, 'x', bench->size);
     for (uint64_t k = 0; k < events && !err; k++) {
-        char key[32];
         if (interval_ns > 0)
             sent_ns = s_due_ns (start_ns, k, interval_ns) | SAMPLE_BIT;
         else if (k % SAMPLE_EVENTS == 0 || k + 1 == events)
             sent_ns = bn_clock_mono_ns () | SAMPLE_BIT;
         else
             sent_ns &= ~(uint64_t)SAMPLE_BIT;
-        s_key (key, (k * bench->producers + bench->index) % bench->keys);
+        s_names_set (&names, bench, k * bench->producers + bench->index);
         atomic_store_explicit (&self->sent_ns[k % SENT_MAX], sent_ns, memory_order_relaxed);
         baton_data_clear (data);
         baton_data_put_uint (data, "t", sent_ns);
         /*  The head of the map, "t", the number, "p" and the length of the text: 17 bytes.  */
         baton_data_put_strn (data, "p", padding, bench->size - 17);
-        err = baton_publish_data (producer, bench->topic, key, data);
+        err = baton_publish_data (producer, names.topic, names.key, data);
     }
     free (padding);
     return err ? err : baton_producer_flush (producer, -1);
