@@ -5,7 +5,9 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "orchestrator/config.h"
+#include "shell/clock.h"
 #include "shell/log.h"
+#include "shell/notify.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -88,8 +90,40 @@ static void raise_descriptor_limit (void)
     }
 }
 
-/*  Waits for a signal or the orchestrator's own end; the exit code.  */
-static int serve (const baton_orchestrator_options_t *options)
+/*  Waits for a signal (true) or the orchestrator's own end, and tells meanwhile who started this
+ *  process how it is: well, while the serving thread comes round.  */
+static bool wait_for_end (baton_orchestrator_t *orchestrator, int signal_fd, bn_notify_t *notify)
+{
+    struct pollfd items[] = {
+        {.fd = signal_fd, .events = POLLIN},
+        {.fd = baton_orchestrator_fd (orchestrator), .events = POLLIN},
+    };
+    /*  Half of the time that the watchdog waits is what the serving thread may be silent.  */
+    uint64_t silent_ms_max = notify->watchdog_ms / 2;
+    int every_ms = notify->fd < 0                   ? -1
+                   : notify->watchdog_ms / 4 > 1000 ? 1000
+                   : notify->watchdog_ms / 4 > 0    ? (int)(notify->watchdog_ms / 4)
+                                                    : 1000;
+    int wait_ms = 0;
+    bn_notify_ready (notify);
+    while (poll (items, 2, wait_ms) <= 0) {
+        wait_ms = every_ms;
+        uint64_t silent_ms = baton_orchestrator_silent_ms (orchestrator);
+        uint64_t now_ms = bn_clock_now ().mono_ms;
+        if (notify->watchdog_ms == 0 || silent_ms < silent_ms_max) {
+            bn_notify_status (notify, now_ms, "serving at %s",
+                              baton_orchestrator_endpoint (orchestrator));
+            bn_notify_alive (notify, now_ms);
+        } else
+            bn_notify_status (notify, now_ms, "the serving thread has not come round for %u s",
+                              (unsigned)(silent_ms / 1000));
+    }
+    bn_notify_stopping (notify);
+    return items[0].revents != 0;
+}
+
+/*  The exit code.  */
+static int serve (const baton_orchestrator_options_t *options, bn_notify_t *notify)
 {
     sigset_t signals;
     sigemptyset (&signals);
@@ -112,13 +146,7 @@ static int serve (const baton_orchestrator_options_t *options)
     printf ("%s\n", baton_orchestrator_endpoint (orchestrator));
     fflush (stdout);
 
-    struct pollfd items[] = {
-        {.fd = signal_fd, .events = POLLIN},
-        {.fd = baton_orchestrator_fd (orchestrator), .events = POLLIN},
-    };
-    while (poll (items, 2, -1) < 0)
-        ;
-    if (items[0].revents)
+    if (wait_for_end (orchestrator, signal_fd, notify))
         bn_log (BN_LOG_INFO, "stopping");
     err = baton_orchestrator_failure (orchestrator, detail, sizeof detail);
     baton_orchestrator_destroy (&orchestrator);
@@ -173,7 +201,12 @@ int bn_cli_orchestrator (int argc, char **argv)
     }
     if (code < 0) {
         raise_descriptor_limit ();
-        code = serve (&config.options);
+        bn_notify_t notify;
+        const char *why;
+        if (!bn_notify_init (&notify, &why))
+            bn_log (BN_LOG_WARNING, "%s", why);
+        code = serve (&config.options, &notify);
+        bn_notify_fini (&notify);
     }
     bn_orchestrator_config_fini (&config);
     return code;

@@ -7,6 +7,7 @@
 
 #include "client/context.h"
 #include "client/crossing.h"
+#include "shell/notify.h"
 #include <baton/actor.h>
 
 #define BN_ERROR_TEXT_BYTES 512
@@ -33,6 +34,7 @@ struct baton_actor {
     const char *patterns[BN_PATTERNS_MAX]; /* of handlers, in the same order */
     uint32_t handler_count;
     bn_crossing_t *crossing;
+    bn_notify_t *notify; /* borrowed, the courier's while it runs; NULL: nobody is told */
     uint32_t run_ms_max; /* BN_RUN_MS_MAX */
     bool ran;
     baton_err_t err; /* why it ended; courier's until it is joined */

@@ -2,6 +2,7 @@
 
 /*  actor_main.c - a ready main for a program that is one actor.  */
 
+#include "client/actor_internal.h"
 #include "client/link.h"
 #include "shell/log.h"
 #include "shell/memory.h"
@@ -239,12 +240,14 @@ static void catch_signals (void)
     signal (SIGPIPE, SIG_IGN);
 }
 
-static int run (baton_actor_t *actor)
+static int run (baton_actor_t *actor, bn_notify_t *notify)
 {
+    actor->notify = notify->fd >= 0 ? notify : NULL;
     atomic_store (&running, actor);
     catch_signals ();
     baton_err_t err = baton_actor_run (actor);
     atomic_store (&running, NULL);
+    bn_notify_fini (notify);
     if (err)
         bn_log (BN_LOG_ERROR, "ended: %s: %s", baton_err_name (err),
                 baton_actor_error_text (actor));
@@ -264,6 +267,8 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
                       baton_configure_fn *configure, void *arg)
 {
     options_t options = {.log = BN_LOG_TEXT};
+    bn_notify_t notify;
+    const char *why;
     int rest;
     bn_memory_keep ();
     if (defaults)
@@ -283,6 +288,9 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
               options.actor.instance ? options.actor.instance : "");
     bn_log_setup (who, options.log, BN_LOG_INFO);
 
+    /*  Before configure, which may start threads or processes of its own.  */
+    if (!bn_notify_init (&notify, &why))
+        bn_log (BN_LOG_WARNING, "%s", why);
     baton_actor_t *actor;
     baton_err_t err = baton_actor_new (&actor, &options.actor);
     if (err) {
@@ -290,7 +298,7 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
         return err == BATON_ERR_MEMORY ? 1 : 2;
     }
     err = configure (actor, argc - rest, argv + rest, arg);
-    int code = err ? 2 : run (actor);
+    int code = err ? 2 : run (actor, &notify);
     if (err)
         fprintf (stderr, "%s: cannot configure the actor: %s\n", argv[0], baton_err_text (err));
     if (err == BATON_ERR_ARGUMENT && options.actor.usage)

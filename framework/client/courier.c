@@ -33,6 +33,7 @@
 #define SUB_RCVHWM          1000 /* messages */
 #define SETTLE_BYTES_MAX    (2 * 1024 * 1024)
 #define NEVER_INDEX         UINT32_MAX
+#define TELL_MS             500 /* between two looks at what there is to tell */
 
 typedef struct {
     baton_actor_t *actor; /* borrowed; options, patterns, crossing, and where the outcome goes */
@@ -47,6 +48,7 @@ typedef struct {
     uint64_t now_ms;  /* of this turn of the loop */
     bool stop_told;   /* the mailbox knows of the stop */
     bool done;        /* the loop ends */
+    uint64_t tell_ms; /* when to tell again who started this process how it is */
     uint32_t expired; /* index of the item of this run that was told, or NEVER_INDEX */
 } courier_t;
 
@@ -211,6 +213,7 @@ static void follow_handlers (courier_t *self)
         step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_RUN_DONE, .run = run});
     if (!self->done && !self->stop_told && bn_crossing_stopping (crossing)) {
         self->stop_told = true;
+        self->tell_ms = 0;
         step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_STOP});
     }
 }
@@ -258,10 +261,46 @@ static void check_deadline (courier_t *self)
     end_hung_process (&hand);
 }
 
+/*  Tells who started this process. It is well while this thread runs and no handler is past its
+ *  deadline; whether an orchestrator answers is not its fault.  */
+static void tell (courier_t *self)
+{
+    bn_notify_t *notify = self->actor->notify;
+    bn_mailbox_stats_t stats;
+    bn_in_hand_t hand;
+    if (!notify || notify->fd < 0 || (notify->ready && self->now_ms < self->tell_ms))
+        return;
+    uint64_t often_ms = notify->watchdog_ms / 4;
+    self->tell_ms = self->now_ms + (often_ms && often_ms < TELL_MS ? often_ms : TELL_MS);
+    bn_mailbox_stats (self->mailbox, &stats);
+    if (stats.joined)
+        bn_notify_ready (notify);
+    if (self->stop_told || self->done)
+        bn_notify_stopping (notify);
+    if (bn_crossing_in_hand (self->actor->crossing, &hand) && self->now_ms >= hand.deadline_ms) {
+        bn_notify_status (notify, self->now_ms,
+                          "the handler of event %" PRIu64 " (partition %" PRIu32
+                          ") is past its deadline",
+                          hand.offset, hand.partition);
+        return;
+    }
+    if (!stats.joined && !self->stop_told)
+        bn_notify_status (notify, self->now_ms, "waiting for the orchestrator at %s",
+                          self->actor->endpoint);
+    else
+        bn_notify_status (notify, self->now_ms,
+                          "%s%" PRIu32 " partitions, %" PRIu64 " handled, %" PRIu64
+                          " retried, %" PRIu64 " rejected",
+                          self->stop_told ? "draining: " : "", stats.partitions, stats.handled,
+                          stats.retried, stats.rejected);
+    bn_notify_alive (notify, self->now_ms);
+}
+
 static long poll_timeout_ms (const courier_t *self)
 {
     uint64_t due_ms = bn_mailbox_due_ms (self->mailbox);
-    uint64_t others[] = {bn_link_due_ms (self->link), deadline_due_ms (self)};
+    uint64_t others[] = {bn_link_due_ms (self->link), deadline_due_ms (self),
+                         self->actor->notify ? self->tell_ms : UINT64_MAX};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] < due_ms)
             due_ms = others[i];
@@ -299,6 +338,7 @@ static void turn (courier_t *self)
     check_deadline (self);
     if (!self->done && bn_clock_now ().mono_ms >= bn_mailbox_due_ms (self->mailbox))
         step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_TICK});
+    tell (self);
 }
 
 /*  ---- from start to end ------------------------------------------------------------------- */
@@ -362,8 +402,9 @@ static void await_handler (courier_t *self)
         bn_crossing_acknowledge (crossing);
         bn_run_t *run = bn_crossing_collect (crossing);
         bn_run_destroy (&run);
-        if (bn_crossing_in_hand (crossing, &hand) &&
-            bn_clock_now ().mono_ms >= hand.deadline_ms + more_ms)
+        self->now_ms = bn_clock_now ().mono_ms;
+        tell (self);
+        if (bn_crossing_in_hand (crossing, &hand) && self->now_ms >= hand.deadline_ms + more_ms)
             end_hung_process (&hand);
     }
 }

@@ -235,4 +235,5 @@ void bn_mailbox_stats (const bn_mailbox_t *self, bn_mailbox_stats_t *stats)
 {
     *stats = self->stats;
     stats->partitions = self->owned_count;
+    stats->joined = self->link == BN_LINK_JOINED;
 }

@@ -152,6 +152,7 @@ typedef struct {
     uint64_t fetches;
     uint64_t fenced;     /* refused settlements */
     uint32_t partitions; /* owned now */
+    bool joined;         /* has a session with its orchestrator */
 } bn_mailbox_stats_t;
 
 void bn_mailbox_stats (const bn_mailbox_t *self, bn_mailbox_stats_t *stats);

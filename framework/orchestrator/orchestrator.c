@@ -2,6 +2,7 @@
 
 #include "orchestrator/config.h"
 #include "orchestrator/service.h"
+#include "shell/clock.h"
 #include "shell/log.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -25,9 +26,10 @@ struct baton_orchestrator {
     bn_service_t *service;
     pthread_t thread;
     bool running;
-    int stop_fd;          /* eventfd: please stop */
-    int failure_fd;       /* eventfd: has stopped by itself */
-    pthread_mutex_t lock; /* guards the two below */
+    _Atomic uint64_t turned_ms; /* monotonic; when the service last came round */
+    int stop_fd;                /* eventfd: please stop */
+    int failure_fd;             /* eventfd: has stopped by itself */
+    pthread_mutex_t lock;       /* guards the two below */
     baton_err_t err;
     char detail[512];
 };
@@ -83,11 +85,13 @@ static baton_err_t take_options (baton_orchestrator_t *self,
 
 static baton_err_t start_threads (baton_orchestrator_t *self)
 {
+    self->turned_ms = bn_clock_now ().mono_ms;
     bn_service_options_t options = {
         .options = &self->options,
         .recovered = &self->recovered,
         .sockets = &self->sockets,
         .stop_fd = self->stop_fd,
+        .turned_ms = &self->turned_ms,
     };
     baton_err_t err = bn_service_new (&self->service, &options);
     if (!err && pthread_create (&self->thread, NULL, run, self) != 0)
@@ -163,6 +167,13 @@ const char *baton_orchestrator_endpoint (const baton_orchestrator_t *self)
 int baton_orchestrator_fd (const baton_orchestrator_t *self)
 {
     return self->failure_fd;
+}
+
+uint64_t baton_orchestrator_silent_ms (const baton_orchestrator_t *self)
+{
+    /*  Read first: it may be set between the two.  */
+    uint64_t turned_ms = atomic_load_explicit (&self->turned_ms, memory_order_relaxed);
+    return bn_clock_now ().mono_ms - turned_ms;
 }
 
 baton_err_t baton_orchestrator_failure (baton_orchestrator_t *self, char *detail,

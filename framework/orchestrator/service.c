@@ -518,6 +518,8 @@ baton_err_t bn_service_run (bn_service_t *self, char detail[512])
     step_kind (self, BN_CONDUCTOR_START, 0);
     while (!self->err && !(self->stopping && all_out (self))) {
         bn_time_t now = bn_clock_now ();
+        if (self->given.turned_ms)
+            atomic_store_explicit (self->given.turned_ms, now.mono_ms, memory_order_relaxed);
         check_disk (self, now.mono_ms);
         bn_unsent_sweep (&self->unsent);
         if (!self->stopping && now.mono_ms >= bn_conductor_due_ms (self->conductor))

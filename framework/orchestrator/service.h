@@ -20,6 +20,7 @@
 
 #include "orchestrator/recovery.h"
 #include "orchestrator/sockets.h"
+#include <stdatomic.h>
 
 typedef struct bn_service bn_service_t;
 
@@ -28,6 +29,7 @@ typedef struct {
     bn_recovered_t *recovered;                   /* borrowed; the state is taken over */
     bn_sockets_t *sockets;                       /* borrowed */
     int stop_fd;                                 /* borrowed; readable: stop */
+    _Atomic uint64_t *turned_ms;                 /* borrowed; set in each turn; may be NULL */
 } bn_service_options_t;
 
 /*  Starts the journal thread. Errors: MEMORY, SYSTEM.  */

@@ -20,9 +20,9 @@
  *             half of the spare instances go at a time.
  *    Calm.    The measure is raised by a quarter each time that it has kept the number up for a
  *             cooldown, since a handler may have become faster where nothing queues to show it. A
- *             shrink that then proves wrong (the same load makes it grow again) doubles the wait until the
- *             next one, up to CALM_MAX cooldowns, until there is clearly less to do. So a steady
- *             load that n instances hold and n - 1 do not is probed ever more seldom.
+ *             shrink that then proves wrong (the same load makes it grow again) doubles the wait
+ *             until the next one, up to CALM_MAX cooldowns, until there is clearly less to do. So a
+ *             steady load that n instances hold and n - 1 do not is probed ever more seldom.
  *
  *  INVARIANT S1: wanted is within min..max, whatever the samples say.
  *  INVARIANT S2: `changed` is set only when the number is another one, or the kind of the reason.

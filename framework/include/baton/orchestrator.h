@@ -69,6 +69,10 @@ BATON_API int baton_orchestrator_fd (const baton_orchestrator_t *self);
 BATON_API baton_err_t baton_orchestrator_failure (baton_orchestrator_t *self, char *detail,
                                                   size_t detail_size);
 
+/*  Milliseconds since its serving thread last came round: under 1,000 while all is well, however
+ *  little there is to do. For a watchdog. Any thread.  */
+BATON_API uint64_t baton_orchestrator_silent_ms (const baton_orchestrator_t *self);
+
 /*  Stops serving, writes what was accepted, checkpoints, closes. Nulls the pointer.  */
 BATON_API void baton_orchestrator_destroy (baton_orchestrator_t **orchestrator_p);
 
