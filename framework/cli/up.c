@@ -180,6 +180,7 @@ static baton_err_t s_add_orchestrator (bn_supervisor_t *supervisor, const bn_up_
     bn_service_options_t service = {.name = "orchestrator",
                                     .argv = argv,
                                     .instances = 1,
+                                    .backoff_max_ms = config->backoff_max_ms,
                                     .gate = s_orchestrator_answers,
                                     .gate_arg = gate,
                                     .essential = true};
@@ -204,7 +205,8 @@ static baton_err_t s_add_actors (bn_supervisor_t *supervisor, const bn_up_config
                                         .environment = environment,
                                         .directory = actor->directory,
                                         .instances = actor->instances,
-                                        .stop_timeout_ms = actor->stop_timeout_ms};
+                                        .stop_timeout_ms = actor->stop_timeout_ms,
+                                        .backoff_max_ms = config->backoff_max_ms};
         baton_err_t err = bn_supervisor_add (supervisor, &service);
         if (err)
             return err;
@@ -251,8 +253,7 @@ static int s_up (bn_up_config_t *config, const char *log)
     bn_supervisor_t *supervisor;
     bn_supervisor_options_t options = {.line = s_line,
                                        .arg = &output,
-                                       .instance_variable = "BATON_INSTANCE",
-                                       .backoff_max_ms = config->backoff_max_ms};
+                                       .instance_variable = "BATON_INSTANCE"};
 
     if (log)
         setenv ("BATON_LOG", log, 1); /* for the children too */

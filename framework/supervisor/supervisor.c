@@ -6,15 +6,17 @@
 #include "supervisor/supervisor_internal.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define BACKOFF_MAX_MS 10000
-#define GATE_MS        50 /* between two questions to a gate */
-#define SLOT_FDS_MAX   (BN_SUPERVISOR_INSTANCES_MAX * BN_PROCESS_POLL_FDS)
-#define POLL_FDS_MAX   (1 + BN_CONTROL_POLL_FDS + SLOT_FDS_MAX)
+#define GATE_MS      50                        /* between two questions to a gate */
+#define SLOT_FDS     (BN_PROCESS_POLL_FDS + 1) /* and what it says of itself */
+#define SLOT_FDS_MAX (BN_SUPERVISOR_INSTANCES_MAX * SLOT_FDS)
+#define AWAY_MS      1000 /* a wait that took so much longer: we were stopped ourselves */
+#define POLL_FDS_MAX (1 + BN_CONTROL_POLL_FDS + SLOT_FDS_MAX)
 
 static uint64_t s_now_ms (void)
 {
@@ -30,12 +32,12 @@ baton_err_t bn_supervisor_new (bn_supervisor_t **supervisor, const bn_supervisor
         return BATON_ERR_MEMORY;
     if (options)
         self->options = *options;
-    if (!self->options.backoff_max_ms)
-        self->options.backoff_max_ms = BACKOFF_MAX_MS;
     bn_prng_init (&self->prng, bn_random_u64 ());
     sigemptyset (&set);
     sigaddset (&set, SIGINT);
     sigaddset (&set, SIGTERM);
+    if (self->options.reload)
+        sigaddset (&set, SIGHUP);
     pthread_sigmask (SIG_BLOCK, &set, NULL);
     self->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (self->signals < 0) {
@@ -150,26 +152,58 @@ static bool s_stop_next (bn_supervisor_t *self, uint64_t now_ms)
     return false;
 }
 
-/*  Kills what did not stop in time. Returns when to look again.  */
-static uint64_t s_kill_late (bn_supervisor_t *self, uint64_t now_ms)
+/*  Replaces, kills what did not stop in time, and what hangs. Returns when to look again.  */
+static uint64_t s_tend (bn_supervisor_t *self, uint64_t now_ms)
 {
     uint64_t next_ms = UINT64_MAX;
-    for (size_t i = 0; i < self->service_count; i++)
-        for (size_t k = 0; k < self->services[i]->slot_count; k++) {
-            uint64_t slot_ms = bn_child_kill_late (self->services[i]->slots[k], now_ms);
-            next_ms = slot_ms < next_ms ? slot_ms : next_ms;
+    for (size_t i = 0; i < self->service_count; i++) {
+        bn_supervised_t *service = self->services[i];
+        uint64_t look_ms = self->stops_asked ? UINT64_MAX : bn_supervised_roll (service, now_ms);
+        next_ms = look_ms < next_ms ? look_ms : next_ms;
+        for (size_t k = 0; k < service->slot_count; k++) {
+            look_ms = bn_child_check (service->slots[k], now_ms);
+            next_ms = look_ms < next_ms ? look_ms : next_ms;
         }
+    }
     return next_ms;
+}
+
+/*  Frees the slots that have left, and the services that are removed and have none any more.  */
+static void s_sweep (bn_supervisor_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->service_count; i++) {
+        bn_supervised_t *service = self->services[i];
+        bn_supervised_sweep (service);
+        if (service->removed && service->slot_count == 0)
+            bn_supervised_destroy (&service);
+        else
+            self->services[kept++] = service;
+    }
+    self->service_count = kept;
 }
 
 static void s_read_signals (bn_supervisor_t *self)
 {
     struct signalfd_siginfo info;
     while (read (self->signals, &info, sizeof (info)) == sizeof (info)) {
+        if (info.ssi_signo == SIGHUP) {
+            self->reload_asked = true;
+            continue;
+        }
         self->stops_asked += self->stops_asked < 2;
         bn_log (BN_LOG_INFO, "%s",
                 self->stops_asked == 1 ? "stopping; once more to kill" : "killing what is left");
     }
+}
+
+/*  Who did not run could hear nobody: what has come meanwhile is still to be read, and what has not
+ *  was perhaps stopped with us.  */
+static void s_forgive (bn_supervisor_t *self, uint64_t away_ms)
+{
+    for (size_t i = 0; i < self->service_count; i++)
+        for (size_t k = 0; k < self->services[i]->slot_count; k++)
+            self->services[i]->slots[k]->health.heard_ms += away_ms;
 }
 
 /*  Waits for whatever happens first, and takes it in.  */
@@ -195,19 +229,27 @@ static baton_err_t s_poll (bn_supervisor_t *self, int timeout_ms)
             if (!slot->process)
                 continue;
             bn_assert (slot_count < BN_SUPERVISOR_INSTANCES_MAX);
-            bn_process_poll_prepare (slot->process, first + slot_count * BN_PROCESS_POLL_FDS);
+            struct pollfd *own = first + slot_count * SLOT_FDS;
+            bn_process_poll_prepare (slot->process, own);
+            own[SLOT_FDS - 1] = (struct pollfd){.fd = slot->health.fd, .events = POLLIN};
             slots[slot_count++] = slot;
         }
 
-    nfds_t count = (nfds_t)(first - fds) + slot_count * BN_PROCESS_POLL_FDS;
+    nfds_t count = (nfds_t)(first - fds) + slot_count * SLOT_FDS;
+    uint64_t before_ms = s_now_ms ();
     int ready = poll (fds, count, timeout_ms);
     if (ready < 0)
         return errno == EINTR ? BATON_OK : BATON_ERR_SYSTEM;
+    uint64_t now_ms = s_now_ms ();
+    if (timeout_ms >= 0 && now_ms - before_ms > (uint64_t)timeout_ms + AWAY_MS)
+        s_forgive (self, now_ms - before_ms - (uint64_t)timeout_ms);
     s_read_signals (self);
     for (size_t i = 0; i < slot_count; i++) {
+        const struct pollfd *own = first + i * SLOT_FDS;
         int status;
-        bn_process_poll (slots[i]->process, first + i * BN_PROCESS_POLL_FDS, bn_child_line,
-                         slots[i]);
+        if (own[SLOT_FDS - 1].revents)
+            bn_child_hear (slots[i], now_ms);
+        bn_process_poll (slots[i]->process, own, bn_child_line, slots[i]);
         if (bn_process_ended (slots[i]->process, &status))
             bn_child_ended (slots[i], status, s_now_ms ());
     }
@@ -216,22 +258,42 @@ static baton_err_t s_poll (bn_supervisor_t *self, int timeout_ms)
     return BATON_OK;
 }
 
+baton_err_t bn_supervisor_reload (bn_supervisor_t *self, char *detail, size_t detail_size)
+{
+    if (!self->options.reload) {
+        snprintf (detail, detail_size, "there is nothing to read anew");
+        return BATON_ERR_ARGUMENT;
+    }
+    if (self->stops_asked) {
+        snprintf (detail, detail_size, "everything is being stopped");
+        return BATON_ERR_CLOSED;
+    }
+    detail[0] = 0;
+    baton_err_t err = self->options.reload (self, detail, detail_size, self->options.arg);
+    if (err)
+        bn_log (BN_LOG_ERROR, "nothing has changed: %s", detail);
+    return err;
+}
+
 baton_err_t bn_supervisor_run (bn_supervisor_t *self)
 {
+    char detail[512];
     for (;;) {
+        if (self->reload_asked && !self->stops_asked)
+            bn_supervisor_reload (self, detail, sizeof (detail));
+        self->reload_asked = false;
         uint64_t now_ms = s_now_ms ();
-        /*  First, because it sets the deadlines that s_kill_late says when to look at.  */
+        /*  First, because it sets the deadlines that s_tend says when to look at.  */
         if (self->stops_asked && !s_stop_next (self, now_ms))
             return self->err;
-        uint64_t next_ms = s_kill_late (self, now_ms);
+        uint64_t next_ms = s_tend (self, now_ms);
         if (!self->stops_asked) {
             uint64_t start_ms = s_start_due (self, now_ms);
             next_ms = start_ms < next_ms ? start_ms : next_ms;
             if (self->stops_asked)
                 continue; /* one that is essential could not be started */
         }
-        for (size_t i = 0; i < self->service_count; i++)
-            bn_supervised_sweep (self->services[i]);
+        s_sweep (self);
 
         now_ms = s_now_ms ();
         int timeout_ms = next_ms == UINT64_MAX      ? -1
@@ -250,20 +312,38 @@ void bn_supervisor_stop (bn_supervisor_t *self)
         self->stops_asked = 1;
 }
 
-baton_err_t bn_supervisor_scale (bn_supervisor_t *self, const char *name, uint32_t instances)
+/*  One that has been removed is nobody's business any more.  */
+static bn_supervised_t *s_find_present (const bn_supervisor_t *self, const char *name)
 {
     bn_supervised_t *service = bn_supervisor_find (self, name);
+    return service && !service->removed ? service : NULL;
+}
+
+baton_err_t bn_supervisor_scale (bn_supervisor_t *self, const char *name, uint32_t instances)
+{
+    bn_supervised_t *service = s_find_present (self, name);
     if (!service)
         return BATON_ERR_NOT_FOUND;
     if (self->stops_asked)
         return BATON_ERR_CLOSED;
     if (instances > BN_SUPERVISOR_INSTANCES_MAX ||
-        s_slots_elsewhere (self, service) + instances > BN_SUPERVISOR_INSTANCES_MAX)
+        s_slots_elsewhere (self, service) + bn_supervised_slots_at (service, instances) >
+            BN_SUPERVISOR_INSTANCES_MAX)
         return BATON_ERR_LIMIT;
+    uint64_t now_ms = s_now_ms ();
+    bn_supervised_revive (service, now_ms);
+    return bn_supervised_scale (service, instances, now_ms);
+}
 
-    service->wanted = instances;
-    bn_supervised_shrink (service, s_now_ms ());
-    return bn_supervised_grow (service);
+baton_err_t bn_supervisor_restart (bn_supervisor_t *self, const char *name)
+{
+    bn_supervised_t *service = s_find_present (self, name);
+    if (!service)
+        return BATON_ERR_NOT_FOUND;
+    if (self->stops_asked)
+        return BATON_ERR_CLOSED;
+    bn_supervised_restart (service, s_now_ms ());
+    return BATON_OK;
 }
 
 /*  ---- looking at it ---- */
@@ -284,7 +364,8 @@ const char *bn_supervisor_service (const bn_supervisor_t *self, size_t index, ui
 bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t index,
                              bn_instance_info_t *info)
 {
-    static const char *const states[] = {"waiting", "running", "stopping"};
+    static const char *const states[] = {"waiting", "running", "stopping", "parked", "done"};
+    uint64_t when_ms;
     bn_assert (service < self->service_count);
     if (index >= self->services[service]->slot_count)
         return false;
@@ -292,6 +373,10 @@ bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t
     *info = (bn_instance_info_t){.service = slot->service->name,
                                  .slot = slot->number,
                                  .state = states[slot->state],
+                                 .reason = slot->reason,
+                                 .status = slot->process ? slot->health.status : "",
+                                 .ready = bn_child_ready (slot, s_now_ms (), &when_ms),
+                                 .current = slot->revision == slot->service->revision,
                                  .restarts = slot->restarts};
     if (slot->process) {
         info->pid = bn_process_pid (slot->process);

@@ -1,24 +1,39 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  supervisor.h - services made of processes: start, restart, scale, stop.
+/*  supervisor.h - services made of processes: start, restart, replace, scale, stop.
  *
  *  A service is a program and how many instances of it are wanted. An instance has a slot, 1 to N,
  *  and keeps its slot, and so its name "SERVICE-SLOT", over restarts. Services start in the order
- *  in which they were added and stop in the reverse one.
+ *  of the list and stop in the reverse one.
  *
  *  DESIGN. One thread, one poll loop, no timers but its timeout. Each slot is a small state
  *  machine:
  *
  *      WAITING --due, and the gate of an earlier service is open--> RUNNING
- *      RUNNING --ended--> WAITING (backoff)
- *      RUNNING --stop--> STOPPING --ended--> gone
+ *      RUNNING --ended, and is to be restarted--> WAITING (backoff)
+ *              --ended too often--> PARKED         --scale, restart--> WAITING
+ *              --ended, and was not to be restarted--> DONE --scale, restart--> WAITING
+ *      RUNNING --stop--> STOPPING --ended--> gone, or, to be replaced, WAITING
  *                        (SIGTERM, and after stop_timeout_ms SIGKILL)
  *
- *  Backoff: 200 ms, doubled with each death up to 10 s (or as told), a fifth of it random, so that
+ *  Restart is data, with the words of Erlang/OTP's supervisors: permanent, transient, temporary.
+ *  Backoff: 200 ms, doubled with each end up to backoff_max_ms, a fifth of it random, so that
  *  instances that die of the same cause do not come back as one; it starts anew after 10 s of life.
+ *  Intensity: an instance that has ended more than N times within S is parked and says why; the
+ *  others, and the other services, go on. It is counted by instance and not by service, so that a
+ *  poison event, which takes several instances down in turn before it is a dead letter, parks none.
+ *
+ *  Replacing. A service has a revision; a restart, or another definition, makes the next one, and
+ *  an instance knows the one that it was started with. While there are instances of an earlier
+ *  revision, one of them is stopped, and the next one only when its successor, and every other
+ *  instance of the new revision, is ready: it said READY=1 (health.h), or, if no instance of the
+ *  service ever did, it has lived for a moment. If the successor does not become ready, no other
+ *  one is touched: a build that does not work replaces one instance and no more.
  *
  *  INVARIANT V1: while the supervisor stops, nothing is started.
- *  INVARIANT V2: a service receives SIGTERM only after every instance of all later ones has ended.
+ *  INVARIANT V2: a service receives SIGTERM, when everything stops, only after every instance of
+ *  all later ones has ended.
+ *  INVARIANT V3: at most one instance of a service at a time is stopped to be replaced.
  *
  *  Knows nothing of orchestrators, actors or configuration files.  */
 #ifndef BN_SUPERVISOR_H
@@ -32,7 +47,8 @@
 #include <sys/types.h>
 
 #define BN_SUPERVISOR_SERVICES_MAX  64
-#define BN_SUPERVISOR_INSTANCES_MAX 256 /* of all services: two descriptors each */
+#define BN_SUPERVISOR_INSTANCES_MAX 256 /* of all services: three descriptors each */
+#define BN_SUPERVISOR_INTENSITY_MAX 99
 
 typedef struct bn_supervisor bn_supervisor_t;
 
@@ -40,29 +56,55 @@ typedef struct bn_supervisor bn_supervisor_t;
  *  May block for a little while, no longer than 200 ms.  */
 typedef bool (bn_supervisor_gate_fn) (void *arg);
 
+/*  What happens when an instance ends that nobody told to.  */
+typedef enum {
+    BN_RESTART_PERMANENT, /* it is started again */
+    BN_RESTART_TRANSIENT, /* it is started again, unless its exit code was 0 */
+    BN_RESTART_TEMPORARY  /* it stays ended */
+} bn_restart_t;
+
 typedef struct {
     const char *name;               /* letters, digits, '-' and '_' */
     const char *const *argv;        /* NULL-terminated; all of it is copied */
     const char *const *environment; /* "NAME=value", NULL-terminated, or NULL */
     const char *directory;          /* NULL: the supervisor's */
     uint32_t instances;
-    uint32_t stop_timeout_ms;    /* from SIGTERM to SIGKILL; default 10,000 */
-    bn_supervisor_gate_fn *gate; /* NULL: always open */
+    uint32_t stop_timeout_ms;     /* from SIGTERM to SIGKILL; default 10,000 */
+    bn_restart_t restart;         /* default permanent */
+    uint32_t backoff_max_ms;      /* between restarts of what keeps ending; default 10,000 */
+    uint32_t intensity;           /* an instance that ended more often than this, */
+    uint32_t intensity_period_ms; /* within this time, is parked; intensity 0: never */
+    uint32_t watchdog_ms;         /* see health.h; 0: no watchdog */
+    bn_supervisor_gate_fn *gate;  /* NULL: always open */
     void *gate_arg;
     bool essential; /* an end before its gate has opened for the first time ends
                        the supervisor: a wrong configuration is not worth a retry */
 } bn_service_options_t;
 
+/*  The end of an instance's process.  */
+typedef struct {
+    const char *service;
+    uint32_t slot;
+    uint64_t incarnation; /* as in options.incarnation_variable */
+    bool clean;           /* it had been told to stop, and did with exit code 0 */
+} bn_supervisor_end_t;
+
 typedef struct {
     /*  A line of output of an instance, NUL-terminated.  */
     void (*line) (const char *service, uint32_t slot, const char *line, size_t size, void *arg);
+    /*  A process has ended.  */
+    void (*ended) (const bn_supervisor_end_t *end, void *arg);
+    /*  SIGHUP, or the request "reload": reads what is wanted anew and calls bn_supervisor_apply. On
+     *  errors `detail` says why, and nothing has changed.  */
+    baton_err_t (*reload) (bn_supervisor_t *self, char *detail, size_t detail_size, void *arg);
     void *arg;
     const char *instance_variable; /* environment variable that gets "SERVICE-SLOT"; NULL: none */
-    uint32_t backoff_max_ms;       /* default 10,000 */
+    /*  Gets a random number, 16 hexadecimal digits, another one for each process; NULL: none.  */
+    const char *incarnation_variable;
 } bn_supervisor_options_t;
 
-/*  options may be NULL. Blocks SIGINT and SIGTERM in the calling thread, for good: they are read
- *  from a descriptor. Call it before other threads are made, so that these have them blocked too,
+/*  options may be NULL. Blocks SIGINT, SIGTERM and SIGHUP in the calling thread, for good: they are
+ *  read from a descriptor. Call it before other threads are made, so that these have them blocked too,
  *  and call everything from the one thread, which must live as long as the process.  */
 baton_err_t bn_supervisor_new (bn_supervisor_t **supervisor,
                                const bn_supervisor_options_t *options);
@@ -72,24 +114,46 @@ void bn_supervisor_destroy (bn_supervisor_t **self_p);
 /*  Errors: ARGUMENT, NAME, CONFLICT (the name is taken), LIMIT, MEMORY.  */
 baton_err_t bn_supervisor_add (bn_supervisor_t *self, const bn_service_options_t *service);
 
+/*  Makes what runs like the list: services that are new start, those that are not in it any more
+ *  are stopped, those whose argv, environment or directory is another one are replaced, instance by
+ *  instance; another number of instances scales, and everything else (timeouts, restart, intensity,
+ *  watchdog) counts from now on. What is the same is not touched, and keeps the number of instances
+ *  that bn_supervisor_scale gave it. Of a service that stays, gate and essential stay as they were.
+ *
+ *  Everything is checked before anything changes. `changes` may be NULL. Errors: as of
+ *  bn_supervisor_add, and CLOSED (it is stopping).  */
+typedef struct {
+    uint32_t added, removed, replaced, scaled, unchanged; /* services */
+} bn_supervisor_changes_t;
+
+baton_err_t bn_supervisor_apply (bn_supervisor_t *self, const bn_service_options_t *services,
+                                 size_t count, bn_supervisor_changes_t *changes);
+
 /*  Runs until a stop was asked for, by SIGINT, SIGTERM or bn_supervisor_stop, and everything has
  *  ended. A second SIGINT or SIGTERM kills. Errors: SYSTEM, or why an essential service did not
  *  come up; everything was stopped then, too.  */
 baton_err_t bn_supervisor_run (bn_supervisor_t *self);
 void bn_supervisor_stop (bn_supervisor_t *self); /* from within a callback */
 
-/*  Changes how many instances are wanted. Fewer: those of the highest slots are stopped. Errors:
- *  NOT_FOUND, LIMIT, CLOSED (it is stopping).  */
+/*  Changes how many instances are wanted. Fewer: those of the highest slots are stopped. Those that
+ *  are parked, or done, start again. Errors: NOT_FOUND, LIMIT, CLOSED (it is stopping).  */
 baton_err_t bn_supervisor_scale (bn_supervisor_t *self, const char *name, uint32_t instances);
+/*  Replaces every instance, one by one; see above. Those that do not run start at once. Errors:
+ *  NOT_FOUND, CLOSED.  */
+baton_err_t bn_supervisor_restart (bn_supervisor_t *self, const char *name);
 
 /*  ---- looking at it ---- */
 typedef struct {
-    const char *service; /* borrowed */
+    const char *service; /* borrowed, as all texts here: until the next call */
     uint32_t slot;       /* 1, 2, ... */
     pid_t pid;           /* 0: does not run */
-    const char *state;   /* "waiting", "running", "stopping"; static */
-    uint32_t restarts;   /* since the slot was made */
-    uint64_t age_ms;     /* of the process; 0 if it does not run */
+    const char *state;   /* "waiting", "running", "stopping", "parked", "done"; static */
+    const char *reason;  /* how it ended last, while it does not run; else "" */
+    const char *status;  /* what it says of itself; "" */
+    bool ready;
+    bool current;      /* not to be replaced any more */
+    uint32_t restarts; /* since the slot was made */
+    uint64_t age_ms;   /* of the process; 0 if it does not run */
 } bn_instance_info_t;
 
 size_t bn_supervisor_services (const bn_supervisor_t *self);
@@ -104,9 +168,13 @@ bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t
  *  request is a line, the answer a line of JSON, then the connection is closed:
  *
  *    "status\n"          {"ok":true,"pid":P,"stopping":false,"services":[{"name":"payment",
- *                        "wanted":2,"instances":[{"instance":"payment-1","slot":1,"pid":123,
- *                        "state":"running","restarts":0,"age_ms":5000}, ...]}, ...]}
+ *                        "wanted":2,"restart":"permanent","rolling":false,"instances":[
+ *                        {"instance":"payment-1","slot":1,"pid":123,"state":"running",
+ *                        "ready":true,"current":true,"restarts":0,"age_ms":5000,
+ *                        "status":"...","reason":""}, ...]}, ...]}
  *    "scale NAME N\n"    {"ok":true,"service":"payment","before":2,"wanted":4}
+ *    "restart NAME\n"    {"ok":true,"service":"payment","instances":2}; it has begun
+ *    "reload\n"          {"ok":true}; what it comes to is in the log
  *    "stop\n"            {"ok":true}
  *                        {"ok":false,"error":"NOT_FOUND","text":"..."}
  *

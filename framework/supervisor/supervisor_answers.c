@@ -26,21 +26,49 @@ static void s_put (bn_buffer_t *reply, const char *format, ...)
         bn_buffer_append (reply, text, (size_t)size);
 }
 
+/*  The text of a JSON string. What is not printable ASCII has no place in what is answered here.  */
+static void s_put_text (bn_buffer_t *reply, const char *text)
+{
+    for (; *text; text++)
+        if (*text == '"' || *text == '\\')
+            s_put (reply, "\\%c", *text);
+        else
+            s_put (reply, "%c", *text < 0x20 || *text > 0x7e ? '?' : *text);
+}
+
+static void s_put_instance (bn_buffer_t *reply, const bn_instance_info_t *info)
+{
+    s_put (reply,
+           "{\"instance\":\"%s-%" PRIu32 "\",\"slot\":%" PRIu32
+           ",\"pid\":%d,\"state\":\"%s\",\"ready\":%s,\"current\":%s,\"restarts\":%" PRIu32
+           ",\"age_ms\":%" PRIu64 ",\"status\":\"",
+           info->service, info->slot, info->slot, (int)info->pid, info->state,
+           info->ready ? "true" : "false", info->current ? "true" : "false", info->restarts,
+           info->age_ms);
+    s_put_text (reply, info->status);
+    s_put (reply, "\",\"reason\":\"");
+    s_put_text (reply, info->reason);
+    s_put (reply, "\"}");
+}
+
 /*  Names have no character that JSON would want escaped.  */
 static void s_answer_status (const bn_supervisor_t *self, bn_buffer_t *reply)
 {
+    static const char *const restarts[] = {"permanent", "transient", "temporary"};
     s_put (reply, "{\"ok\":true,\"pid\":%d,\"stopping\":%s,\"services\":[", (int)getpid (),
            self->stops_asked ? "true" : "false");
     for (size_t i = 0; i < self->service_count; i++) {
+        const bn_supervised_t *service = self->services[i];
         bn_instance_info_t info;
-        s_put (reply, "%s{\"name\":\"%s\",\"wanted\":%" PRIu32 ",\"instances\":[", i ? "," : "",
-               self->services[i]->name, self->services[i]->wanted);
-        for (size_t k = 0; bn_supervisor_instance (self, i, k, &info); k++)
-            s_put (reply,
-                   "%s{\"instance\":\"%s-%" PRIu32 "\",\"slot\":%" PRIu32
-                   ",\"pid\":%d,\"state\":\"%s\",\"restarts\":%" PRIu32 ",\"age_ms\":%" PRIu64 "}",
-                   k ? "," : "", info.service, info.slot, info.slot, (int)info.pid, info.state,
-                   info.restarts, info.age_ms);
+        s_put (reply,
+               "%s{\"name\":\"%s\",\"wanted\":%" PRIu32 ",\"restart\":\"%s\",\"rolling\":%s"
+               ",\"instances\":[",
+               i ? "," : "", service->name, service->wanted, restarts[service->restart],
+               service->rolling ? "true" : "false");
+        for (size_t k = 0; bn_supervisor_instance (self, i, k, &info); k++) {
+            s_put (reply, "%s", k ? "," : "");
+            s_put_instance (reply, &info);
+        }
         s_put (reply, "]}");
     }
     s_put (reply, "]}");
@@ -48,7 +76,9 @@ static void s_answer_status (const bn_supervisor_t *self, bn_buffer_t *reply)
 
 static void s_answer_error (bn_buffer_t *reply, baton_err_t err, const char *text)
 {
-    s_put (reply, "{\"ok\":false,\"error\":\"%s\",\"text\":\"%s\"}", baton_err_name (err), text);
+    s_put (reply, "{\"ok\":false,\"error\":\"%s\",\"text\":\"", baton_err_name (err));
+    s_put_text (reply, text);
+    s_put (reply, "\"}");
 }
 
 static void s_answer_scale (bn_supervisor_t *self, const char *request, bn_buffer_t *reply)
@@ -85,6 +115,33 @@ static void s_answer_scale (bn_supervisor_t *self, const char *request, bn_buffe
     }
 }
 
+static void s_answer_restart (bn_supervisor_t *self, const char *name, bn_buffer_t *reply)
+{
+    baton_err_t err = bn_supervisor_restart (self, name);
+    const bn_supervised_t *service = bn_supervisor_find (self, name);
+    if (err == BATON_OK) {
+        s_put (reply, "{\"ok\":true,\"service\":\"%s\",\"instances\":%" PRIu32 "}", service->name,
+               service->wanted);
+        bn_log (BN_LOG_INFO, "%s is restarted, instance by instance", service->name);
+    } else
+        s_answer_error (reply, err,
+                        err == BATON_ERR_NOT_FOUND ? "there is no service of that name"
+                                                   : "everything is being stopped");
+}
+
+static void s_answer_reload (bn_supervisor_t *self, bn_buffer_t *reply)
+{
+    char detail[512] = "";
+    baton_err_t err = bn_supervisor_reload (self, detail, sizeof (detail));
+    if (err) {
+        s_answer_error (reply, err, detail);
+        return;
+    }
+    s_put (reply, "{\"ok\":true,\"text\":\"");
+    s_put_text (reply, detail);
+    s_put (reply, "\"}");
+}
+
 void bn_supervisor_answer (const char *request, bn_buffer_t *reply, void *arg)
 {
     bn_supervisor_t *self = arg;
@@ -92,9 +149,14 @@ void bn_supervisor_answer (const char *request, bn_buffer_t *reply, void *arg)
         s_answer_status (self, reply);
     else if (!strncmp (request, "scale ", 6))
         s_answer_scale (self, request, reply);
+    else if (!strncmp (request, "restart ", 8))
+        s_answer_restart (self, request + 8, reply);
+    else if (!strcmp (request, "reload"))
+        s_answer_reload (self, reply);
     else if (!strcmp (request, "stop")) {
         bn_supervisor_stop (self);
         s_put (reply, "{\"ok\":true}");
     } else
-        s_answer_error (reply, BATON_ERR_UNKNOWN_TYPE, "the requests are status, scale and stop");
+        s_answer_error (reply, BATON_ERR_UNKNOWN_TYPE,
+                        "the requests are status, scale, restart, reload and stop");
 }

@@ -3,9 +3,11 @@
 /*  supervisor_internal.h - what the files of the supervisor share.
  *
  *    supervisor.c          the loop, and what the public header promises
+ *    supervisor_apply.c    the difference between what runs and another list
  *    supervisor_answers.c  the requests of the control socket
- *    supervised.c          a service: what is wanted, and its slots
+ *    supervised.c          a service: what is wanted, its slots, how they are replaced
  *    child.c               one instance: its states, its process
+ *    health.c              what it says of itself
  *
  *  One thread runs all of it.  */
 #ifndef BN_SUPERVISOR_INTERNAL_H
@@ -13,10 +15,20 @@
 
 #include "base/prng.h"
 #include "supervisor/control.h"
+#include "supervisor/health.h"
 #include "supervisor/process.h"
 #include "supervisor/supervisor.h"
 
-typedef enum { BN_CHILD_WAITING, BN_CHILD_RUNNING, BN_CHILD_STOPPING } bn_child_state_t;
+#define BN_CHILD_ENDS             (BN_SUPERVISOR_INTENSITY_MAX + 1) /* that are remembered */
+#define BN_CHILD_REASON_BYTES_MAX 127
+
+typedef enum {
+    BN_CHILD_WAITING,
+    BN_CHILD_RUNNING,
+    BN_CHILD_STOPPING,
+    BN_CHILD_PARKED, /* ended too often */
+    BN_CHILD_DONE    /* ended, and is not restarted */
+} bn_child_state_t;
 
 typedef struct bn_supervised bn_supervised_t;
 
@@ -25,21 +37,46 @@ typedef struct {
     uint32_t number; /* 1, 2, ... */
     bn_child_state_t state;
     bn_process_t *process; /* owned; RUNNING, STOPPING */
+    bn_health_t health;    /* open as long as the process */
+    uint64_t incarnation;  /* of the process: random */
+    uint64_t revision;     /* of the service, when the process was started; 0: never was */
     uint64_t due_ms;       /* WAITING: when to start; STOPPING: when to kill */
     uint64_t started_ms;
-    uint32_t backoff_ms; /* the last one; 0: none yet */
+    uint32_t watchdog_ms; /* of the process; 0: none */
+    bool hung;            /* killed by the watchdog */
+    bool leaving;         /* the slot goes when the process has ended */
+    uint32_t backoff_ms;  /* the last one; 0: none yet */
     uint32_t restarts;
-    bool leaving; /* the slot goes when the process has ended */
+    uint64_t ends_ms[BN_CHILD_ENDS]; /* a ring: when it ended, unasked */
+    uint32_t end_count;              /* since it was revived: the next one goes to % MAX */
+    char reason[BN_CHILD_REASON_BYTES_MAX + 1]; /* how it ended last; "" while it runs */
 } bn_child_t;
+
+/*  What a process is started from; another one is another revision.  */
+typedef struct {
+    char **argv;        /* owned */
+    char **environment; /* owned */
+    char *directory;    /* owned; may be NULL */
+} bn_definition_t;
 
 struct bn_supervised {
     bn_supervisor_t *supervisor;
     char name[BATON_NAME_BYTES_MAX + 1];
-    char **argv;        /* owned */
-    char **environment; /* owned; may be NULL */
-    char *directory;    /* owned; may be NULL */
-    uint32_t wanted;
+    bn_definition_t *definition; /* owned */
+    uint64_t revision;           /* 1, 2, ... */
+    bool rolling;                /* instances of an earlier revision are being replaced */
+    uint64_t awaited_ms;         /* rolling: since when the same successor is waited for; 0: not */
+    bool awaited_told;
+    bool removed;      /* goes when its last process has ended */
+    bool speaks;       /* an instance has said READY=1 */
+    uint32_t declared; /* instances, by the list */
+    uint32_t wanted;   /* instances, after scaling */
     uint32_t stop_timeout_ms;
+    uint32_t backoff_max_ms;
+    uint32_t watchdog_ms;
+    bn_restart_t restart;
+    uint32_t intensity; /* 0: unlimited */
+    uint32_t intensity_period_ms;
     bn_supervisor_gate_fn *gate;
     void *gate_arg;
     bool essential;
@@ -56,6 +93,7 @@ struct bn_supervisor {
     bn_control_t *control; /* owned; NULL: none */
     bn_prng_t prng;
     uint32_t stops_asked; /* 1: stop, 2: kill */
+    bool reload_asked;
     uint64_t gate_due_ms;
     baton_err_t err; /* what bn_supervisor_run returns */
 };
@@ -65,12 +103,24 @@ struct bn_supervisor {
 void bn_child_start (bn_child_t *self, uint64_t now_ms);
 /*  It leaves: SIGTERM, and its slot goes with the process.  */
 void bn_child_stop (bn_child_t *self, uint64_t now_ms);
+/*  The same, and then the slot starts the next one.  */
+void bn_child_replace (bn_child_t *self, uint64_t now_ms);
+/*  Starts it soon, if it does not run, and forgets what it was parked for.  */
+void bn_child_revive (bn_child_t *self, uint64_t now_ms);
 void bn_child_ended (bn_child_t *self, int status, uint64_t now_ms);
-/*  Kills it if it should have stopped by now. Returns when to look again.  */
-uint64_t bn_child_kill_late (bn_child_t *self, uint64_t now_ms);
+/*  Kills it if it should have stopped by now, or has not been heard for too long. Returns when to
+ *  look again.  */
+uint64_t bn_child_check (bn_child_t *self, uint64_t now_ms);
+void bn_child_hear (bn_child_t *self, uint64_t now_ms); /* its NOTIFY_SOCKET */
+/*  Since when it is ready, or when to look again, in *when_ms (UINT64_MAX: it will be heard).  */
+bool bn_child_ready (const bn_child_t *self, uint64_t now_ms, uint64_t *when_ms);
 void bn_child_line (const char *line, size_t size, void *child);
 
 /*  ---- supervised.c ---- */
+
+bn_definition_t *bn_definition_new (const bn_service_options_t *options); /* NULL: no memory */
+void bn_definition_destroy (bn_definition_t **self_p);
+bool bn_definition_same (const bn_definition_t *self, const bn_service_options_t *options);
 
 /*  Errors: ARGUMENT, NAME.  */
 baton_err_t bn_supervised_check (const bn_service_options_t *options);
@@ -78,16 +128,25 @@ baton_err_t bn_supervised_check (const bn_service_options_t *options);
 baton_err_t bn_supervised_new (bn_supervised_t **service, bn_supervisor_t *supervisor,
                                const bn_service_options_t *options);
 void bn_supervised_destroy (bn_supervised_t **self_p); /* kills what runs */
-/*  Makes the slots that are missing: those that are leaving stay after all and start again when
- *  their process has ended, then come the lowest numbers that are free.  */
-baton_err_t bn_supervised_grow (bn_supervised_t *self);
-/*  Stops those of the highest numbers until no more than what is wanted stay.  */
-void bn_supervised_shrink (bn_supervised_t *self, uint64_t now_ms);
+/*  Timeouts, restart, intensity, watchdog: what counts from now on without a restart.  */
+void bn_supervised_set (bn_supervised_t *self, const bn_service_options_t *options);
+/*  How many slots there would be, with those that are leaving.  */
+size_t bn_supervised_slots_at (const bn_supervised_t *self, uint32_t wanted);
+/*  Makes the slots that are missing, or stops those of the highest numbers. Slots that are leaving
+ *  stay after all, if wanted, and start again when their process has ended. MEMORY.  */
+baton_err_t bn_supervised_scale (bn_supervised_t *self, uint32_t wanted, uint64_t now_ms);
+void bn_supervised_revive (bn_supervised_t *self, uint64_t now_ms);  /* what does not run */
+void bn_supervised_restart (bn_supervised_t *self, uint64_t now_ms); /* the next revision */
+/*  Replaces the next instance if it may (V3). Returns when to look again.  */
+uint64_t bn_supervised_roll (bn_supervised_t *self, uint64_t now_ms);
 void bn_supervised_sweep (bn_supervised_t *self); /* frees the slots that have left */
 
 /*  ---- supervisor.c ---- */
 
+/*  Also one that is removed and has not ended yet.  */
 bn_supervised_t *bn_supervisor_find (const bn_supervisor_t *self, const char *name);
+/*  Reads anew what is wanted; detail says why not.  */
+baton_err_t bn_supervisor_reload (bn_supervisor_t *self, char *detail, size_t detail_size);
 
 /*  ---- supervisor_answers.c ---- */
 

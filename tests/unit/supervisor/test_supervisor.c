@@ -1,88 +1,17 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  The supervised processes are shell scripts that say what happens to them; the test acts on what
- *  they say, from within the callback for a line.  */
+/*  The supervised processes are shell scripts that say what happens to them.  */
 
 #include "shell/log.h"
 #include "supervisor/control.h"
-#include "supervisor/supervisor.h"
+#include "world.h"
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-/*  For each test. SIGALRM is not blocked: a supervisor that waits for ever ends the program, and is
- *  not woken up, as it would be by the SIGTERM of who runs the tests.  */
-#define DEADLINE_S 15
-
-typedef struct {
-    bn_supervisor_t *supervisor;
-    char heard[8192]; /* "SERVICE.SLOT LINE;" ... */
-    /*  what to do when a line has come  */
-    void (*act) (const char *line);
-} world_t;
-
-static world_t world;
-
-static void hear (const char *service, uint32_t slot, const char *line, size_t size, void *arg)
-{
-    char text[512];
-    (void)size;
-    (void)arg;
-    snprintf (text, sizeof (text), "%s.%u %s;", service, slot, line);
-    strncat (world.heard, text, sizeof (world.heard) - strlen (world.heard) - 1);
-    text[strlen (text) - 1] = 0;
-    if (world.act)
-        world.act (text);
-}
-
-static int set_up (void **state)
-{
-    (void)state;
-    memset (&world, 0, sizeof (world));
-    alarm (DEADLINE_S);
-    bn_supervisor_options_t options = {
-        .line = hear, .instance_variable = "NAME", .backoff_max_ms = 200};
-    return bn_supervisor_new (&world.supervisor, &options);
-}
-
-static int tear_down (void **state)
-{
-    (void)state;
-    bn_supervisor_destroy (&world.supervisor);
-    return 0;
-}
-
-static void add (const char *name, const char *script, uint32_t instances)
-{
-    const char *argv[] = {"sh", "-c", script, NULL};
-    bn_service_options_t service = {
-        .name = name, .argv = argv, .instances = instances, .stop_timeout_ms = 20000};
-    assert_int_equal (bn_supervisor_add (world.supervisor, &service), BATON_OK);
-}
-
-/*  Says "up", and "down" when it is stopped.  */
-#define POLITE                                                                                     \
-    "trap 'echo down; exit 0' TERM; echo \"up $NAME\"; while :; do sleep 1000 & wait $!; done"
-
-static size_t count (const char *wanted)
-{
-    size_t result = 0;
-    for (const char *at = world.heard; (at = strstr (at, wanted)); at++)
-        result++;
-    return result;
-}
-
-/*  ---- */
 
 static void stop_when_three_are_up (const char *line)
 {
