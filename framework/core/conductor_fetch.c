@@ -60,8 +60,6 @@ static void wait_for_events (bn_conductor_t *self, bn_session_t *session, bn_rea
         bn_read_spec_destroy (&spec);
         return;
     }
-    if (wait_ms > BN_FETCH_WAIT_MS_MAX)
-        wait_ms = BN_FETCH_WAIT_MS_MAX;
     if (!bn_map_put_u64 (self->waiting, session->route, session, NULL)) {
         bn_read_spec_destroy (&spec);
         self->effects->failed = true;
@@ -104,10 +102,8 @@ void bn_conductor_notice (bn_conductor_t *self, const bn_topic_state_t *topic,
         const bn_instance_t *owner = live ? live->owners[section->partition] : NULL;
         bn_session_t *session = owner ? owner->session : NULL;
         if (session && session->waiting && !session->waits_for_read &&
-            session->waiting->from_by_partition[section->partition] != BN_NO_OFFSET &&
-            session->waiting->from_by_partition[section->partition] <
-                section->base + section->count)
-            wake_later (self, session);
+            session->waiting->from_by_partition[section->partition] != BN_NO_OFFSET)
+            wake_later (self, session); /* from is not past the tail: this is not before it */
     }
     bn_map_node_t *node = self->waiting_reads ? bn_map_first (self->waiting) : NULL;
     for (; node; node = bn_map_next (node)) {

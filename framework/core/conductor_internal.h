@@ -25,7 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BN_FETCH_WAIT_MS_MAX 30000
 #define BN_DEAD_PAGE_MAX     1000
 #define BN_JOINS_REMEMBERED  64
 #define BN_PARK_MS_MAX       (7ull * 86400 * 1000)

@@ -274,8 +274,7 @@ static bool check_emissions (bn_conductor_t *self, const bn_actor_state_t *actor
                   settlement->done_count || settlement->died_count;
     }
     if (!handled)
-        return bn_conductor_refuse (self, BATON_ERR_OFFSET,
-                                    settle->settlement_count ? settle->settlements[0].partition : 0,
+        return bn_conductor_refuse (self, BATON_ERR_OFFSET, settle->settlements[0].partition,
                                     "it emits events and settles none");
     return true;
 }

@@ -437,9 +437,10 @@ void harness_pass (harness_t *self, uint64_t ms)
     harness_pause (self, ms);
 }
 
-void harness_read_done (harness_t *self, uint64_t route, uint64_t request, uint64_t scanned_to)
+void harness_read_done (harness_t *self, uint64_t route, uint64_t request, uint64_t scanned_to,
+                        bool at_tail)
 {
-    bn_conductor_read_done (self->conductor, route, request, scanned_to, false);
+    bn_conductor_read_done (self->conductor, route, request, scanned_to, at_tail);
 }
 
 void harness_gone (harness_t *self, uint64_t route)
@@ -674,6 +675,45 @@ baton_err_t harness_settle (harness_t *self, uint64_t route, bn_settlement_t *se
                                        .sections = sections,
                                        .section_count = section_count}};
     return outcome (harness_request (self, route, &message));
+}
+
+uint64_t harness_bury (harness_t *self, uint64_t n)
+{
+    uint64_t route = harness_instance (self, "a", "one", 1, "t");
+    bn_died_t died[1100];
+    assert_true (n <= sizeof died / sizeof *died);
+    for (uint64_t offset = 0; offset < n; offset++) {
+        harness_event (self, "t", "x");
+        died[offset] = (bn_died_t){.offset = offset, .attempts = 3};
+    }
+    bn_section_t copies = harness_section (self, "$dead.a", "x", (uint32_t)n);
+    bn_settlement_t settlement = harness_settlement (self, "a", 0, n);
+    settlement.handled = (uint32_t)n;
+    settlement.died = died;
+    settlement.died_count = (uint32_t)n;
+    assert_int_equal (harness_settle (self, route, &settlement, &copies, 1), BATON_OK);
+    return route;
+}
+
+void harness_release_revoked (harness_t *self, uint64_t route, const char *actor)
+{
+    bn_message_t heartbeat = {.type = BN_HEARTBEAT, .heartbeat = {.version = UINT64_MAX}};
+    const reply_t *reply = harness_request (self, route, &heartbeat);
+    assert_int_equal (reply->message.type, BN_BEAT);
+    bn_settlement_t settlements[BN_PARTITIONS_MAX];
+    uint32_t count = 0;
+    for (uint32_t index = 0; index < reply->message.beat.assignment_count; index++) {
+        const bn_assignment_t *entry = &reply->message.beat.assignments[index];
+        if (!entry->revoked)
+            continue;
+        settlements[count] = harness_settlement (self, actor, entry->partition, entry->floor);
+        settlements[count++].release = true;
+    }
+    if (count == 0)
+        return;
+    bn_message_t message = {.type = BN_SETTLE,
+                            .settle = {.settlements = settlements, .settlement_count = count}};
+    assert_int_equal (harness_request (self, route, &message)->message.type, BN_SETTLED);
 }
 
 baton_err_t harness_leave (harness_t *self, uint64_t route)

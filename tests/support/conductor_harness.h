@@ -47,8 +47,9 @@ void harness_pass (harness_t *self, uint64_t ms);
 /*  Time goes by without a TICK but at its end: the process was stopped.  */
 void harness_pause (harness_t *self, uint64_t ms);
 void harness_gone (harness_t *self, uint64_t route);
-/*  That FETCH of the route was answered up to there, which is not the tail.  */
-void harness_read_done (harness_t *self, uint64_t route, uint64_t request, uint64_t scanned_to);
+/*  That FETCH of the route was answered up to there.  */
+void harness_read_done (harness_t *self, uint64_t route, uint64_t request, uint64_t scanned_to,
+                        bool at_tail);
 
 /*  Sends a request; its number is set. Returns what was answered, or NULL if it waits. Borrowed
  *  until the next step.  */
@@ -84,6 +85,11 @@ baton_err_t harness_settle (harness_t *self, uint64_t route, bn_settlement_t *se
 /*  A settlement of the partition in its current generation up to `floor`.  */
 bn_settlement_t harness_settlement (harness_t *self, const char *actor, uint32_t partition,
                                     uint64_t floor);
+/*  An instance of actor "a" of topic "t", whose events [0, n) it gives up: their copies are at
+ *  [n, 2n). One partition; n <= 1100. Returns the route.  */
+uint64_t harness_bury (harness_t *self, uint64_t n);
+/*  The instance gives up what it was asked to, with nothing settled.  */
+void harness_release_revoked (harness_t *self, uint64_t route, const char *actor);
 baton_err_t harness_leave (harness_t *self, uint64_t route);
 baton_err_t harness_begin (harness_t *self, uint64_t route, const char *actor, uint32_t partition,
                            uint64_t offset);

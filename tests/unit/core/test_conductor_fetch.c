@@ -87,7 +87,7 @@ static void only_what_was_sent_is_suspicious (void **state)
             const reply_t *reply = fetch (h, route, "a", 0, 0, 0);
             assert_non_null (reply->read);
             if (life == 2)
-                harness_read_done (h, route, reply->read->request, 4);
+                harness_read_done (h, route, reply->read->request, 4, false);
         }
         route = harness_instance (h, "a", "i", life + 1, "t");
         assert_int_equal (partition->careful_until, expected[life - 1]);
@@ -213,6 +213,109 @@ static void several_waiters_are_woken_by_one_record (void **state)
     harness_destroy (h);
 }
 
+/*  An answer that says nothing of what the instance has in hand: all that waits is suspicious.  */
+static void other_answers_leave_all_suspicious (void **state)
+{
+    (void)state;
+    for (int which = 0; which < 5; which++) {
+        harness_t *h = harness_new (NULL, 2);
+        const char *key = harness_key (h, 0, 0);
+        for (int event = 0; event < 10; event++)
+            harness_event (h, "t", key);
+        uint64_t admin = harness_hello (h, BN_ROLE_ADMIN, 9);
+        uint64_t route = harness_instance (h, "a", "i", 1, "t");
+        uint64_t request = fetch (h, route, "a", 0, 0, 0)->read->request;
+        harness_read_done (h,
+                           which == 0   ? 99
+                           : which == 1 ? admin
+                                        : route, /* no session, none that joined */
+                           which == 2 ? request + 1 : request,
+                           which == 4 ? 10 : 4, /* all that there is */
+                           which == 3);
+        if (which == 4) /* nothing is left behind it, so that the fan-out goes on from there */
+            harness_event (h, "t", harness_key (h, 0, 0));
+        harness_instance (h, "a", "i", 2, "t");
+        assert_int_equal (harness_actor (h, "a")->partitions[0].careful_until,
+                          which == 4 ? 11 : 10);
+        harness_destroy (h);
+    }
+}
+
+/*  The partition has gone to another one before the answer was sent: it is not suspected.  */
+static void an_answer_that_comes_late_says_nothing (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 2);
+    for (int event = 0; event < 10; event++)
+        harness_event (h, "t", harness_key (h, event % 2, 0));
+    uint64_t one = harness_instance (h, "a", "one", 1, "t");
+    uint64_t two = harness_instance (h, "a", "two", 2, "t");
+    uint32_t moves = harness_owned (h, "a", "one") == 2 ? 2 : 0;
+    assert_int_equal (moves, 2); /* asked to release one, has not yet */
+    bn_fetch_t both[2] = {{.partition = 0, .generation = 1}, {.partition = 1, .generation = 1}};
+    bn_message_t message = {.type = BN_FETCH,
+                            .fetch = {.bytes_max = 4096, .partitions = both, .partition_count = 2}};
+    uint64_t request = harness_request (h, one, &message)->read->request;
+    for (uint32_t index = 0; index < 2; index++) {
+        bn_settlement_t settlement = harness_settlement (h, "a", index, 0);
+        settlement.release = true;
+        (void)harness_settle (h, one, &settlement, NULL, 0);
+    }
+    uint32_t moved = strcmp (harness_actor (h, "a")->partitions[0].instance, "two") == 0 ? 0 : 1;
+    assert_string_equal (harness_actor (h, "a")->partitions[moved].instance, "two");
+    uint64_t asked = fetch (h, two, "a", moved, 0, 0)->read->request;
+    harness_read_done (h, two, asked, 6, false);
+    harness_read_done (h, one, request, 2, false);
+    harness_gone (h, two);
+    harness_pass (h, 3000);
+    assert_int_equal (harness_actor (h, "a")->partitions[moved].careful_until, 6);
+    harness_destroy (h);
+}
+
+/*  One request wakes a waiter once, though several of its sections are for it; waiters of other
+ *  actors, partitions that nobody has and actors that do not run are none of its business.  */
+static void a_request_of_several_sections_wakes_once (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 2);
+    uint64_t gone = harness_instance (h, "left", "x", 7, "t");
+    assert_int_equal (harness_leave (h, gone), BATON_OK);
+    harness_restart (h, true); /* nobody of it has joined since */
+    gone = harness_instance (h, "leaves", "x", 8, "t");
+    assert_int_equal (harness_leave (h, gone), BATON_OK);
+    uint64_t busy = harness_instance (h, "busy", "x", 9, "t u");
+    uint64_t route = harness_instance (h, "a", "one", 1, "t u");
+    uint64_t reader = harness_instance (h, "reads", "one", 2, "t u");
+    uint32_t partition = harness_partition (h, "x");
+    assert_null (fetch (h, route, "a", partition, 0, 5000));
+    assert_null (read_from (h, reader, 0, 5000, "v"));
+    uint64_t producer = harness_hello (h, BN_ROLE_PRODUCER, 77);
+    bn_section_t sections[] = {harness_section (h, "t", "x", 1), harness_section (h, "u", "x", 1)};
+    assert_int_equal (harness_publish (h, producer, 77, 1, sections, 2), BATON_OK);
+    const reply_t *woken = harness_pushed (h, route, 0);
+    assert_non_null (woken->read);
+    assert_int_equal (woken->read->upto, 2);
+    assert_null (harness_pushed (h, route, 1));
+    assert_null (harness_pushed (h, busy, 0));
+    assert_null (harness_pushed (h, reader, 0)); /* it waits for another topic */
+    harness_destroy (h);
+}
+
+/*  A READ is not for partitions: a changed assignment leaves it waiting.  */
+static void a_waiting_read_survives_a_changed_assignment (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 2);
+    uint64_t route = harness_instance (h, "a", "one", 1, "t");
+    assert_null (read_from (h, route, 0, 5000, "t"));
+    harness_instance (h, "a", "two", 2, "t");
+    harness_event (h, "t", "x");
+    const reply_t *woken = harness_pushed (h, route, 0);
+    assert_non_null (woken);
+    assert_non_null (woken->read);
+    harness_destroy (h);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +327,10 @@ int main (void)
         cmocka_unit_test (a_wait_ends_empty),
         cmocka_unit_test (read_is_bounded_by_the_tail_and_waits_by_pattern),
         cmocka_unit_test (several_waiters_are_woken_by_one_record),
+        cmocka_unit_test (other_answers_leave_all_suspicious),
+        cmocka_unit_test (an_answer_that_comes_late_says_nothing),
+        cmocka_unit_test (a_request_of_several_sections_wakes_once),
+        cmocka_unit_test (a_waiting_read_survives_a_changed_assignment),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

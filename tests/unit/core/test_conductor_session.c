@@ -16,28 +16,6 @@ static const bn_assignment_t *entry_of (const bn_beat_t *beat, uint32_t partitio
     return NULL;
 }
 
-/*  Releases whatever is revoked from the instance, until nothing is.  */
-static void release_revoked (harness_t *h, uint64_t route, const char *actor)
-{
-    bn_message_t heartbeat = {.type = BN_HEARTBEAT, .heartbeat = {.version = UINT64_MAX}};
-    const reply_t *reply = harness_request (h, route, &heartbeat);
-    assert_int_equal (reply->message.type, BN_BEAT);
-    bn_settlement_t settlements[BN_PARTITIONS_MAX];
-    uint32_t count = 0;
-    for (uint32_t index = 0; index < reply->message.beat.assignment_count; index++) {
-        const bn_assignment_t *entry = &reply->message.beat.assignments[index];
-        if (!entry->revoked)
-            continue;
-        settlements[count] = harness_settlement (h, actor, entry->partition, entry->floor);
-        settlements[count++].release = true;
-    }
-    if (count == 0)
-        return;
-    bn_message_t message = {.type = BN_SETTLE,
-                            .settle = {.settlements = settlements, .settlement_count = count}};
-    assert_int_equal (harness_request (h, route, &message)->message.type, BN_SETTLED);
-}
-
 static void first_join_registers_and_gets_everything (void **state)
 {
     (void)state;
@@ -143,7 +121,7 @@ static void second_instance_gets_half_by_revoke_and_release (void **state)
     assert_int_equal (harness_error_detail (h), revoked[0]);
     settlement.generation = 2;
     assert_int_equal (harness_settle (h, first, &settlement, NULL, 0), BATON_ERR_NOT_OWNER);
-    release_revoked (h, first, "a");
+    harness_release_revoked (h, first, "a");
     assert_int_equal (harness_owned (h, "a", "one"), 4);
     assert_int_equal (harness_owned (h, "a", "two"), 4);
     harness_destroy (h);
@@ -325,7 +303,7 @@ static void reconnect_keeps_partitions_in_new_generations (void **state)
     harness_t *h = harness_new (NULL, 4);
     uint64_t old = harness_instance (h, "a", "one", 1, "t");
     uint64_t other = harness_instance (h, "a", "two", 2, "t");
-    release_revoked (h, old, "a");
+    harness_release_revoked (h, old, "a");
     uint64_t offset = harness_event (h, "t", "x");
     uint32_t partition = harness_partition (h, "x");
     bn_settlement_t stale = harness_settlement (h, "a", partition, offset + 1);
@@ -425,7 +403,7 @@ static void owners_have_time_to_come_back_after_a_restart (void **state)
         harness_t *h = harness_new (NULL, 4);
         uint64_t one = harness_instance (h, "a", "one", 1, "t");
         uint64_t two = harness_instance (h, "a", "two", 2, "t");
-        release_revoked (h, one, "a");
+        harness_release_revoked (h, one, "a");
         harness_event (h, "t", "x");
         uint64_t generation = partition_of (h, "a", 0)->generation;
         harness_restart (h, from_copy);
@@ -440,7 +418,7 @@ static void owners_have_time_to_come_back_after_a_restart (void **state)
         harness_pass (h, 5000);
         /*  "two" did not: its events are handled carefully by others.  */
         assert_int_equal (harness_owned (h, "a", "two"), 0);
-        release_revoked (h, one, "a");
+        harness_release_revoked (h, one, "a");
         assert_int_equal (harness_owned (h, "a", "one") + harness_owned (h, "a", "three"), 4);
         assert_int_equal (harness_owned (h, "a", "one"), 2);
         (void)two;
@@ -488,7 +466,7 @@ static void assignment_is_even_sticky_and_never_double (void **state)
         for (int pass = 0; pass < 2; pass++)
             for (uint32_t other = 0; other < 40; other++)
                 if (routes[other])
-                    release_revoked (h, routes[other], "a");
+                    harness_release_revoked (h, routes[other], "a");
         uint32_t least = UINT32_MAX;
         uint32_t most = 0;
         uint32_t sum = 0;
@@ -518,14 +496,14 @@ static void as_little_as_possible_moves (void **state)
     for (uint32_t who = 0; who < 3; who++) {
         routes[who] = harness_instance (h, "a", names[who], who + 1, "t");
         for (uint32_t other = 0; other < who; other++)
-            release_revoked (h, routes[other], "a");
+            harness_release_revoked (h, routes[other], "a");
     }
     char before[32][BATON_NAME_BYTES_MAX + 1];
     for (uint32_t partition = 0; partition < 32; partition++)
         strcpy (before[partition], partition_of (h, "a", partition)->instance);
     routes[3] = harness_instance (h, "a", names[3], 4, "t");
     for (uint32_t other = 0; other < 3; other++)
-        release_revoked (h, routes[other], "a");
+        harness_release_revoked (h, routes[other], "a");
     uint32_t moved = 0;
     for (uint32_t partition = 0; partition < 32; partition++) {
         const char *now = partition_of (h, "a", partition)->instance;
@@ -537,64 +515,8 @@ static void as_little_as_possible_moves (void **state)
     assert_int_equal (moved, 8);
     assert_int_equal (harness_leave (h, routes[3]), BATON_OK);
     for (uint32_t other = 0; other < 3; other++)
-        release_revoked (h, routes[other], "a");
+        harness_release_revoked (h, routes[other], "a");
     assert_true (harness_owned (h, "a", "i0") >= 10 && harness_owned (h, "a", "i2") >= 10);
-    harness_destroy (h);
-}
-
-static void narrower_patterns_conflict_while_events_wait (void **state)
-{
-    (void)state;
-    harness_t *h = harness_new (NULL, 1);
-    uint64_t one = harness_instance (h, "a", "one", 1, "t u");
-    harness_event (h, "t", "x");
-    assert_int_equal (harness_leave (h, one), BATON_OK);
-    uint64_t two = harness_hello (h, BN_ROLE_ACTOR, 2);
-    assert_refused (h, harness_join (h, two, "a", "two", 2, "u", BN_START_TAIL), BATON_ERR_CONFLICT,
-                    "1 events wait");
-    assert_int_equal (harness_join (h, two, "a", "two", 2, "t u", BN_START_TAIL), BATON_OK);
-    bn_settlement_t settlement = harness_settlement (h, "a", 0, 1);
-    assert_int_equal (harness_settle (h, two, &settlement, NULL, 0), BATON_OK);
-    /*  Nothing waits, but somebody still takes them.  */
-    uint64_t three = harness_hello (h, BN_ROLE_ACTOR, 3);
-    assert_refused (h, harness_join (h, three, "a", "three", 3, "u", BN_START_TAIL),
-                    BATON_ERR_CONFLICT, "instance two");
-    assert_int_equal (harness_leave (h, two), BATON_OK);
-    assert_int_equal (harness_join (h, three, "a", "three", 3, "u", BN_START_TAIL), BATON_OK);
-    harness_event (h, "t", "x");
-    assert_int_equal (partition_of (h, "a", 0)->pending, 0);
-    harness_destroy (h);
-}
-
-/*  An instance that was started with fewer topics must not step over those it does not know.  */
-static void wider_patterns_make_older_instances_give_way (void **state)
-{
-    (void)state;
-    harness_t *h = harness_new (NULL, 2);
-    uint64_t old = harness_instance (h, "a", "old", 1, "t");
-    harness_event (h, "u", "x");
-    uint64_t offset = harness_event (h, "t", "x");
-    uint32_t partition = harness_partition (h, "x");
-    uint64_t wide = harness_instance (h, "a", "wide", 2, "t u");
-    uint64_t later = harness_event (h, "u", "x");
-    bn_settlement_t settlement = harness_settlement (h, "a", partition, later + 1);
-    assert_refused (h, harness_settle (h, old, &settlement, NULL, 0), BATON_ERR_FENCED, "patterns");
-    settlement.floor = offset + 1;
-    settlement.handled = 1;
-    settlement.release = true;
-    assert_int_equal (harness_settle (h, old, &settlement, NULL, 0), BATON_OK);
-    settlement = harness_settlement (h, "a", 1 - partition, 0);
-    settlement.release = true;
-    assert_int_equal (harness_settle (h, old, &settlement, NULL, 0), BATON_OK);
-    assert_int_equal (harness_owned (h, "a", "wide"), 2);
-    assert_int_equal (partition_of (h, "a", partition)->head, later + 1);
-    settlement = harness_settlement (h, "a", partition, later + 1);
-    assert_int_equal (harness_settle (h, wide, &settlement, NULL, 0), BATON_OK);
-    /*  Restarted with the new topics it gets its share again.  */
-    uint64_t fresh = harness_instance (h, "a", "old", 3, "t u");
-    release_revoked (h, wide, "a");
-    assert_int_equal (harness_owned (h, "a", "old"), 1);
-    (void)fresh;
     harness_destroy (h);
 }
 
@@ -626,6 +548,108 @@ static void actors_and_policies_are_limited (void **state)
     harness_destroy (h);
 }
 
+static void expire (harness_t *h, uint64_t route, uint32_t partition, uint64_t offset)
+{
+    bn_message_t leave = {
+        .type = BN_LEAVE,
+        .leave = {.reason = BN_LEAVE_EXPIRED, .partition = partition, .offset = offset}};
+    assert_int_equal (harness_request (h, route, &leave)->message.type, BN_LEFT);
+}
+
+/*  Only what may have been in a handler of the one that says so is charged.  */
+static void what_cannot_have_expired_is_not_charged (void **state)
+{
+    (void)state;
+    bn_conductor_options_t options;
+    harness_options (&options);
+    options.parked_max = 2;
+    harness_t *h = harness_new (&options, 2);
+    const bn_actor_partition_t *known;
+    uint64_t life = 1;
+    uint64_t route = harness_instance (h, "a", "one", life, "t");
+    for (uint32_t event = 0; event < 10; event++)
+        harness_event (h, event < 6 ? "t" : "other", harness_key (h, 0, 0));
+    bn_settlement_t settlement = harness_settlement (h, "a", 0, 2);
+    assert_int_equal (harness_settle (h, route, &settlement, NULL, 0), BATON_OK);
+    known = partition_of (h, "a", 0);
+    expire (h, route, 0, 1); /* it is settled */
+    assert_int_equal (harness_records (h, BN_RECORD_SUSPECT), 0);
+    route = harness_instance (h, "a", "one", ++life, "t");
+    expire (h, route, 0, 8); /* it is no event of the actor */
+    assert_int_equal (harness_records (h, BN_RECORD_SUSPECT), 0);
+    for (uint64_t offset = 2; offset < 6; offset++) { /* as many as are remembered (G7) */
+        route = harness_instance (h, "a", "one", ++life, "t");
+        expire (h, route, 0, offset);
+        assert_int_equal (bn_map_count (known->charged), offset < 4 ? offset - 1 : 2);
+    }
+    route = harness_instance (h, "a", "one", ++life, "t"); /* one that is known is charged on */
+    expire (h, route, 0, 3);
+    assert_int_equal (((bn_charged_t *)bn_map_get_u64 (known->charged, 3))->attempts, 2);
+    /*  A begun event beyond that is not charged either when its instance dies.  */
+    route = harness_instance (h, "a", "one", ++life, "t");
+    assert_int_equal (harness_begin (h, route, "a", 0, 5), BATON_OK);
+    harness_gone (h, route);
+    harness_pass (h, 3000);
+    assert_true (known->begun == BN_NO_OFFSET);
+    assert_null (bn_map_get_u64 (known->charged, 5));
+    harness_destroy (h);
+}
+
+static void what_others_have_in_hand_is_not_charged (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 2);
+    uint64_t one = harness_instance (h, "a", "one", 1, "t");
+    harness_instance (h, "a", "two", 2, "t");
+    harness_release_revoked (h, one, "a");
+    uint32_t others = strcmp (partition_of (h, "a", 0)->instance, "two") == 0 ? 0 : 1;
+    uint64_t offset = harness_event (h, "t", harness_key (h, others, 0));
+    expire (h, one, others, offset);
+    assert_int_equal (bn_map_count (partition_of (h, "a", others)->charged), 0);
+    harness_destroy (h);
+}
+
+static void a_start_past_the_end_is_the_end (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    harness_event (h, "t", "x");
+    bn_text_t pattern = {"t", 1};
+    bn_message_t join = {.type = BN_JOIN,
+                         .join = {.actor = {"a", 1},
+                                  .instance = {"one", 3},
+                                  .incarnation = 1,
+                                  .patterns = &pattern,
+                                  .pattern_count = 1,
+                                  .start = BN_START_OFFSET,
+                                  .start_offset = 1000,
+                                  .policy = {5, 100, 1000, 30000}}};
+    uint64_t route = harness_hello (h, BN_ROLE_ACTOR, 1);
+    assert_int_equal (harness_request (h, route, &join)->message.type, BN_JOINED);
+    assert_int_equal (partition_of (h, "a", 0)->floor, 1);
+    assert_true (partition_of (h, "a", 0)->exact);
+    harness_destroy (h);
+}
+
+/*  Those that run are never sent away for one that wants to.  */
+static void instances_fill_the_sessions (void **state)
+{
+    (void)state;
+    bn_conductor_options_t options;
+    harness_options (&options);
+    options.sessions_max = 2;
+    harness_t *h = harness_new (&options, 2);
+    harness_instance (h, "a", "one", 1, "t");
+    harness_instance (h, "a", "two", 2, "t");
+    bn_message_t hello = {.type = BN_HELLO,
+                          .hello = {.role = BN_ROLE_ADMIN, .name = {"late", 4}, .incarnation = 3}};
+    const reply_t *reply = harness_request (h, 99, &hello);
+    assert_int_equal (reply->message.error.code, BATON_ERR_LIMIT);
+    assert_true (reply->message.error.retriable);
+    assert_non_null (strstr (harness_error_text (h), "sessions_max"));
+    harness_destroy (h);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -644,9 +668,11 @@ int main (void)
         cmocka_unit_test (owners_have_time_to_come_back_after_a_restart),
         cmocka_unit_test (assignment_is_even_sticky_and_never_double),
         cmocka_unit_test (as_little_as_possible_moves),
-        cmocka_unit_test (narrower_patterns_conflict_while_events_wait),
-        cmocka_unit_test (wider_patterns_make_older_instances_give_way),
         cmocka_unit_test (actors_and_policies_are_limited),
+        cmocka_unit_test (what_cannot_have_expired_is_not_charged),
+        cmocka_unit_test (what_others_have_in_hand_is_not_charged),
+        cmocka_unit_test (a_start_past_the_end_is_the_end),
+        cmocka_unit_test (instances_fill_the_sessions),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
