@@ -95,6 +95,6 @@ bool bn_gate_push (bn_gate_t *self, bn_effects_t *effects, bn_gate_persist_fn *p
  *  holds and calls bn_effect_fini.  */
 bool bn_gate_pop (bn_gate_t *self, uint64_t durable_sequence, bn_effect_t *effect);
 size_t bn_gate_count (const bn_gate_t *self);
-size_t bn_gate_bytes (const bn_gate_t *self); /* payload and header bytes that wait in it */
+size_t bn_gate_bytes (const bn_gate_t *self); /* of frames and read specs that wait in it */
 
 #endif

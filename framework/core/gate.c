@@ -45,8 +45,10 @@ void bn_gate_destroy (bn_gate_t **self_p)
 
 static size_t effect_bytes (const bn_effect_t *effect)
 {
+    size_t read =
+        effect->read ? sizeof *effect->read + effect->read->offset_count * sizeof (uint64_t) : 0;
     return (effect->head ? effect->head->size : 0) + (effect->header ? effect->header->size : 0) +
-           effect->payload.size;
+           effect->payload.size + read;
 }
 
 /*  Room for `more`, so that a push is all or nothing.  */
