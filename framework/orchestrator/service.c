@@ -23,6 +23,10 @@
 #define RETENTION_CHECK_MS  1000
 #define RETENTION_NOTICE_MS 60000
 #define RECORD_OVERHEAD     64 /* bytes of a record beside its body, for the checkpoint account */
+/*  Answers from here on are counted in bytes while they are unsent (unsent.h), like those with
+ *  events: a STATUS, dead letters, an assignment with parked events. Libzmq's bound by number is
+ *  enough for smaller ones.  */
+#define ANSWER_COUNTED_BYTES 512
 
 struct bn_service {
     bn_service_options_t given;
@@ -110,13 +114,15 @@ static void step_kind (bn_service_t *self, bn_conductor_event_kind_t kind, uint6
 
 /*  ---- out ---- */
 
-/*  One message to a connection; payloads are tracked. 0, or -1 with errno.  */
+/*  One message to a connection; what is large is tracked. 0, or -1 with errno.  */
 static int send_to (bn_service_t *self, const void *id, size_t id_size, bn_blob_t *head,
                     const bn_slice_t *payloads, size_t count)
 {
     void *router = self->given.sockets->router;
     if (bn_send_slice (router, NULL, id, id_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) != 0)
         return -1;
+    if (count == 0 && head->size < ANSWER_COUNTED_BYTES)
+        return bn_send_message (router, head, NULL, 0, ZMQ_DONTWAIT);
     return bn_send_message_tracked (router, head, payloads, count, ZMQ_DONTWAIT);
 }
 
@@ -140,13 +146,44 @@ static bn_route_t *listener (bn_service_t *self, uint64_t handle)
     return route && !route->lost ? route : NULL;
 }
 
-static void refuse_events (bn_service_t *self, bn_route_t *route, uint64_t request)
+static void refuse_answer (bn_service_t *self, bn_route_t *route, uint64_t request)
 {
     bn_blob_t *head =
         bn_error_encode (request, BATON_ERR_LIMIT, 0, "too many answers have not been read yet");
     if (head)
         send_to_route (self, route, head, NULL, 0);
     bn_blob_unref (&head);
+}
+
+static uint64_t request_of (const bn_blob_t *head)
+{
+    bn_frame_t frame = {head->data, head->size};
+    bn_message_t message = {.request = 0};
+    baton_err_t err = bn_message_decode (&message, &frame, 1, NULL);
+    uint64_t request = message.request;
+    if (!err)
+        bn_message_fini (&message);
+    return request;
+}
+
+/*  An answer without events. What the orchestrator says unasked may be left out: the next heartbeat
+ *  tells it.  */
+static void send_answer (bn_service_t *self, bn_route_t *route, bn_blob_t *head)
+{
+    if (head->size >= ANSWER_COUNTED_BYTES) {
+        bn_unsent_sweep (&self->unsent);
+        if (bn_unsent_room (&self->unsent, route->handle, head->size) == 0) {
+            uint64_t request = request_of (head);
+            if (request)
+                refuse_answer (self, route, request);
+            return;
+        }
+        if (!bn_unsent_add (&self->unsent, route->handle, head, head->size)) {
+            fail (self, BATON_ERR_MEMORY, "");
+            return;
+        }
+    }
+    send_to_route (self, route, head, NULL, 0);
 }
 
 /*  Remembers an answer until it has been sent; false: no memory.  */
@@ -171,7 +208,7 @@ static void send_events (bn_service_t *self, const bn_effect_t *effect)
     size_t wanted = effect->read->bytes_max > 0 ? effect->read->bytes_max : 1;
     size_t room = bn_unsent_room (&self->unsent, route->handle, wanted);
     if (room == 0) {
-        refuse_events (self, route, effect->read->request);
+        refuse_answer (self, route, effect->read->request);
         return;
     }
     effect->read->bytes_max = (uint32_t)room;
@@ -200,7 +237,7 @@ static void perform (bn_service_t *self, bn_effect_t *effect)
     case BN_EFFECT_SEND:
         route = listener (self, effect->route);
         if (route)
-            send_to_route (self, route, effect->head, NULL, 0);
+            send_answer (self, route, effect->head);
         break;
     case BN_EFFECT_FANOUT: {
         bn_slice_t frames[2] = {

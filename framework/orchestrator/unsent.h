@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  unsent.h - answers with events that libzmq has not sent yet, by connection.
+/*  unsent.h - answers that libzmq has not sent yet, but for small ones, by connection.
  *
  *  DESIGN. libzmq bounds its queues in messages, which is generous for receipts and far too much
- *  for EVENTS. It releases the last payload of an answer when all of the answer has gone out; until
- *  then that payload's blob has a second owner (bn_send_message_tracked). So a connection that asks
- *  and does not read is known by its blobs, and costs no more than its share.
+ *  for EVENTS, a STATUS or a list of dead letters. It releases the last frame of an answer when all
+ *  of the answer has gone out; until then that frame's blob has a second owner
+ *  (bn_send_message_tracked). So a connection that asks and does not read is known by its blobs, and
+ *  costs no more than its share.
  *
  *  INVARIANT U1: a connection has at most BN_UNSENT_MAX answers, and gets none while it has
  *  BN_UNSENT_ROUTE_BYTES.
  *  INVARIANT U2: while all together have BN_UNSENT_TOTAL_BYTES, a connection gets one answer at a
- *  time, of BN_UNSENT_SCANT_BYTES or one section: who reads goes on, slowly, and who does not costs
- *  little more.
+ *  time, of BN_UNSENT_SCANT_BYTES, or whole if it cannot be cut: who reads goes on, slowly,
+ *  and who does not costs little more.
  *
  *  Orchestrator's thread.  */
 #ifndef BN_UNSENT_H

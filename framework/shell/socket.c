@@ -166,12 +166,13 @@ int bn_send_slice (void *socket, bn_blob_t *blob, const void *data, size_t size,
     return send_frame (socket, &frame, BN_ZERO_COPY_BYTES_MIN, flags);
 }
 
-/*  last_by_reference: as by_reference, of the last payload.  */
+/*  last_by_reference: as by_reference, of the last frame.  */
 static int send_message (void *socket, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
                          size_t last_by_reference, int flags)
 {
-    int rc =
-        bn_send_slice (socket, head, head->data, head->size, flags | (count > 0 ? ZMQ_SNDMORE : 0));
+    bn_slice_t first = {.blob = head, .data = head->data, .size = head->size};
+    int rc = send_frame (socket, &first, count > 0 ? BN_ZERO_COPY_BYTES_MIN : last_by_reference,
+                         flags | (count > 0 ? ZMQ_SNDMORE : 0));
     if (rc != 0)
         return -1;
     /*  When the peer goes between two frames, libzmq fails one send and swallows what follows up to

@@ -38,8 +38,8 @@ int bn_send_slice (void *socket, bn_blob_t *blob, const void *data, size_t size,
  *  EHOSTUNREACH).  */
 int bn_send_message (void *socket, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
                      int flags);
-/*  The same, but the last payload is not copied, whatever its size: when its blob has lost the
- *  owner that this added, libzmq has passed all of the message on, or dropped it.  */
+/*  The same, but the last frame is not copied, whatever its size: when its blob has lost the owner
+ *  that this added, libzmq has passed all of the message on, or dropped it.  */
 int bn_send_message_tracked (void *socket, bn_blob_t *head, const bn_slice_t *payloads,
                              size_t count, int flags);
 

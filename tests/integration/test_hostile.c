@@ -314,6 +314,56 @@ static void test_a_peer_that_does_not_read_is_limited (void **state)
     peer_fini (&honest);
 }
 
+/*  The same with answers that hold no events: they are bounded by bytes, too.  */
+static void test_a_peer_that_does_not_read_a_status_is_limited (void **state)
+{
+    (void)state;
+    enum { REQUESTS = 400, TOPICS = 600 };
+    peer_t honest, greedy;
+    peer_init (&honest, baton_orchestrator_endpoint (orchestrator));
+    peer_hello (&honest, BN_ROLE_PRODUCER, 11);
+    for (uint64_t i = 1; i <= TOPICS; i++) {
+        char topic[BATON_TOPIC_BYTES_MAX + 1];
+        snprintf (topic, sizeof topic, "%0*" PRIu64, BATON_TOPIC_BYTES_MAX, i);
+        assert_int_equal (peer_publish (&honest, 11, i, topic, 1, 1)->type, BN_RECEIPT);
+    }
+    peer_init (&greedy, baton_orchestrator_endpoint (orchestrator));
+    int one = 1, window = 16384;
+    zmq_setsockopt (greedy.socket, ZMQ_RCVHWM, &one, sizeof one);
+    zmq_setsockopt (greedy.socket, ZMQ_RCVBUF, &window, sizeof window);
+    zmq_disconnect (greedy.socket, baton_orchestrator_endpoint (orchestrator));
+    zmq_connect (greedy.socket, baton_orchestrator_endpoint (orchestrator));
+    peer_hello (&greedy, BN_ROLE_ACTOR, 12);
+    bn_message_t status = {.type = BN_STATUS, .request = 9};
+    bn_blob_t *head = bn_message_encode (&status);
+    bn_frame_t frame = {head->data, head->size};
+    for (int i = 0; i < REQUESTS; i++)
+        peer_send_raw (&greedy, &frame, 1);
+    bn_blob_unref (&head);
+    peer_join_only (&greedy, "greedy", "greedy-1", 12, "x.y");
+    peer_hello (&honest, BN_ROLE_ADMIN, 13);
+    bn_message_t list = {.type = BN_DEAD, .dead = {.actor = peer_text ("greedy"), .count_max = 1}};
+    while (peer_request (&honest, &list)->type == BN_ERROR)
+        assert_int_equal (honest.reply.error.code, BATON_ERR_NOT_FOUND);
+
+    int answered = 0, refused = 0;
+    do {
+        assert_non_null (peer_receive (&greedy, 10000));
+        answered += greedy.reply.type == BN_STATUS_REPLY;
+        refused += greedy.reply.type == BN_ERROR;
+        if (greedy.reply.type == BN_ERROR)
+            assert_int_equal (greedy.reply.error.code, BATON_ERR_LIMIT);
+        assert_int_equal (greedy.reply.request,
+                          greedy.reply.type == BN_JOINED ? greedy.request : 9);
+    } while (greedy.reply.type != BN_JOINED);
+    assert_int_equal (answered + refused, REQUESTS);
+    /*  Sixteen wait in the orchestrator; some more have gone into the system's buffers.  */
+    assert_in_range (answered, 1, REQUESTS / 4);
+    assert_int_equal (peer_request (&greedy, &status)->type, BN_STATUS_REPLY);
+    peer_fini (&greedy);
+    peer_fini (&honest);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int main (void)
@@ -321,6 +371,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         TEST (test_mutated_messages_hurt_nobody),
         TEST (test_a_peer_that_does_not_read_is_limited),
+        TEST (test_a_peer_that_does_not_read_a_status_is_limited),
     };
     return cmocka_run_group_tests_name ("hostile", tests, NULL, NULL);
 }
