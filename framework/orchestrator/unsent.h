@@ -5,8 +5,8 @@
  *  DESIGN. libzmq bounds its queues in messages, which is generous for receipts and far too much
  *  for EVENTS, a STATUS or a list of dead letters. It releases the last frame of an answer when all
  *  of the answer has gone out; until then that frame's blob has a second owner
- *  (bn_send_message_tracked). So a connection that asks and does not read is known by its blobs, and
- *  costs no more than its share.
+ *  (bn_send_message_tracked). So a connection that asks and does not read is known by its blobs,
+ *  and costs no more than its share.
  *
  *  INVARIANT U1: a connection has at most BN_UNSENT_MAX answers, and gets none while it has
  *  BN_UNSENT_ROUTE_BYTES.
