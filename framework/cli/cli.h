@@ -16,5 +16,6 @@ int bn_cli_read (int argc, char **argv);
 int bn_cli_scale (int argc, char **argv);
 int bn_cli_status (int argc, char **argv);
 int bn_cli_up (int argc, char **argv);
+int bn_cli_why (int argc, char **argv);
 
 #endif
