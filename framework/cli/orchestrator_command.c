@@ -148,7 +148,7 @@ static int serve (const baton_orchestrator_options_t *options, bn_notify_t *noti
 
     if (wait_for_end (orchestrator, signal_fd, notify))
         bn_log (BN_LOG_INFO, "stopping");
-    err = baton_orchestrator_failure (orchestrator, detail, sizeof detail);
+    err = baton_orchestrator_stop (orchestrator, detail, sizeof detail);
     baton_orchestrator_destroy (&orchestrator);
     close (signal_fd);
     if (err)

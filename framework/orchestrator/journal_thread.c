@@ -166,6 +166,18 @@ static baton_err_t run_trim (bn_journal_thread_t *self, const bn_journal_job_t *
     return BATON_OK;
 }
 
+static baton_err_t write_views (bn_journal_thread_t *self, bn_checkpoint_t *checkpoint,
+                                char detail[512])
+{
+    baton_err_t err = bn_views_write (self->options.views, checkpoint, detail);
+    if (!err)
+        return BATON_OK;
+    pthread_mutex_lock (&self->lock);
+    self->report.of_views = true;
+    pthread_mutex_unlock (&self->lock);
+    return err;
+}
+
 static void run_job (bn_journal_thread_t *self, bn_journal_job_t *job)
 {
     char detail[512] = "";
@@ -177,7 +189,7 @@ static void run_job (bn_journal_thread_t *self, bn_journal_job_t *job)
         if (job->checkpoint) {
             err = sync_now (self, detail);
             if (!err)
-                err = bn_views_write (self->options.views, job->checkpoint, detail);
+                err = write_views (self, job->checkpoint, detail);
         }
         if (!err && job->trim_offset > 0)
             err = run_trim (self, job, detail);

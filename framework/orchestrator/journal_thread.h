@@ -43,6 +43,7 @@ typedef struct {
 typedef struct {
     bool idle;       /* ready for the next job */
     baton_err_t err; /* final */
+    bool of_views;   /* ... of a checkpoint, before which all was synced: the journal is well */
     char detail[512];
     uint64_t durable_sequence;
     bn_extent_t *extents; /* owned by the caller: free; written since the last report */

@@ -26,6 +26,7 @@ struct baton_orchestrator {
     bn_service_t *service;
     pthread_t thread;
     bool running;
+    bool stopped;               /* it was running; the thread has closed everything */
     _Atomic uint64_t turned_ms; /* monotonic; when the service last came round */
     int stop_fd;                /* eventfd: please stop */
     int failure_fd;             /* eventfd: has stopped by itself */
@@ -187,15 +188,25 @@ baton_err_t baton_orchestrator_failure (baton_orchestrator_t *self, char *detail
     return err;
 }
 
+baton_err_t baton_orchestrator_stop (baton_orchestrator_t *self, char *detail, size_t detail_size)
+{
+    if (self->running) {
+        signal_fd (self->stop_fd);
+        pthread_join (self->thread, NULL);
+        self->running = false;
+        self->stopped = true;
+    }
+    return baton_orchestrator_failure (self, detail, detail_size);
+}
+
 void baton_orchestrator_destroy (baton_orchestrator_t **orchestrator_p)
 {
     baton_orchestrator_t *self = *orchestrator_p;
     if (!self)
         return;
-    if (self->running) {
-        signal_fd (self->stop_fd);
-        pthread_join (self->thread, NULL);
-    } else {
+    if (self->running)
+        baton_orchestrator_stop (self, NULL, 0);
+    else if (!self->stopped) {
         bn_service_destroy (&self->service);
         bn_sockets_close (&self->sockets, 0);
         bn_recovered_fini (&self->recovered);

@@ -59,7 +59,8 @@ struct bn_service {
     uint64_t oldest_time_us;
     uint64_t oldest_end_offset;
 
-    baton_err_t err; /* the first failure; nothing is sent after it */
+    bool views_failed; /* that was the failure: a checkpoint, of a journal that is well */
+    baton_err_t err;   /* the first failure; nothing is sent after it */
     char detail[512];
 };
 
@@ -374,6 +375,7 @@ static void take_report (bn_service_t *self)
     bn_journal_reader_t *reader = self->given.recovered->reader;
     bn_journal_thread_report (self->journal, &report);
     if (report.err) {
+        self->views_failed = !self->err && report.of_views;
         fail (self, report.err, report.detail);
         free (report.extents);
         return;
@@ -550,6 +552,31 @@ static bool all_out (const bn_service_t *self)
     return self->journal_idle && self->job.batch.count == 0 && bn_gate_count (self->gate) == 0;
 }
 
+/*  So that the next start has nothing to replay. That it failed has to be told, and what it means.
+ */
+static void final_checkpoint (bn_service_t *self)
+{
+    add_checkpoint (self);
+    if (self->err || !self->job.checkpoint)
+        return;
+    self->journal_idle = false;
+    bn_journal_thread_submit (self->journal, &self->job);
+    while (!self->err && !self->journal_idle) {
+        zmq_pollitem_t item = {NULL, bn_journal_thread_fd (self->journal), ZMQ_POLLIN, 0};
+        zmq_poll (&item, 1, -1);
+        take_report (self);
+    }
+    if (!self->views_failed)
+        return;
+    char why[sizeof self->detail];
+    memcpy (why, self->detail, sizeof why);
+    snprintf (
+        self->detail, sizeof self->detail,
+        "the final checkpoint failed: %.300s; nothing is lost: the journal has everything, and "
+        "the next start reads it from there",
+        why);
+}
+
 baton_err_t bn_service_run (bn_service_t *self, char detail[512])
 {
     step_kind (self, BN_CONDUCTOR_START, 0);
@@ -567,16 +594,7 @@ baton_err_t bn_service_run (bn_service_t *self, char detail[512])
             wait_and_take (self);
     }
     if (!self->err)
-        add_checkpoint (self);
-    if (!self->err && self->job.checkpoint) {
-        self->journal_idle = false;
-        bn_journal_thread_submit (self->journal, &self->job);
-        while (!self->err && !self->journal_idle) {
-            zmq_pollitem_t item = {NULL, bn_journal_thread_fd (self->journal), ZMQ_POLLIN, 0};
-            zmq_poll (&item, 1, -1);
-            take_report (self);
-        }
-    }
+        final_checkpoint (self);
     memcpy (detail, self->detail, sizeof self->detail);
     return self->err;
 }

@@ -7,6 +7,7 @@ usage: test_command.py (BATON_BIN: folder of the programs)
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import tempfile
@@ -51,6 +52,35 @@ class Command(unittest.TestCase):
         path = self.dir / "a.conf"
         path.write_text(text)
         return path
+
+    # ---- the end
+
+    def test_a_final_checkpoint_that_fails_is_told(self):
+        """Not a byte can be written to a file any more: the journal has everything already."""
+        conf = self.conf("orchestrator\n" + "".join(f'    {name} = "{value}"\n' for name, value in (
+            ("data_dir", self.data), ("endpoint", f"ipc://{self.dir}/requests"),
+            ("fanout_endpoint", f"ipc://{self.dir}/fanout"), ("segment_bytes", "1 MiB"),
+            ("disk_reserve_bytes", 1))))
+        # Python ignores SIGXFSZ, and so does what it starts like this: the write fails instead.
+        process = subprocess.Popen([BATON, "orchestrator", conf], restore_signals=False,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        endpoint = process.stdout.readline().strip()
+        published = subprocess.run([BATON, "publish", "a.b", "--connect", endpoint], text=True,
+                                   input='{"n": 1}\n', capture_output=True, timeout=DEADLINE_S)
+        self.assertEqual(published.returncode, 0, published.stderr)
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, hard))
+        code, errors = self.stop(process)
+        self.assertEqual(code, 1, errors)
+        last = errors.splitlines()[-1]
+        self.assertIn("the final checkpoint failed: ", last)
+        self.assertIn("nothing is lost", last)
+        process, endpoint = self.start(conf)
+        read = run("read", "--connect", endpoint)
+        self.assertEqual(json.loads(read.stdout)["data"], {"n": 1}, read.stderr)
+        self.assertEqual(self.stop(process)[0], 0)
 
     # ---- the command
 

@@ -73,7 +73,15 @@ BATON_API baton_err_t baton_orchestrator_failure (baton_orchestrator_t *self, ch
  *  little there is to do. For a watchdog. Any thread.  */
 BATON_API uint64_t baton_orchestrator_silent_ms (const baton_orchestrator_t *self);
 
-/*  Stops serving, writes what was accepted, checkpoints, closes. Nulls the pointer.  */
+/*  Stops serving, writes what was accepted, checkpoints, closes; blocks until then. Tells whether
+ *  all of that went well; detail (if not NULL) has one line for a person. Where only the checkpoint
+ *  failed it says so: nothing is lost, the next start takes longer. After it only
+ *  baton_orchestrator_failure and _destroy may be called. Errors: IO, DISK_FULL, MEMORY, and those
+ *  of baton_orchestrator_failure.  */
+BATON_API baton_err_t baton_orchestrator_stop (baton_orchestrator_t *self, char *detail,
+                                               size_t detail_size);
+
+/*  Stops it if it was not, and nulls the pointer.  */
 BATON_API void baton_orchestrator_destroy (baton_orchestrator_t **orchestrator_p);
 
 #ifdef __cplusplus
