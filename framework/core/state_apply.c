@@ -561,9 +561,9 @@ static baton_err_t apply_dead (bn_state_t *self, const bn_dead_record_t *record,
 
 static baton_err_t apply_genesis (bn_state_t *self, const bn_genesis_t *genesis, char detail[256])
 {
-    if (self->journal_id || genesis->journal_id == 0 || genesis->partitions == 0 ||
+    if (genesis->journal_id == 0 || genesis->partitions == 0 ||
         genesis->partitions > BN_PARTITIONS_MAX)
-        return misfit (detail, "a journal begins twice, or without an id or partitions");
+        return misfit (detail, "a journal begins without an id, or without partitions");
     self->journal_id = genesis->journal_id;
     self->partitions = genesis->partitions;
     self->partition_room = genesis->partitions;
@@ -622,7 +622,7 @@ baton_err_t bn_state_apply (bn_state_t *self, const bn_record_t *record, uint64_
                        " at %" PRIu64,
                        sequence, base, self->sequence, self->tail);
     if ((record->type == BN_RECORD_GENESIS) != (self->journal_id == 0))
-        return misfit (detail, "the journal does not begin with its first record");
+        return misfit (detail, "the journal does not begin with GENESIS, or begins twice");
     if (!has_events && count)
         return misfit (detail, "a record without events counts %" PRIu32, count);
     baton_err_t err = apply_any (self, record, sequence, base, count, time_us, detail);

@@ -63,6 +63,8 @@ void *__wrap_malloc (size_t size);
 void *__wrap_calloc (size_t count, size_t size);
 void *__wrap_realloc (void *old, size_t size);
 char *__wrap_strdup (const char *text);
+char *__real_strndup (const char *text, size_t size);
+char *__wrap_strndup (const char *text, size_t size);
 
 /*  FNV-1a, by the number.  */
 static uint64_t mix (uint64_t sum, uint64_t number)
@@ -120,6 +122,11 @@ void *__wrap_realloc (void *old, size_t size)
 char *__wrap_strdup (const char *text)
 {
     return fails () ? NULL : __real_strdup (text);
+}
+
+char *__wrap_strndup (const char *text, size_t size)
+{
+    return fails () ? NULL : __real_strndup (text, size);
 }
 
 /*  A step, made in a child; returns whether it said that memory ran out, and releases what it
@@ -339,6 +346,47 @@ void __wrap_bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
     step_t step = {self, event, effects};
     try_before ("a step of the outbox", try_outbox, &step);
     __real_bn_outbox_step (self, event, effects);
+}
+
+/*  ---- the gate: by refusing, all or nothing ---- */
+
+typedef struct {
+    bn_gate_t *gate;
+    bn_effects_t *effects;
+    uint64_t sequence;
+} push_t;
+
+bool __real_bn_gate_push (bn_gate_t *self, bn_effects_t *effects, bn_gate_persist_fn *persist,
+                          void *arg);
+bool __wrap_bn_gate_push (bn_gate_t *self, bn_effects_t *effects, bn_gate_persist_fn *persist,
+                          void *arg);
+
+static uint64_t persist_in_child (bn_effect_t *effect, void *arg)
+{
+    push_t *push = arg;
+    bn_blob_unref (&effect->body);
+    return ++push->sequence;
+}
+
+static bool try_push (void *args, uint64_t *effects_sum)
+{
+    (void)effects_sum;
+    push_t *push = args;
+    size_t count = push->effects->count;
+    bool pushed = __real_bn_gate_push (push->gate, push->effects, persist_in_child, push);
+    s_child = false;
+    bool nothing = push->sequence == UINT64_MAX / 2 && push->effects->count == count;
+    bn_effects_fini (push->effects);
+    bn_gate_destroy (&push->gate);
+    return !pushed && nothing;
+}
+
+bool __wrap_bn_gate_push (bn_gate_t *self, bn_effects_t *effects, bn_gate_persist_fn *persist,
+                          void *arg)
+{
+    push_t push = {self, effects, UINT64_MAX / 2};
+    try_before ("effects pushed into the gate", try_push, &push);
+    return __real_bn_gate_push (self, effects, persist, arg);
 }
 
 /*  ---- the state: by the error ---- */

@@ -70,6 +70,26 @@ static void bytes_that_wait_are_counted (void **state)
     bn_gate_destroy (&gate);
 }
 
+/*  A step that ran out of memory has said less than it meant: nothing of it is done.  */
+static void what_a_failed_step_wants_is_not_done (void **state)
+{
+    (void)state;
+    bn_gate_t *gate = bn_gate_new ();
+    bn_effects_t effects;
+    bn_effects_init (&effects);
+    uint64_t sequence = 0;
+    bn_effects_add (&effects, BN_EFFECT_PERSIST)->body = bn_blob_new (3);
+    bn_effects_add (&effects, BN_EFFECT_SEND)->route = 1;
+    effects.failed = true;
+    assert_false (bn_gate_push (gate, &effects, persist, &sequence));
+    assert_int_equal (sequence, 0);
+    assert_int_equal (bn_gate_count (gate), 0);
+    assert_int_equal (effects.count, 2); /* they stay the caller's */
+    bn_effects_fini (&effects);
+    bn_gate_destroy (&gate);
+    bn_gate_destroy (&gate); /* nothing is there */
+}
+
 /*  E1 and E2 over a random mixture, across many turns of the ring.  */
 static void order_and_durability_hold_at_random (void **state)
 {
@@ -119,6 +139,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (nothing_passes_a_record_that_is_not_durable),
         cmocka_unit_test (bytes_that_wait_are_counted),
+        cmocka_unit_test (what_a_failed_step_wants_is_not_done),
         cmocka_unit_test (order_and_durability_hold_at_random),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

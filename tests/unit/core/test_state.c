@@ -86,6 +86,132 @@ static void records_that_do_not_fit_are_refused (void **unused)
     assert_misfit (&begin, 1); /* events where there are none */
 }
 
+/*  What the decoder of records lets through, and what it does not, from a newer writer.  */
+static void records_out_of_bounds_are_refused (void **unused)
+{
+    (void)unused;
+    char long_name[BATON_NAME_BYTES_MAX + 1];
+    memset (long_name, 'x', sizeof long_name);
+    bn_text_t patterns[BN_PATTERNS_MAX + 1];
+    for (size_t index = 0; index < sizeof patterns / sizeof *patterns; index++)
+        patterns[index] = (bn_text_t){"t", 1};
+    const bn_register_record_t registrations[] = {
+        {.actor_id = 2, .name = {"b", 1}, .patterns = patterns},
+        {.actor_id = 2,
+         .name = {"b", 1},
+         .patterns = patterns,
+         .pattern_count = BN_PATTERNS_MAX + 1},
+        {.actor_id = 2,
+         .name = {long_name, sizeof long_name},
+         .patterns = patterns,
+         .pattern_count = 1},
+    };
+    for (size_t index = 0; index < sizeof registrations / sizeof *registrations; index++)
+        assert_misfit (
+            &(bn_record_t){.type = BN_RECORD_REGISTER, .registration = registrations[index]}, 0);
+    bn_owner_t owners[] = {
+        {.partition = 2, .generation = 1, .instance = {"i", 1}},
+        {.partition = 0, .generation = 1, .instance = {long_name, sizeof long_name}}};
+    for (size_t index = 0; index < sizeof owners / sizeof *owners; index++)
+        assert_misfit (
+            &(bn_record_t){.type = BN_RECORD_ASSIGN,
+                           .assign = {.actor_id = 1, .owners = &owners[index], .owner_count = 1}},
+            0);
+    bn_section_t sections[] = {{.topic = {"t", 1}, .base = 5, .count = 1},
+                               {.topic = {"t", 1}, .count = 0},
+                               {.topic = {"t", 1}, .count = 2}};
+    for (size_t index = 0; index < sizeof sections / sizeof *sections; index++)
+        assert_misfit (&(bn_record_t){.type = BN_RECORD_PUBLISH,
+                                      .publish = {.producer_id = 1,
+                                                  .sequence = 1,
+                                                  .sections = &sections[index],
+                                                  .section_count = 1}},
+                       1);
+    assert_misfit (&(bn_record_t){.type = (bn_record_type_t)99}, 0);
+    const bn_genesis_t journals[] = {{.journal_id = 0, .partitions = 2},
+                                     {.journal_id = 5, .partitions = 0},
+                                     {.journal_id = 5, .partitions = BN_PARTITIONS_MAX + 1}};
+    for (size_t index = 0; index < sizeof journals / sizeof *journals; index++) {
+        bn_state_t *state = bn_state_new (4);
+        bn_record_t genesis = {.type = BN_RECORD_GENESIS, .genesis = journals[index]};
+        assert_int_equal (apply (state, &genesis, 0), BATON_ERR_ROT);
+        assert_int_equal (state->sequence, 0);
+        bn_state_destroy (&state);
+    }
+}
+
+static void floors_stay_between_the_old_one_and_the_tail (void **unused)
+{
+    (void)unused;
+    for (uint64_t floor = 0; floor <= 11; floor++) {
+        bn_state_t *state = fresh ();
+        bn_section_t section = {.topic = {"t", 1}, .count = 10};
+        bn_record_t publish = {
+            .type = BN_RECORD_PUBLISH,
+            .publish = {.producer_id = 1, .sequence = 1, .sections = &section, .section_count = 1}};
+        bn_settlement_t settlement = {.floor = 5};
+        bn_record_t settle = {
+            .type = BN_RECORD_SETTLE,
+            .settle = {.actor_id = 1, .settlements = &settlement, .settlement_count = 1}};
+        assert_int_equal (apply (state, &publish, 10), BATON_OK);
+        assert_int_equal (apply (state, &settle, 0), BATON_OK);
+        settlement.floor = floor;
+        assert_int_equal (apply (state, &settle, 0),
+                          floor < 5 || floor > 10 ? BATON_ERR_ROT : BATON_OK);
+        bn_state_destroy (&state);
+    }
+}
+
+/*  Attempts are counted up to what a number holds, and never begin anew.  */
+static void attempts_do_not_wrap_around (void **unused)
+{
+    (void)unused;
+    bn_state_t *state = fresh ();
+    bn_section_t section = {.topic = {"t", 1}, .count = 10};
+    bn_record_t publish = {
+        .type = BN_RECORD_PUBLISH,
+        .publish = {.producer_id = 1, .sequence = 1, .sections = &section, .section_count = 1}};
+    bn_parked_t park = {.offset = 3, .attempts = UINT32_MAX - 1};
+    bn_settlement_t settlement = {.floor = 5, .parks = &park, .park_count = 1, .handled = 5};
+    bn_record_t settle = {
+        .type = BN_RECORD_SETTLE,
+        .settle = {.actor_id = 1, .settlements = &settlement, .settlement_count = 1}};
+    bn_suspicion_t suspicion = {.charged = 3};
+    bn_record_t suspect = {.type = BN_RECORD_SUSPECT, .suspect = {1, &suspicion, 1}};
+    assert_int_equal (apply (state, &publish, 10), BATON_OK);
+    assert_int_equal (apply (state, &settle, 0), BATON_OK);
+    const bn_actor_state_t *actor = bn_map_get_str (state->actors, "a");
+    const bn_parked_t *parked = bn_map_get_u64 (actor->partitions[0].parked, 3);
+    for (int times = 0; times < 3; times++) {
+        assert_int_equal (apply (state, &suspect, 0), BATON_OK);
+        assert_int_equal (parked->attempts, UINT32_MAX);
+    }
+    bn_state_destroy (&state);
+}
+
+/*  The same number of patterns, of the same length: they are others.  */
+static void other_patterns_are_noticed (void **unused)
+{
+    (void)unused;
+    static const char *const others[] = {"u", "t", "t.x"};
+    bn_state_t *state = fresh ();
+    for (size_t index = 0; index < sizeof others / sizeof *others; index++) {
+        bn_text_t pattern = {others[index], strlen (others[index])};
+        bn_record_t record = {.type = BN_RECORD_REGISTER,
+                              .registration = {.actor_id = 1,
+                                               .name = {"a", 1},
+                                               .patterns = &pattern,
+                                               .pattern_count = 1,
+                                               .policy = {5, 1, 2, 3}}};
+        assert_int_equal (apply (state, &record, 0), BATON_OK);
+        assert_int_equal (apply (state, &record, 0), BATON_OK); /* with the same: nothing */
+        const bn_actor_state_t *actor = bn_map_get_str (state->actors, "a");
+        assert_string_equal (actor->patterns[0], others[index]);
+        assert_int_equal (actor->pattern_count, 1);
+    }
+    bn_state_destroy (&state);
+}
+
 static baton_err_t publish (bn_state_t *state, uint64_t producer, uint64_t sequence)
 {
     bn_section_t section = {.topic = {"t", 1}, .base = state->tail, .count = 1};
@@ -246,6 +372,10 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (records_that_do_not_fit_are_refused),
+        cmocka_unit_test (records_out_of_bounds_are_refused),
+        cmocka_unit_test (floors_stay_between_the_old_one_and_the_tail),
+        cmocka_unit_test (attempts_do_not_wrap_around),
+        cmocka_unit_test (other_patterns_are_noticed),
         cmocka_unit_test (sequences_that_skip_or_repeat_are_refused),
         cmocka_unit_test (how_many_producers_are_remembered_may_change),
         cmocka_unit_test (holes_are_refused),
