@@ -346,6 +346,7 @@ static const struct {
     {BN_READ, "READ", false, true, true, false},
     {BN_DEAD, "DEAD", false, true, true, false},
     {BN_FORGET, "FORGET", false, true, true, false},
+    {BN_GONE, "GONE", false, false, true, false},
     {BN_EXPLAIN, "EXPLAIN", false, true, true, false},
 };
 
@@ -374,8 +375,9 @@ static bool is_allowed (bn_conductor_t *self, const bn_session_t *session, bn_me
                                     "%s is not for the role that HELLO named; it is for role %s",
                                     name,
                                     requests[at].producer ? "producer"
-                                    : requests[at].admin  ? "actor or admin"
-                                                          : "actor");
+                                    : !requests[at].admin ? "actor"
+                                    : requests[at].actor  ? "actor or admin"
+                                                          : "admin");
     if (requests[at].joined && !session->instance)
         return bn_conductor_refuse (self, BATON_ERR_NO_SESSION, 0,
                                     "%s without a JOIN: say JOIN first (or again)", name);
@@ -417,6 +419,9 @@ static void dispatch (bn_conductor_t *self, bn_session_t *session, bn_message_t 
         break;
     case BN_FORGET:
         bn_conductor_forget (self, &message->forget);
+        break;
+    case BN_GONE:
+        bn_conductor_gone (self, &message->gone);
         break;
     case BN_EXPLAIN:
         bn_conductor_explain (self, &message->explain);

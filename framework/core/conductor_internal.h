@@ -4,7 +4,7 @@
  *
  *    conductor.c          routes, sessions, dispatch, time
  *    conductor_publish.c  PUBLISH; sections; the fan-out
- *    conductor_session.c  JOIN, HEARTBEAT, LEAVE; how an instance ends
+ *    conductor_session.c  JOIN, HEARTBEAT, LEAVE, GONE; how an instance ends
  *    conductor_settle.c   SETTLE, BEGIN
  *    conductor_fetch.c    FETCH, READ and those who wait for events
  *    conductor_dead.c     DEAD, FORGET
@@ -149,6 +149,7 @@ void bn_conductor_heartbeat (bn_conductor_t *self, bn_session_t *session,
                              const bn_heartbeat_t *heartbeat);
 void bn_conductor_leave (bn_conductor_t *self, bn_session_t *session,
                          const bn_leave_message_t *leave);
+void bn_conductor_gone (bn_conductor_t *self, const bn_gone_t *gone);
 /*  An instance died: suspicion, blame, and its partitions to others.  */
 void bn_conductor_death (bn_conductor_t *self, bn_instance_t *instance, const char *why);
 bn_instance_t *bn_conductor_instance_new (bn_conductor_t *self, bn_actor_live_t *live,

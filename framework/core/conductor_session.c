@@ -475,6 +475,32 @@ void bn_conductor_join (bn_conductor_t *self, bn_session_t *session, const bn_jo
                     actor->name, instance->name, instance->owned);
 }
 
+/*  ---- GONE ---- */
+
+/*  Who started the process says that it has ended: there is no connection to wait for. It is the
+ *  incarnation that tells whether the one that is joined is meant; one that has left, has been
+ *  replaced or was never there is not an error, because the report may well be late.  */
+void bn_conductor_gone (bn_conductor_t *self, const bn_gone_t *gone)
+{
+    bn_message_t reply = {.type = BN_GONE_REPLY};
+    for (bn_map_node_t *node = bn_map_first (self->live); node; node = bn_map_next (node)) {
+        bn_actor_live_t *live = bn_map_value (node);
+        const char *name = live->state->name;
+        bn_instance_t *instance =
+            bn_map_get (live->instances, gone->instance.text, gone->instance.size);
+        if (!instance || instance->incarnation != gone->incarnation)
+            continue;
+        if (gone->actor.size > 0 && (strlen (name) != gone->actor.size ||
+                                     memcmp (name, gone->actor.text, gone->actor.size) != 0))
+            continue;
+        bn_conductor_death (self, instance, "has ended, says who started it");
+        if (self->effects->failed)
+            return;
+        reply.gone_reply.count++;
+    }
+    bn_conductor_reply (self, &reply);
+}
+
 /*  ---- LEAVE ---- */
 
 void bn_conductor_leave (bn_conductor_t *self, bn_session_t *session,

@@ -39,6 +39,7 @@ typedef enum {
     BN_READ = 0x0a,
     BN_DEAD = 0x0b,
     BN_FORGET = 0x0c,
+    BN_GONE = 0x0d,
     BN_EXPLAIN = 0x0e,
     BN_FANOUT = 0x40,
     BN_WELCOME = 0x81,
@@ -52,6 +53,7 @@ typedef enum {
     BN_STATUS_REPLY = 0x89,
     BN_DEAD_REPLY = 0x8b,
     BN_FORGOTTEN = 0x8c,
+    BN_GONE_REPLY = 0x8d,
     BN_EXPLAINED = 0x8e,
     BN_ERROR = 0xff
 } bn_message_type_t;
@@ -325,6 +327,16 @@ typedef struct {
     uint32_t letter_count;
 } bn_explained_t;
 
+typedef struct {             /* a process has ended, says who started it */
+    bn_text_t actor;         /* empty: whatever it had joined */
+    bn_text_t instance;
+    uint64_t incarnation;
+} bn_gone_t;
+
+typedef struct {
+    uint32_t count;          /* instances that this ended */
+} bn_gone_reply_t;
+
 typedef struct {
     uint32_t code;           /* baton_err_t */
     bool retriable;
@@ -355,6 +367,8 @@ typedef struct {
         bn_dead_t dead;
         bn_dead_reply_t dead_reply;
         bn_text_t forget;             /* BN_FORGET: actor */
+        bn_gone_t gone;
+        bn_gone_reply_t gone_reply;
         bn_explain_t explain;
         bn_explained_t explained;
         bn_slice_t status;            /* BN_STATUS_REPLY: one MessagePack map, self-describing */

@@ -144,6 +144,11 @@ static const bn_layout_t s_forget = {.name = "FORGET",
                                                                      .max = BATON_NAME_BYTES_MAX,
                                                                      .check = BN_CHECK_ACTOR}}};
 
+static const bn_layout_t s_gone =
+    BN_LAYOUT (bn_gone_t, "GONE", BN_TEXT (bn_gone_t, actor, BATON_NAME_BYTES_MAX, BN_CHECK_NONE),
+               BN_TEXT (bn_gone_t, instance, BATON_NAME_BYTES_MAX, BN_CHECK_INSTANCE),
+               BN_U64 (bn_gone_t, incarnation));
+
 static const bn_layout_t s_explain = BN_LAYOUT (
     bn_explain_t, "EXPLAIN", BN_TEXT (bn_explain_t, actor, BATON_NAME_BYTES_MAX, BN_CHECK_ACTOR),
     BN_PARTITION (bn_explain_t, partition), BN_U64 (bn_explain_t, offset),
@@ -190,6 +195,8 @@ static const bn_layout_t s_settled =
 static const bn_layout_t s_begun = {.name = "BEGUN"};
 static const bn_layout_t s_left = {.name = "LEFT"};
 static const bn_layout_t s_forgotten = {.name = "FORGOTTEN"};
+static const bn_layout_t s_gone_reply =
+    BN_LAYOUT (bn_gone_reply_t, "GONE reply", COUNT (bn_gone_reply_t, count));
 
 static const bn_layout_t s_status_reply = {
     .name = "STATUS reply",
@@ -203,8 +210,7 @@ static const bn_layout_t s_dead_reply =
                BN_LIST (bn_dead_reply_t, letters, letter_count, 0, LETTERS_MAX, s_letter));
 
 static const bn_layout_t s_explained = BN_LAYOUT (
-    bn_explained_t, "EXPLAINED",
-    BN_U32 (bn_explained_t, state, BN_EVENT_NOT_ASKED, BN_EVENT_DEAD),
+    bn_explained_t, "EXPLAINED", BN_U32 (bn_explained_t, state, BN_EVENT_NOT_ASKED, BN_EVENT_DEAD),
     COUNT (bn_explained_t, attempts), BN_U64 (bn_explained_t, due_ms),
     BN_U64 (bn_explained_t, elder), BN_U64 (bn_explained_t, dead_offset),
     BN_U64 (bn_explained_t, died_us), BN_U64 (bn_explained_t, floor), BN_U64 (bn_explained_t, head),
@@ -242,6 +248,7 @@ const bn_layout_t *bn_message_layout (uint32_t type)
         [BN_READ] = &s_read,
         [BN_DEAD] = &s_dead,
         [BN_FORGET] = &s_forget,
+        [BN_GONE] = &s_gone,
         [BN_EXPLAIN] = &s_explain,
         [BN_WELCOME] = &s_welcome,
         [BN_RECEIPT] = &s_receipt,
@@ -254,6 +261,7 @@ const bn_layout_t *bn_message_layout (uint32_t type)
         [BN_STATUS_REPLY] = &s_status_reply,
         [BN_DEAD_REPLY] = &s_dead_reply,
         [BN_FORGOTTEN] = &s_forgotten,
+        [BN_GONE_REPLY] = &s_gone_reply,
         [BN_EXPLAINED] = &s_explained,
         [BN_ERROR] = &s_error,
     };

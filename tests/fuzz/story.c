@@ -240,6 +240,7 @@ void story_init (story_t *self)
     say (&teller, ADMIN, (bn_message_t){.type = BN_STATUS});
     say (&teller, ADMIN,
          (bn_message_t){.type = BN_EXPLAIN, .explain = {TEXT ("a"), 0, 0, TEXT ("k")}});
+    say (&teller, ADMIN, (bn_message_t){.type = BN_GONE, .gone = {TEXT (""), TEXT ("i"), 7}});
     say (&teller, ACTOR,
          (bn_message_t){.type = BN_LEAVE, .leave = {BN_LEAVE_CLEAN, 0, BN_NO_OFFSET}});
     say (&teller, ADMIN, (bn_message_t){.type = BN_FORGET, .forget = TEXT ("a")});

@@ -160,6 +160,20 @@ static void some_dead (world_t *self)
     harness_gone (self->h, route);
 }
 
+/*  Of the process that is joined, or of one before it; its connection may still be there.  */
+static void report_gone (world_t *self, uint32_t actor, uint32_t name)
+{
+    uint64_t route = harness_hello (self->h, BN_ROLE_ADMIN, 1);
+    bn_message_t message = {
+        .type = BN_GONE,
+        .gone = {.instance = {instance_names[name], strlen (instance_names[name])},
+                 .incarnation = self->peers[actor][name].incarnation - below (self, 2)}};
+    if (below (self, 2))
+        message.gone.actor = (bn_text_t){actor_names[actor], 1};
+    harness_request (self->h, route, &message);
+    harness_gone (self->h, route);
+}
+
 static void fetch (world_t *self, uint32_t actor, uint32_t name)
 {
     uint32_t index = (uint32_t)below (self, PARTITIONS);
@@ -209,7 +223,9 @@ static void random_step (world_t *self)
         if (!harness_leave (self->h, peer->route))
             peer->incarnation = 0;
         peer->route = 0;
-    } else if (what < 45)
+    } else if (what == 39)
+        report_gone (self, actor, name);
+    else if (what < 45)
         harness_heartbeat (self->h, peer->route);
     else if (what < 50)
         fetch (self, actor, name);
