@@ -55,11 +55,13 @@ struct bn_salvage {
     uint64_t last;  /* sequence delivered */
     uint64_t tail;  /* behind it */
     uint32_t last_crc;
-    uint64_t told_sequence; /* COMMIT or END that knows most */
+    uint64_t told_sequence; /* by the COMMIT, END or header that knows most */
     uint64_t told_tail;
-    uint64_t ended; /* segment with END that was seen last */
-    uint64_t room;  /* bytes of the newest segment: no more events than that are behind the last */
-    uint64_t torn;  /* records left out */
+    uint64_t ended;    /* segment with END that was seen last */
+    bn_frame_t ending; /* that END */
+    bn_frame_t before; /* the one of the segments before the one at hand */
+    uint64_t room; /* bytes of the newest segment: no more events than that are behind the last */
+    uint64_t torn; /* records left out */
     bn_vfile_t *file;
     uint64_t file_named;
     bn_window_t window;
@@ -225,6 +227,17 @@ static void judge_file (bn_salvage_t *self, file_t *file, bool newest)
         note (self, name, "it holds another segment");
 }
 
+/*  A segment is begun when all before it is on disk.  */
+static void hear_header (bn_salvage_t *self, const file_t *file)
+{
+    if (file->salt != self->salt || file->first_sequence <= self->told_sequence + 1)
+        return;
+    self->told_sequence = file->first_sequence - 1;
+    self->told_tail = file->first_base;
+    if (self->claim < self->told_sequence)
+        self->claim = self->told_sequence;
+}
+
 static baton_err_t read_files (bn_salvage_t *self, char detail[512])
 {
     int rc = self->vfs->list (self->vfs, BN_JOURNAL_FOLDER, add_file, self);
@@ -262,6 +275,7 @@ static baton_err_t read_files (bn_salvage_t *self, char detail[512])
         if (file->named < self->first_segment && file->segment < self->first_segment)
             continue;
         judge_file (self, file, file->named == newest);
+        hear_header (self, file);
         if (file->segment >= self->first_segment)
             self->files[kept++] = *file;
     }
@@ -328,8 +342,10 @@ static void hear (bn_salvage_t *self, const bn_frame_t *frame, uint64_t segment)
 {
     if (frame->synced > self->claim)
         self->claim = frame->synced;
-    if (frame->kind == BN_FRAME_END)
+    if (frame->kind == BN_FRAME_END) {
         self->ended = segment;
+        self->ending = *frame;
+    }
     if (frame->kind != BN_FRAME_RECORD && frame->sequence >= self->told_sequence) {
         self->told_sequence = frame->sequence;
         self->told_tail = frame->base;
@@ -368,6 +384,7 @@ static baton_err_t gather (bn_salvage_t *self, bool *more, char detail[512])
         return BATON_OK;
     uint64_t segment = self->files[self->next_file].segment;
     self->room = 0;
+    self->before = self->ending;
     while (self->next_file < self->file_count && self->files[self->next_file].segment == segment) {
         const file_t *file = &self->files[self->next_file++];
         int64_t rc = search_file (self, file);
@@ -378,13 +395,8 @@ static baton_err_t gather (bn_salvage_t *self, bool *more, char detail[512])
         }
         self->room = file->size > self->room ? file->size : self->room;
     }
-    if (self->found_count == 0)
-        return BATON_OK;
-    qsort (self->found, self->found_count, sizeof *self->found, compare_found);
-    /*  All of the segments before were on disk before its first record was written.  */
-    uint64_t before = self->found[0].frame.sequence - 1;
-    if (self->claim < before && self->found[0].position == BN_SEGMENT_AREA)
-        self->claim = before;
+    if (self->found_count > 0)
+        qsort (self->found, self->found_count, sizeof *self->found, compare_found);
     return BATON_OK;
 }
 
@@ -434,6 +446,17 @@ static bool follows (const bn_salvage_t *self, const bn_frame_t *frame)
     return frame->sequence > self->last + 1 || frame->base == self->tail;
 }
 
+/*  Whether a record continues the last one, at once or over the end of a segment.  */
+static bool continues (const bn_salvage_t *self, const bn_frame_t *frame)
+{
+    if (frame->sequence != self->last + 1)
+        return false;
+    const bn_frame_t *end = &self->before;
+    return frame->previous_crc == self->last_crc ||
+           (end->sequence == self->last && end->previous_crc == self->last_crc &&
+            frame->previous_crc == end->crc);
+}
+
 baton_err_t bn_salvage_next (bn_salvage_t *self, bn_journal_record_t *record, bool *end,
                              char detail[512])
 {
@@ -449,10 +472,9 @@ baton_err_t bn_salvage_next (bn_salvage_t *self, bn_journal_record_t *record, bo
         const found_t *found = &self->found[self->next++];
         if (!follows (self, &found->frame))
             continue;
-        bool unbroken =
-            found->frame.sequence == self->last + 1 && found->frame.previous_crc == self->last_crc;
         /*  Nothing after it is claimed, or the claim would be higher.  */
-        if (found->frame.sequence > self->claim && self->last > 0 && !unbroken) {
+        if (found->frame.sequence > self->claim && self->last > 0 &&
+            !continues (self, &found->frame)) {
             self->torn++;
             continue;
         }
