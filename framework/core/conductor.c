@@ -530,6 +530,7 @@ void bn_conductor_step (bn_conductor_t *self, const bn_conductor_event_t *event,
 {
     self->now = event->now;
     self->disk_full = event->disk_full;
+    self->first = event->first;
     self->effects = effects;
     self->route = 0;
     self->request = 0;

@@ -43,6 +43,8 @@ typedef struct {
     const bn_frame_t *frames; /* MESSAGE; borrowed during the step */
     size_t frame_count;
     uint32_t partitions;      /* START: of a new journal */
+    uint64_t first;           /* oldest offset that the journal keeps: what is below was let go, or
+                                 the order to do so is out */
     bool disk_full;           /* free space is below the reserve: refuse what would grow the journal
                                  for a producer (settle goes on as long as there is room at all) */
 } bn_conductor_event_t;

@@ -100,6 +100,7 @@ struct bn_conductor {
     /*  The step at hand.  */
     bn_time_t now;
     bool disk_full;
+    uint64_t first; /* oldest offset that the journal keeps */
     uint64_t route;
     uint64_t request;
     bn_effects_t *effects;  /* borrowed */

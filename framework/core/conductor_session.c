@@ -364,6 +364,24 @@ static bool check_join (bn_conductor_t *self, const bn_session_t *session,
 
 /*  ---- JOIN: what is done ---- */
 
+/*  Where a new actor starts: not below what retention lets go, so that all from there on is owed to
+ *  it (G2), and nothing that it is counted for is gone before it comes.  */
+static uint64_t start_of (bn_conductor_t *self, const bn_join_t *join)
+{
+    uint64_t tail = self->state->tail;
+    uint64_t start = join->start == BN_START_OFFSET ? join->start_offset : 0;
+    if (join->start == BN_START_TAIL || start > tail)
+        return tail;
+    uint64_t first = self->first < tail ? self->first : tail;
+    if (start >= first)
+        return start;
+    bn_effects_log (self->effects, BN_LOG_INFO,
+                    "actor %.*s starts at offset %" PRIu64 ": retention has let go of the %" PRIu64
+                    " events before it, from %" PRIu64 " on",
+                    (int)join->actor.size, join->actor.text, first, first - start, start);
+    return first;
+}
+
 /*  Registers the actor, or its new patterns or policy. NULL: no memory.  */
 static bn_actor_state_t *register_actor (bn_conductor_t *self, bn_actor_state_t *actor,
                                          const bn_join_t *join, bool *patterns_change)
@@ -385,14 +403,9 @@ static bn_actor_state_t *register_actor (bn_conductor_t *self, bn_actor_state_t 
         for (uint32_t index = 0; index < actor->pattern_count; index++)
             patterns[index] = text_of (actor->patterns[index]);
     }
-    uint64_t tail = self->state->tail;
     if (!actor) {
-        if (join->start == BN_START_TAIL ||
-            (join->start == BN_START_OFFSET && join->start_offset > tail))
-            registration.start = tail;
-        else if (join->start == BN_START_OFFSET)
-            registration.start = join->start_offset;
-        registration.exact = registration.start == 0 || registration.start == tail;
+        registration.start = start_of (self, join);
+        registration.exact = registration.start == 0 || registration.start == self->state->tail;
     }
     bn_record_t record = {.type = BN_RECORD_REGISTER, .registration = registration};
     if (!bn_conductor_commit (self, &record))

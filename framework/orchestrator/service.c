@@ -55,6 +55,7 @@ struct bn_service {
     uint64_t retention_due_ms;
     uint64_t retention_notice_ms; /* when it may be said again that somebody holds it back */
     uint64_t first_base;          /* oldest offset in the journal */
+    uint64_t trim_offset;         /* the last trim handed over goes up to here; 0: none */
     uint64_t journal_bytes;
     uint64_t oldest_time_us;
     uint64_t oldest_end_offset;
@@ -100,6 +101,12 @@ static void step (bn_service_t *self, const bn_conductor_event_t *event)
         fail (self, BATON_ERR_MEMORY, "");
 }
 
+/*  A trim that is on its way is as good as done: who joins meanwhile is promised nothing below it. */
+static uint64_t first_kept (const bn_service_t *self)
+{
+    return self->trim_offset > self->first_base ? self->trim_offset : self->first_base;
+}
+
 static void step_kind (bn_service_t *self, bn_conductor_event_kind_t kind, uint64_t route)
 {
     bn_conductor_event_t event = {
@@ -108,6 +115,7 @@ static void step_kind (bn_service_t *self, bn_conductor_event_kind_t kind, uint6
         .random = kind == BN_CONDUCTOR_START ? bn_random_u64 () : bn_prng_next (&self->prng),
         .route = route,
         .partitions = self->options->partitions,
+        .first = first_kept (self),
         .disk_full = self->disk_full,
     };
     step (self, &event);
@@ -331,6 +339,7 @@ static void take_request (bn_service_t *self, bn_time_t now)
         .route = route->handle,
         .frames = inbound->frames + 1,
         .frame_count = inbound->count - 1,
+        .first = first_kept (self),
         .disk_full = self->disk_full,
     };
     step (self, &event);
@@ -456,7 +465,7 @@ static void add_trim (bn_service_t *self, bn_time_t now)
         add_checkpoint (self);
     uint64_t included =
         self->checkpoint_pending ? self->checkpoint_pending : self->checkpoint_sequence;
-    self->job.trim_offset = self->oldest_end_offset;
+    self->job.trim_offset = self->trim_offset = self->oldest_end_offset;
     self->job.trim_sequence = included + 1;
 }
 

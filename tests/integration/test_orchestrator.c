@@ -623,6 +623,21 @@ static void test_retention_lets_go_of_old_segments (void **state)
         poll (NULL, 0, first == 0 ? 100 : 0);
     }
     assert_in_range (first, 1, 127);
+    /*  An actor that starts at the beginning starts at what is left.  */
+    peer_hello (&peer, BN_ROLE_ACTOR, 13);
+    bn_text_t pattern = peer_text ("big.*");
+    bn_message_t join = {.type = BN_JOIN,
+                         .join = {.actor = peer_text ("late"),
+                                  .instance = peer_text ("late-1"),
+                                  .incarnation = 13,
+                                  .patterns = &pattern,
+                                  .pattern_count = 1,
+                                  .start = BN_START_BEGINNING,
+                                  .policy = {5, 100, 1000, 1000}}};
+    const bn_message_t *joined = peer_request (&peer, &join);
+    assert_int_equal (joined->type, BN_JOINED);
+    for (uint32_t i = 0; i < joined->beat.assignment_count; i++)
+        assert_in_range (joined->beat.assignments[i].floor, first, 128);
     peer_fini (&peer);
 
     restart ();

@@ -45,6 +45,7 @@ struct harness {
     uint64_t route_last;
     uint32_t partitions;
     bool disk_full;
+    uint64_t first; /* oldest offset that the journal keeps */
     uint64_t producer_route;
     uint64_t producer_sequence;
     reply_t *replies; /* of the last step */
@@ -242,6 +243,7 @@ static void step (harness_t *self, bn_conductor_event_t event)
     event.now = (bn_time_t){.mono_ms = self->mono_ms, .wall_us = self->wall_us};
     event.random = ++self->random;
     event.disk_full = self->disk_full;
+    event.first = self->first;
     bn_conductor_step (self->conductor, &event, &self->effects);
     keep_effects (self);
     char what[256] = "";
@@ -415,6 +417,11 @@ uint32_t harness_records (harness_t *self, bn_record_type_t type)
     for (size_t index = 0; index < self->record_count; index++)
         count += self->records[index].type == type ? 1 : 0;
     return count;
+}
+
+void harness_trimmed (harness_t *self, uint64_t first)
+{
+    self->first = first;
 }
 
 void harness_disk_full (harness_t *self, bool full)

@@ -41,6 +41,8 @@ const bn_state_t *harness_state (harness_t *self);
 const bn_actor_state_t *harness_actor (harness_t *self, const char *name);
 uint32_t harness_records (harness_t *self, bn_record_type_t type); /* how many were persisted */
 void harness_disk_full (harness_t *self, bool full);
+/*  From now on the journal keeps nothing below.  */
+void harness_trimmed (harness_t *self, uint64_t first);
 
 /*  Time goes by, with a TICK as often as the shell promises one, and at its end.  */
 void harness_pass (harness_t *self, uint64_t ms);

@@ -86,6 +86,25 @@ static void start_is_tail_beginning_or_offset (void **state)
     harness_destroy (h);
 }
 
+/*  What retention lets go, also what it is about to, is promised to nobody who comes later.  */
+static void new_actor_starts_above_what_is_let_go (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    for (int event = 0; event < 5; event++)
+        harness_event (h, "t", "a");
+    harness_trimmed (h, 2);
+    harness_instance (h, "all", "i", 1, "t");
+    assert_int_equal (partition_of (h, "all", 0)->floor, 2);
+    assert_int_equal (partition_of (h, "all", 0)->pending, 3);
+    assert_false (partition_of (h, "all", 0)->exact);
+    harness_trimmed (h, 9); /* never past the tail */
+    harness_instance (h, "none", "i", 1, "t");
+    assert_int_equal (partition_of (h, "none", 0)->floor, 5);
+    assert_int_equal (partition_of (h, "none", 0)->pending, 0);
+    harness_destroy (h);
+}
+
 static void second_instance_gets_half_by_revoke_and_release (void **state)
 {
     (void)state;
@@ -655,6 +674,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (first_join_registers_and_gets_everything),
         cmocka_unit_test (start_is_tail_beginning_or_offset),
+        cmocka_unit_test (new_actor_starts_above_what_is_let_go),
         cmocka_unit_test (second_instance_gets_half_by_revoke_and_release),
         cmocka_unit_test (heartbeat_tells_heads_and_a_changed_assignment),
         cmocka_unit_test (leave_blames_nobody),
