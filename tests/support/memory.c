@@ -188,19 +188,33 @@ static void fail_here (const char *what, attempt_fn *attempt, void *args, uint32
 }
 
 /*  Tests of bounds make the same step thousands of times: where nothing new comes up for long, only
- *  some of the steps are looked into.  */
-static bool worth_trying (bool found)
+ *  some of the steps of that kind are looked into.  */
+static uint32_t *fruitless_of (const char *what)
+{
+    enum { KINDS_MAX = 32 };
+    static struct {
+        const char *what;
+        uint32_t fruitless;
+    } kinds[KINDS_MAX];
+    for (size_t i = 0; i < KINDS_MAX; i++)
+        if (!kinds[i].what || strcmp (kinds[i].what, what) == 0) {
+            kinds[i].what = what;
+            return &kinds[i].fruitless;
+        }
+    abort ();
+}
+
+static bool worth_trying (uint32_t *fruitless)
 {
     enum { PATIENCE = 200, SOME = 50 };
-    static uint32_t fruitless;
-    fruitless = found ? 0 : fruitless + 1;
-    return fruitless < PATIENCE || fruitless % SOME == 0;
+    ++*fruitless;
+    return *fruitless < PATIENCE || *fruitless % SOME == 0;
 }
 
 static void try_all (const char *what, attempt_fn *attempt, void *args)
 {
-    bool found = false;
-    if (!worth_trying (false))
+    uint32_t *fruitless = fruitless_of (what);
+    if (!worth_trying (fruitless))
         return;
     if (!s_record) {
         void *stack[1];
@@ -217,12 +231,10 @@ static void try_all (const char *what, attempt_fn *attempt, void *args)
     for (uint32_t number = 0; number < s_record->count; number++) {
         if (seen (s_record->sites[number]))
             continue;
-        found = true;
+        *fruitless = 0;
         fail_here (what, attempt, args, number, false);
         fail_here (what, attempt, args, number, true);
     }
-    if (found)
-        (void)worth_trying (true);
 }
 
 /*  Before the outermost step only: what it calls in turn is part of it.  */
@@ -476,11 +488,24 @@ baton_err_t __wrap_bn_state_restore (bn_state_t *self, const void *key, size_t k
     return __real_bn_state_restore (self, key, key_size, value, value_size);
 }
 
+static bool add_item (const void *key, size_t key_size, const void *value, size_t value_size,
+                      void *arg)
+{
+    uint64_t *sum = arg;
+    *sum = mix (mix (*sum, bn_crc32c (0, key, key_size)), bn_crc32c (0, value, value_size));
+    return true;
+}
+
+/*  It may do without giving memory back: then it must be the same state.  */
 static bool try_restored (void *args, uint64_t *effects_sum)
 {
-    (void)effects_sum;
     bn_state_t *state = args;
-    return told_by (state, __real_bn_state_restored (state));
+    char broken[256];
+    baton_err_t err = __real_bn_state_restored (state);
+    s_child = false;
+    if (!err && bn_state_check (state, broken))
+        (void)bn_state_save (state, add_item, effects_sum);
+    return told_by (state, err);
 }
 
 baton_err_t __wrap_bn_state_restored (bn_state_t *self)
