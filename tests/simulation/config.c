@@ -75,9 +75,6 @@ static void make_storage (sim_config_t *config, bn_prng_t *prng)
     config->checkpoint_bytes = half (prng) ? 0 : scale (prng, 1000, 8000, 40000);
     config->retention_bytes = config->checkpoint_bytes && half (prng) ? config->segment_bytes : 0;
     config->sync_us = (uint32_t)scale (prng, 200, 2000, 10000);
-    /*  Only the default policy promises anything about a power cut.  */
-    if (volatile_sync)
-        config->faults[FAULT_POWER] = config->faults[FAULT_DISK_CUT] = false;
 }
 
 static void make_load (sim_config_t *config, bn_prng_t *prng)

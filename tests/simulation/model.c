@@ -476,6 +476,29 @@ void sim_model_trimmed (sim_t *sim, uint64_t first_base, uint64_t decided)
     }
 }
 
+/*  What only the lost records said is no longer so: calls were made for nothing, receipts too, and
+ *  offsets and generations are given out again.  */
+void sim_model_lost (sim_t *sim, uint64_t count)
+{
+    sim_model_t *model = sim->model;
+    uint64_t tail = model->records[count].base;
+    sim->stats.lost += model->visible - count;
+    sim_say (sim, "lost: records from %" PRIu64 ", events from %" PRIu64, count + 1, tail);
+    model->visible = count;
+    model->durable_tail = tail;
+    for (uint64_t serial = 0; serial < model->serials; serial++)
+        if (model->offset_of[serial] > tail)
+            model->published[serial] |= PUBLISHED_LOST;
+    for (uint32_t a = 0; a < SIM_ACTORS_MAX; a++) {
+        model->actors[a].epoch++;
+        for (uint64_t o = tail; o < model->actors[a].duty_capacity; o++)
+            model->actors[a].duties[o].call = 0;
+    }
+    /*  An old settle, repeated, could be one of a new generation.  */
+    for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++)
+        sim_message_fini (&sim->processes[slot].said);
+}
+
 void sim_model_rewind (sim_t *sim, uint64_t count)
 {
     sim_model_t *model = sim->model;

@@ -35,6 +35,7 @@ static void disk_fault (sim_t *sim, sim_fault_t fault)
     if (!server->up)
         return;
     server->armed = true;
+    server->cut |= fault == FAULT_DISK_CUT;
     if (fault == FAULT_DISK_CUT)
         bn_disk_crash_at (server->disk, call);
     else

@@ -97,7 +97,8 @@ static void post (sim_t *sim, uint64_t id, int way, bn_blob_t *head, const bn_sl
     if (at < connection->held_us[way])
         at = connection->held_us[way];
     connection->last_us[way] = at;
-    sim_event_t *event = sim_push (sim, at, way == 0 ? EVENT_TO_SERVER : EVENT_TO_PEER, id, 0, 0);
+    sim_event_t *event = sim_push (sim, at, way == 0 ? EVENT_TO_SERVER : EVENT_TO_PEER, id,
+                                   sim->model->actors[connection->actor].epoch, 0);
     event->message = sim_message (head, payloads, count);
 }
 
@@ -303,6 +304,9 @@ static void to_peer (sim_t *sim, sim_event_t *event)
     bn_frame_t *frames = sim_must (calloc (event->message.count, sizeof *frames));
     for (size_t i = 0; i < event->message.count; i++)
         frames[i] = (bn_frame_t){event->message.blobs[i]->data, event->message.blobs[i]->size};
+    if (peer->kind == PEER_PROCESS && frames[0].size > 3 &&
+        ((const uint8_t *)frames[0].data)[3] == BN_JOINED)
+        sim->processes[peer->index].epoch = event->b;
     if (peer->kind == PEER_PROCESS)
         sim_process_step (sim, peer->index,
                           (bn_mailbox_event_t){.kind = BN_MAILBOX_MESSAGE,

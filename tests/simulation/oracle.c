@@ -17,7 +17,7 @@ static sim_call_t *find_call (sim_t *sim, uint32_t a, uint64_t offset, uint64_t 
     for (; at; at = sim->model->calls[at - 1].before) {
         sim_call_t *call = &sim->model->calls[at - 1];
         if (call->ended && call->incarnation == incarnation && call->generation == generation &&
-            call->result == result)
+            call->epoch == sim->model->actors[a].epoch && call->result == result)
             return call;
     }
     return NULL;
@@ -76,6 +76,7 @@ static void check_park (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
     for (; at; at = sim->model->calls[at - 1].before) {
         sim_call_t *call = &sim->model->calls[at - 1];
         if (call->ended && call->incarnation == incarnation && !call->counted &&
+            call->epoch == sim->model->actors[a].epoch &&
             call->generation == settlement->generation && call->result == BN_RESULT_RETRY) {
             retries++;
             call->counted = true;
@@ -103,6 +104,7 @@ static void check_died (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
     for (uint64_t at = duty->call; at; at = sim->model->calls[at - 1].before) {
         const sim_call_t *call = &sim->model->calls[at - 1];
         attempts += call->ended && call->result == BN_RESULT_RETRY && !call->counted &&
+                    call->epoch == sim->model->actors[a].epoch &&
                     call->incarnation == incarnation && call->generation == generation;
     }
     if (attempts < sim->config.actors[a].policy.max_attempts)
@@ -229,7 +231,8 @@ static bool elder_done (sim_t *sim, uint32_t a, uint64_t elder, uint64_t incarna
         return true;
     for (uint64_t at = duty->call; at; at = sim->model->calls[at - 1].before) {
         const sim_call_t *call = &sim->model->calls[at - 1];
-        if (!call->ended || call->incarnation != incarnation || call->generation != generation)
+        if (!call->ended || call->incarnation != incarnation || call->generation != generation ||
+            call->epoch != sim->model->actors[a].epoch)
             continue;
         if (call->result == BN_RESULT_ACK || call->result == BN_RESULT_REJECT)
             return true;
@@ -299,7 +302,9 @@ uint64_t sim_oracle_call (sim_t *sim, uint32_t slot, const bn_run_item_t *item)
     sim_model_t *model = sim->model;
     const sim_process_t *process = &sim->processes[slot];
     sim->stats.calls++;
-    check_call (sim, process, item);
+    /*  It may go on for a while with what is true no longer; nobody will take its results.  */
+    if (process->run_epoch == model->actors[process->actor].epoch)
+        check_call (sim, process, item);
     if (model->call_count == model->call_capacity) {
         model->call_capacity = model->call_capacity ? model->call_capacity * 2 : 256;
         model->calls =
@@ -308,6 +313,7 @@ uint64_t sim_oracle_call (sim_t *sim, uint32_t slot, const bn_run_item_t *item)
     sim_duty_t *duty = sim_model_duty (sim, process->actor, item->offset);
     model->calls[model->call_count++] = (sim_call_t){.actor = process->actor,
                                                      .offset = item->offset,
+                                                     .epoch = process->run_epoch,
                                                      .incarnation = process->incarnation,
                                                      .generation = item->generation,
                                                      .partition = item->partition,
@@ -345,6 +351,10 @@ void sim_oracle_receipt (sim_t *sim, uint32_t index, const bn_outbox_effect_t *e
              effect->offset);
     for (uint32_t i = 0; i < effect->events; i++) {
         uint64_t offset = model->offset_of[serial + i];
+        if (offset == 0 && (model->published[serial + i] & PUBLISHED_LOST)) {
+            model->published[serial + i] |= PUBLISHED_RECEIPTED;
+            continue; /* the receipt was on its way */
+        }
         if (offset > model->durable_tail) {
             sim_fail (sim, "G1: event %" PRIu64 " has a receipt and is not on disk yet",
                       serial + i);
@@ -358,7 +368,7 @@ void sim_oracle_receipt (sim_t *sim, uint32_t index, const bn_outbox_effect_t *e
                       index, serial + i, effect->offset);
             return;
         }
-        model->published[serial + i] = 1;
+        model->published[serial + i] |= PUBLISHED_RECEIPTED;
     }
 }
 
@@ -393,11 +403,11 @@ void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery)
     uint64_t last = recovery->sequence_next - 1;
     if (sim->failed)
         return;
-    if (last < model->visible) {
+    if (last < sim->server.kept) {
         sim_fail (sim,
-                  "G1: record %" PRIu64 " was visible to others, and the journal ends at %" PRIu64
-                  " after the crash",
-                  model->visible, last);
+                  "G1: record %" PRIu64 " was visible to others, and on disk by the sync policy; "
+                  "the journal ends at %" PRIu64 " after the crash",
+                  sim->server.kept, last);
         return;
     }
     if (last > model->record_count) {
@@ -405,11 +415,20 @@ void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery)
                   model->record_count);
         return;
     }
+    if (last < model->visible)
+        sim_model_lost (sim, last);
     sim_model_rewind (sim, last);
     sim_oracle_durable (sim, last);
     for (uint64_t serial = 0; serial < model->serials && !sim->failed; serial++)
-        if (model->published[serial] && !model->offset_of[serial])
+        if (model->published[serial] == PUBLISHED_RECEIPTED && !model->offset_of[serial])
             sim_fail (sim, "G1: event %" PRIu64 " has a receipt and is gone", serial);
+    for (uint32_t a = 0; a < sim->config.actor_count && model->actors[a].id; a++)
+        for (uint64_t o = 0; o < recovery->first_base && !sim->failed; o++) {
+            uint8_t status = sim_model_duty (sim, a, o)->status;
+            if (sim_model_wants (sim, a, o) && (status == STATUS_NONE || status == STATUS_PARKED))
+                sim_fail (sim, "G2: event %" PRIu64 " waits for %s, and retention has let it go", o,
+                          sim->config.actors[a].name);
+        }
 }
 
 /*  ---- states ---- */
@@ -491,7 +510,8 @@ void sim_oracle_end (sim_t *sim)
         return;
     sim_oracle_state (sim, true);
     for (uint64_t serial = 0; serial < sim->model->serials && !sim->failed; serial++)
-        if (!sim->model->published[serial] || !sim->model->offset_of[serial])
+        if (!(sim->model->published[serial] & PUBLISHED_RECEIPTED) ||
+            (!sim->model->offset_of[serial] && !(sim->model->published[serial] & PUBLISHED_LOST)))
             sim_fail (sim, "G1: event %" PRIu64 " was published and is not in the journal", serial);
     if (!sim->failed) {
         sim_server_crash (sim, sim->config.sync == BN_SYNC_ALWAYS);

@@ -98,6 +98,7 @@ static void give_run (sim_t *sim, uint32_t slot, bn_mailbox_effect_t *effect)
         return;
     }
     process->run = effect->run;
+    process->run_epoch = process->epoch;
     effect->run = NULL;
     process->at = 0;
     process->call = 0;

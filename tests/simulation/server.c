@@ -394,6 +394,17 @@ static void close_all (sim_t *sim)
     server->up = false;
 }
 
+/*  Other policies than the default promise nothing about a power cut: what is lost then is the end
+ *  of the journal.  */
+static void lost_power (sim_t *sim, bool power)
+{
+    sim_server_t *server = &sim->server;
+    if (sim->config.sync != BN_SYNC_ALWAYS && (power || server->cut) &&
+        server->synced < server->kept)
+        server->kept = server->synced;
+    server->cut = false;
+}
+
 void sim_server_crash (sim_t *sim, bool power)
 {
     sim_server_t *server = &sim->server;
@@ -402,6 +413,8 @@ void sim_server_crash (sim_t *sim, bool power)
     sim->stats.crashes++;
     sim_say (sim, power ? "the orchestrator's machine loses power" : "the orchestrator dies");
     sim_oracle_state (sim, true);
+    server->kept = sim->model->visible;
+    lost_power (sim, power);
     if (power)
         bn_disk_crash (server->disk);
     else
@@ -496,6 +509,7 @@ bool sim_server_recover (sim_t *sim)
             sim_fail (sim, "%s: recovery refuses what a crash left: %s",
                       err == BATON_ERR_ROT ? "G8" : "G1", detail);
         sim_say (sim, "recovery fails: %.120s", detail);
+        lost_power (sim, false);
         bn_state_destroy (&state);
         bn_disk_kill (server->disk);
         close_all (sim);
@@ -511,7 +525,7 @@ bool sim_server_recover (sim_t *sim)
                   state->sequence);
     sim_oracle_recovered (sim, &recovery);
     server->sequence_next = recovery.sequence_next;
-    server->durable = server->written = server->synced = last;
+    server->durable = server->written = server->synced = server->kept = last;
     server->batch_first = recovery.sequence_next;
     server->batch_last = last;
     server->first_base = recovery.first_base;
@@ -535,7 +549,7 @@ static void start (sim_t *sim)
         return;
     if (!sim->liveness && sim->config.faults[FAULT_DISK_CUT] && sim_chance (sim, 20)) {
         bn_disk_crash_at (server->disk, bn_disk_calls (server->disk) + sim_below (sim, 40));
-        server->armed = true;
+        server->armed = server->cut = true;
     } else if (!sim->liveness && sim->config.faults[FAULT_DISK_ERROR] && sim_chance (sim, 20)) {
         bn_disk_fail_at (server->disk, bn_disk_calls (server->disk) + sim_below (sim, 40), EIO);
         server->armed = true;

@@ -126,7 +126,7 @@ typedef enum {
     EVENT_SERVER_JOB,
     EVENT_SERVER_IDLE,
     EVENT_TO_SERVER, /* a: connection; message */
-    EVENT_TO_PEER,   /* a: connection; message */
+    EVENT_TO_PEER,   /* a: connection; b: epoch of its actor when it left; message */
     EVENT_GONE,      /* a: connection: the server learns of its end */
     EVENT_DOWN,      /* a: connection: the peer learns of its end */
     EVENT_CONNECT,   /* a: peer; b: its attempt */
@@ -185,6 +185,7 @@ typedef struct {
     uint32_t actor;
     uint32_t name;
     uint64_t incarnation;
+    uint64_t epoch; /* the actor's, as its last JOINED left the orchestrator */
     bn_mailbox_t *mailbox;
     char *instance;
     bool current; /* the one that is started again when it ends */
@@ -202,6 +203,7 @@ typedef struct {
     uint32_t filter_count;
     /*  Handler.  */
     bn_run_t *run;
+    uint64_t run_epoch; /* epoch when it was handed out */
     uint32_t at;
     uint64_t call; /* in the handler: number + 1; 0: none */
     bool expired;
@@ -243,6 +245,8 @@ typedef struct {
     uint64_t trim_offset, trim_sequence;
     uint64_t trim_decided; /* last record when it was */
     uint64_t first_base;
+    uint64_t kept;           /* records that the last crash must have left */
+    bool cut;                /* power may go during a disk call */
     struct sim_views *views; /* the checkpoint on disk, or NULL */
     bool rotten;             /* recovery is being tried on a copy with rot */
     bn_state_t *shadow;      /* the journaled records, decoded and applied once more */
@@ -252,7 +256,7 @@ typedef struct {
 
 typedef struct {
     uint64_t steps, events, emitted, settles, calls, crashes, virtual_us, records, recoveries,
-        rot_cases, torn;
+        rot_cases, torn, lost;
     uint64_t faults[FAULT_COUNT];
     uint64_t fanout_drops;
     uint64_t refusals;
@@ -412,6 +416,7 @@ typedef struct {
 typedef struct {
     uint32_t actor;
     uint64_t offset;
+    uint64_t epoch;
     uint64_t incarnation;
     uint64_t generation;
     uint32_t partition;
@@ -447,6 +452,7 @@ typedef struct {
     uint64_t start;
     uint64_t let_go;     /* below: let go before it registered; outlives a crash */
     uint64_t registered; /* the record that did */
+    uint64_t epoch;      /* goes up when what its processes know is no longer true */
     uint32_t dead;
     sim_share_t shares[SIM_PARTITIONS_MAX];
     sim_duty_t *duties; /* owned; by offset */
@@ -466,11 +472,15 @@ struct sim_model {
     uint64_t durable_tail; /* events below are on disk */
     uint64_t visible;      /* highest record of which anybody outside may know */
     uint64_t serials;      /* given out */
-    uint8_t *published;    /* owned; by serial: 1 receipted */
+    uint8_t *published;    /* owned; by serial: PUBLISHED bits */
     size_t published_capacity;
     uint64_t *offset_of; /* owned; by serial: offset + 1 */
     bool checking;       /* false while the records are folded again after a crash */
 };
+
+/*  Bits of `published`.  */
+#define PUBLISHED_RECEIPTED 1
+#define PUBLISHED_LOST      2 /* by a power cut before a sync that the policy puts off */
 
 sim_model_t *sim_model_new (void);
 void sim_model_destroy (sim_model_t **model_p);
@@ -481,6 +491,8 @@ void sim_model_record (sim_t *sim, const bn_effect_t *effect, uint64_t sequence)
 void sim_model_trimmed (sim_t *sim, uint64_t first_base, uint64_t decided);
 /*  After a crash only the first `count` records are there.  */
 void sim_model_rewind (sim_t *sim, uint64_t count);
+/*  Records that others have seen are gone.  */
+void sim_model_lost (sim_t *sim, uint64_t count);
 bool sim_model_wants (const sim_t *sim, uint32_t actor, uint64_t offset);
 sim_duty_t *sim_model_duty (sim_t *sim, uint32_t actor, uint64_t offset);
 uint32_t sim_model_actor (const sim_t *sim, uint32_t id); /* SIM_ACTORS_MAX: none */
