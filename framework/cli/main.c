@@ -30,6 +30,7 @@ static const struct {
     {"dead", bn_cli_dead, "list, show, redrive or discard dead letters"},
     {"forget", bn_cli_forget, "unregister an actor"},
     {"journal", bn_cli_journal, "check, print or salvage a journal offline"},
+    {"lab", bn_cli_lab, "run a system on several hosts, make trouble for it, judge it"},
     {"bench", bn_cli_bench, "measure throughput and latency"},
     {"help", help, "print this, or what a subcommand does"},
     {"version", version, "print the version"},

@@ -19,15 +19,17 @@ LAYERS = {
     "orchestrator": {"base", "wire", "core", "journal", "shell"},
     "client": {"base", "wire", "core", "shell"},
     "supervisor": {"base", "shell"},
-    "cli": {"base", "wire", "core", "journal", "shell", "orchestrator", "client", "supervisor"},
+    "lab": {"base", "wire", "shell", "client", "supervisor"},
+    "cli": {"base", "wire", "core", "journal", "shell", "orchestrator", "client", "supervisor",
+            "lab"},
 }
 # Headers of the outside world, and the layers that may use them.
 OUTSIDE = {
     "zmq.h": {"shell", "orchestrator", "client", "cli"},
-    "czmq.h": {"shell", "orchestrator", "client", "supervisor", "cli"},
+    "czmq.h": {"shell", "orchestrator", "client", "supervisor", "lab", "cli"},
     "lmdb.h": {"journal"},
-    "jansson.h": {"cli"},
-    "pthread.h": {"shell", "journal", "orchestrator", "client", "cli"},
+    "jansson.h": {"lab", "cli"},
+    "pthread.h": {"shell", "journal", "orchestrator", "client", "lab", "cli"},
     "sqlite3.h": set(),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
