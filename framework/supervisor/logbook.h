@@ -32,7 +32,7 @@
 
 typedef struct bn_logbook bn_logbook_t;
 
-/*  bytes_max: of all files of one name; 0: the default. Makes the directory, if its parent is there.
+/*  bytes_max: of all files of one name; 0: the default. Makes the directory, but not those above it.
  *  Errors: MEMORY, and PERMISSION, NOT_FOUND, DISK_FULL or SYSTEM with errno set.  */
 baton_err_t bn_logbook_new (bn_logbook_t **logbook, const char *directory, uint64_t bytes_max);
 void bn_logbook_destroy (bn_logbook_t **self_p);

@@ -16,7 +16,8 @@
 #define SLOT_FDS     (BN_PROCESS_POLL_FDS + 1) /* and what it says of itself */
 #define SLOT_FDS_MAX (BN_SUPERVISOR_INSTANCES_MAX * SLOT_FDS)
 #define AWAY_MS      1000 /* a wait that took so much longer: we were stopped ourselves */
-#define POLL_FDS_MAX (1 + BN_CONTROL_POLL_FDS + SLOT_FDS_MAX)
+#define OWN_FDS      2    /* signals, wake_fd */
+#define POLL_FDS_MAX (OWN_FDS + BN_CONTROL_POLL_FDS + SLOT_FDS_MAX)
 
 static uint64_t s_now_ms (void)
 {
@@ -212,16 +213,18 @@ static baton_err_t s_poll (bn_supervisor_t *self, int timeout_ms)
     struct pollfd fds[POLL_FDS_MAX];
     bn_child_t *slots[BN_SUPERVISOR_INSTANCES_MAX];
     size_t slot_count = 0;
-    struct pollfd *first = fds + 1 + BN_CONTROL_POLL_FDS;
+    struct pollfd *control = fds + OWN_FDS, *first = control + BN_CONTROL_POLL_FDS;
 
     fds[0] = (struct pollfd){.fd = self->signals, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = self->options.turn ? self->options.wake_fd : -1,
+                             .events = POLLIN};
     for (size_t i = 0; i < BN_CONTROL_POLL_FDS; i++)
-        fds[i + 1] = (struct pollfd){.fd = -1};
+        control[i] = (struct pollfd){.fd = -1};
     if (self->control) {
         int control_ms = bn_control_timeout_ms (self->control);
         if (control_ms >= 0 && (timeout_ms < 0 || control_ms < timeout_ms))
             timeout_ms = control_ms;
-        bn_control_poll_prepare (self->control, fds + 1);
+        bn_control_poll_prepare (self->control, control);
     }
     for (size_t i = 0; i < self->service_count; i++)
         for (size_t k = 0; k < self->services[i]->slot_count; k++) {
@@ -254,7 +257,7 @@ static baton_err_t s_poll (bn_supervisor_t *self, int timeout_ms)
             bn_child_ended (slots[i], status, s_now_ms ());
     }
     if (self->control)
-        bn_control_poll (self->control, fds + 1, bn_supervisor_answer, self);
+        bn_control_poll (self->control, control, bn_supervisor_answer, self);
     return BATON_OK;
 }
 
@@ -294,6 +297,10 @@ baton_err_t bn_supervisor_run (bn_supervisor_t *self)
                 continue; /* one that is essential could not be started */
         }
         s_sweep (self);
+        if (self->options.turn) {
+            uint64_t turn_ms = self->options.turn (self, s_now_ms (), self->options.arg);
+            next_ms = turn_ms < next_ms ? turn_ms : next_ms;
+        }
 
         now_ms = s_now_ms ();
         int timeout_ms = next_ms == UINT64_MAX      ? -1

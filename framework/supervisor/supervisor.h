@@ -97,6 +97,10 @@ typedef struct {
     /*  SIGHUP, or the request "reload": reads what is wanted anew and calls bn_supervisor_apply. On
      *  errors `detail` says why, and nothing has changed.  */
     baton_err_t (*reload) (bn_supervisor_t *self, char *detail, size_t detail_size, void *arg);
+    /*  Each turn of the loop, behind what has happened; returns when it wants to be called again at
+     *  the latest, monotonic ms, UINT64_MAX: whenever. NULL: none.  */
+    uint64_t (*turn) (bn_supervisor_t *self, uint64_t now_ms, void *arg);
+    int wake_fd; /* with turn: readable when a turn is wanted, which reads it; -1: none */
     void *arg;
     const char *instance_variable; /* environment variable that gets "SERVICE-SLOT"; NULL: none */
     /*  Gets a random number, 16 hexadecimal digits, another one for each process; NULL: none.  */
