@@ -22,6 +22,8 @@ static const struct {
 } subcommands[] = {
     {"orchestrator", bn_cli_orchestrator, "run an orchestrator"},
     {"up", bn_cli_up, "run an orchestrator and actors from one file"},
+    {"down", bn_cli_down, "stop a running `baton up`"},
+    {"logs", bn_cli_logs, "print what the instances of a `baton up` have printed"},
     {"scale", bn_cli_scale, "change the number of instances of a running actor"},
     {"publish", bn_cli_publish, "publish JSON lines as events"},
     {"read", bn_cli_read, "print events from the journal"},

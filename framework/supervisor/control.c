@@ -11,12 +11,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SOCKET_NAME        "supervisor.sock"
 #define LOCK_NAME          "supervisor.lock"
 #define REQUEST_TIMEOUT_MS 2000
 #define ASK_TIMEOUT_MS     5000
+#define WAIT_MS            20 /* between two looks at the lock */
 
 typedef struct {
     int fd;               /* -1: free */
@@ -271,5 +273,30 @@ baton_err_t bn_control_ask (const char *directory, const char *request, char **r
         close (fd);
     }
     close (folder);
+    return err;
+}
+
+baton_err_t bn_control_wait_end (const char *directory, uint64_t timeout_ms)
+{
+    struct timespec pause = {.tv_nsec = WAIT_MS * 1000000};
+    uint64_t end_ms = bn_clock_now ().mono_ms + timeout_ms;
+    baton_err_t err = BATON_OK;
+    int folder = open (directory, O_DIRECTORY | O_PATH | O_CLOEXEC);
+    int lock = folder < 0 ? -1 : openat (folder, LOCK_NAME, O_RDWR | O_CLOEXEC);
+    if (lock < 0 && errno != ENOENT)
+        err = s_from_errno (errno);
+    /*  A supervisor keeps its lock to the end, so whoever gets it knows that it has come.  */
+    while (lock >= 0 && !err && flock (lock, LOCK_SH | LOCK_NB)) {
+        if (errno != EWOULDBLOCK)
+            err = BATON_ERR_SYSTEM;
+        else if (bn_clock_now ().mono_ms >= end_ms)
+            err = BATON_ERR_TIMEOUT;
+        else
+            nanosleep (&pause, NULL);
+    }
+    if (lock >= 0)
+        close (lock);
+    if (folder >= 0)
+        close (folder);
     return err;
 }

@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include <baton/error.h>
 #include <poll.h>
+#include <stdint.h>
 
 #define BN_CONTROL_CONNECTIONS_MAX   8
 #define BN_CONTROL_REQUEST_BYTES_MAX 256
@@ -36,5 +37,8 @@ void bn_control_poll (bn_control_t *self, const struct pollfd *fds, bn_control_f
  *  5 s. Errors: UNREACHABLE (nobody listens there), PERMISSION, TIMEOUT, TOO_LARGE, MEMORY,
  *  SYSTEM.  */
 baton_err_t bn_control_ask (const char *directory, const char *request, char **reply);
+
+/*  Blocks until no supervisor has the directory. Errors: TIMEOUT, PERMISSION, SYSTEM.  */
+baton_err_t bn_control_wait_end (const char *directory, uint64_t timeout_ms);
 
 #endif
