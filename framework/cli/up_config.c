@@ -18,6 +18,10 @@
 #define PORT_TRIES    100
 #define INSTANCES_MAX BN_SUPERVISOR_INSTANCES_MAX
 
+#define INTENSITY           10 /* in */
+#define INTENSITY_PERIOD_MS 60000
+#define WATCHDOG_MS         30000
+
 int bn_up_words (char *command, char **argv, size_t argv_max, const char **what)
 {
     size_t count = 0;
@@ -128,6 +132,41 @@ static baton_err_t s_environment (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t 
     return BATON_OK;
 }
 
+/*  "5 in 10s"; 0.  */
+static baton_err_t s_intensity (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                const char *value, char detail[512])
+{
+    char count[8], period[32];
+    uint64_t times, ms = 1;
+    int words = sscanf (value, "%7s in %31s", count, period);
+    bool read = (words == 2 || (words == 1 && !strcmp (value, "0"))) &&
+                bn_parse_uint (count, &times) && times <= BN_SUPERVISOR_INTENSITY_MAX &&
+                (words == 1 || bn_config_ms (period, &ms)) && ms >= 1 && ms <= 3600000;
+    if (!read)
+        return bn_zpl_refuse (zpl, item, detail,
+                              "intensity = %s: expected how often in what time, such as 5 in 10s "
+                              "(at most %d, 1h), or 0",
+                              value, BN_SUPERVISOR_INTENSITY_MAX);
+    self->intensity = (uint32_t)times;
+    self->intensity_period_ms = (uint32_t)ms;
+    return BATON_OK;
+}
+
+static baton_err_t s_restart (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                              const char *value, char detail[512])
+{
+    static const char *const words[] = {"permanent", "transient", "temporary"};
+    static const bn_restart_t meanings[] = {BN_RESTART_PERMANENT, BN_RESTART_TRANSIENT,
+                                            BN_RESTART_TEMPORARY};
+    for (size_t i = 0; i < sizeof (words) / sizeof (words[0]); i++)
+        if (!strcmp (value, words[i])) {
+            self->restart = meanings[i];
+            return BATON_OK;
+        }
+    return bn_zpl_refuse (zpl, item, detail,
+                          "restart = %s: expected permanent, transient or temporary", value);
+}
+
 static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
                                      char detail[512])
 {
@@ -149,9 +188,17 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
     }
     if (!strcmp (name, "stop_timeout"))
         return s_time (zpl, item, &self->stop_timeout_ms, detail);
+    if (!strcmp (name, "restart"))
+        return s_restart (self, zpl, item, value, detail);
+    if (!strcmp (name, "intensity"))
+        return s_intensity (self, zpl, item, value, detail);
+    if (!strcmp (name, "watchdog")) {
+        self->watchdog_ms = 0;
+        return !strcmp (value, "0") ? BATON_OK : s_time (zpl, item, &self->watchdog_ms, detail);
+    }
     return bn_zpl_refuse (zpl, item, detail,
-                          "unknown property '%s': expected command, instances, directory, "
-                          "stop_timeout or environment",
+                          "unknown property '%s': expected command, instances, restart, intensity, "
+                          "watchdog, directory, stop_timeout or environment",
                           name);
 }
 
@@ -180,6 +227,9 @@ static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item
     bn_up_actor_t *actor = &self->actors[self->actor_count++];
     snprintf (actor->name, sizeof (actor->name), "%s", name);
     actor->instances = 1;
+    actor->intensity = INTENSITY;
+    actor->intensity_period_ms = INTENSITY_PERIOD_MS;
+    actor->watchdog_ms = WATCHDOG_MS;
     for (zconfig_t *at = zconfig_child (item); at; at = zconfig_next (at)) {
         for (zconfig_t *other = zconfig_child (item); other != at; other = zconfig_next (other))
             if (!strcmp (zconfig_name (other), zconfig_name (at)))
@@ -388,6 +438,53 @@ baton_err_t bn_up_config_settle (bn_up_config_t *self, char detail[512])
         }
     self->connect = strdup (endpoint);
     return self->connect ? BATON_OK : s_no_memory (detail);
+}
+
+/*  ---- a file that is read anew ---- */
+
+static bool s_same (const char *one, const char *other)
+{
+    return !strcmp (one ? one : "", other ? other : "");
+}
+
+static baton_err_t s_cannot_change (const char *property, char detail[512])
+{
+    snprintf (detail, 512, "%s cannot change while it runs: stop, and start anew", property);
+    return BATON_ERR_CONFIG;
+}
+
+baton_err_t bn_up_config_follow (bn_up_config_t *self, const bn_up_config_t *running,
+                                 bool *orchestrator_changed, char detail[512])
+{
+    const baton_orchestrator_options_t *now = &self->orchestrator.options;
+    const baton_orchestrator_options_t *before = &running->orchestrator.options;
+    *orchestrator_changed = false;
+    if (self->orchestrator_set != running->orchestrator_set)
+        return s_cannot_change ("whether there is a section 'orchestrator'", detail);
+    if (!s_same (self->data_dir, running->data_dir))
+        return s_cannot_change ("data_dir", detail);
+    if (!self->orchestrator_set)
+        return s_same (self->connect, running->connect) ? BATON_OK
+                                                        : s_cannot_change ("connect", detail);
+    if (!s_same (now->endpoint, before->endpoint))
+        return s_cannot_change ("endpoint", detail);
+    if (!s_same (now->fanout_endpoint, before->fanout_endpoint))
+        return s_cannot_change ("fanout_endpoint", detail);
+    /*  The ports that were found for '*' are in the section of the one that runs.  */
+    static const char *const settled[] = {"endpoint", "fanout_endpoint"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = zconfig_get (running->section, settled[i], NULL);
+        if (value)
+            zconfig_put (self->section, settled[i], value);
+    }
+    char *text = zconfig_str_save (self->section);
+    char *text_before = zconfig_str_save (running->section);
+    self->connect = strdup (running->connect);
+    bool done = text && text_before && self->connect;
+    *orchestrator_changed = done && strcmp (text, text_before) != 0;
+    zstr_free (&text);
+    zstr_free (&text_before);
+    return done ? BATON_OK : s_no_memory (detail);
 }
 
 bool bn_up_config_write (const bn_up_config_t *self, const char *path)

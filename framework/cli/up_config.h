@@ -11,6 +11,9 @@
  *        payment                     # name of the actor; started in this order
  *            command = "./payment --max-attempts 3"
  *            instances = 2           # default 1
+ *            restart = permanent     # or transient, temporary; default permanent
+ *            intensity = 10 in 60s   # more ends of an instance park it; 0: never; default as here
+ *            watchdog = 30s          # silence of an instance that gets it killed; 0: off; default 30s
  *            directory = ./work      # to run in; default: where baton up runs
  *            stop_timeout = 10s      # from SIGTERM to SIGKILL; default 10s
  *            environment
@@ -35,6 +38,10 @@ typedef struct {
     char *directory;                              /* owned; may be NULL */
     uint32_t instances;
     uint32_t stop_timeout_ms;
+    bn_restart_t restart;
+    uint32_t intensity;
+    uint32_t intensity_period_ms;
+    uint32_t watchdog_ms;
 } bn_up_actor_t;
 
 typedef struct {
@@ -58,6 +65,11 @@ void bn_up_config_fini (bn_up_config_t *self);
  *  below those that the kernel gives to outgoing connections, so that nobody takes one while the
  *  orchestrator restarts. Sets `connect`. Errors: ADDRESS, MEMORY.  */
 baton_err_t bn_up_config_settle (bn_up_config_t *self, char detail[512]);
+/*  The same for a file that is read anew while `running` runs: takes over the ports and `connect`.
+ *  Refuses what cannot change then: where the data is, where the orchestrator is or listens. Sets
+ *  *orchestrator_changed if anything else of its section did. Errors: CONFIG, MEMORY.  */
+baton_err_t bn_up_config_follow (bn_up_config_t *self, const bn_up_config_t *running,
+                                 bool *orchestrator_changed, char detail[512]);
 /*  Writes the orchestrator's section for `baton orchestrator PATH`; false with errno.  */
 bool bn_up_config_write (const bn_up_config_t *self, const char *path);
 

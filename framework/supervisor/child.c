@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define BACKOFF_MIN_MS 200
 #define HEALTHY_MS     10000 /* a process that lived that long starts the backoff anew */
@@ -151,8 +152,8 @@ static baton_err_t s_launch (bn_child_t *self, char *detail, size_t detail_size)
         snprintf (name, sizeof (name), "%s=%s-%" PRIu32, options->instance_variable, service->name,
                   self->number);
     if (options->incarnation_variable)
-        snprintf (incarnation, sizeof (incarnation), "%s=%016" PRIx64,
-                  options->incarnation_variable, self->incarnation);
+        snprintf (incarnation, sizeof (incarnation), "%s=%016" PRIx64 "/%d",
+                  options->incarnation_variable, self->incarnation, (int)getpid ());
     snprintf (notify, sizeof (notify), "NOTIFY_SOCKET=%s", self->health.address);
     if (self->watchdog_ms)
         snprintf (watchdog, sizeof (watchdog), "WATCHDOG_USEC=%" PRIu64,

@@ -103,7 +103,9 @@ typedef struct {
     int wake_fd; /* with turn: readable when a turn is wanted, which reads it; -1: none */
     void *arg;
     const char *instance_variable; /* environment variable that gets "SERVICE-SLOT"; NULL: none */
-    /*  Gets a random number, 16 hexadecimal digits, another one for each process; NULL: none.  */
+    /*  Gets a random number, another one for each process, as 16 hexadecimal digits, '/' and the
+     *  process id of the supervisor: who finds that this is not its parent is not meant. NULL:
+     *  none.  */
     const char *incarnation_variable;
 } bn_supervisor_options_t;
 

@@ -362,8 +362,8 @@ static void test_tells_of_ends (void **state)
     assert_false (world.ends[0].clean);
     for (size_t i = 0; i < 3; i++) {
         assert_string_equal (world.ends[i].service, "it");
-        snprintf (expected, sizeof (expected), "it.%u up %016" PRIx64 ";", world.ends[i].slot,
-                  world.ends[i].incarnation);
+        snprintf (expected, sizeof (expected), "it.%u up %016" PRIx64 "/%d;", world.ends[i].slot,
+                  world.ends[i].incarnation, (int)getpid ());
         assert_int_equal (count (expected), 1);
         assert_int_equal (world.ends[i].clean, i > 0);
     }
