@@ -122,7 +122,13 @@ class System(unittest.TestCase):
 
     def read(self, *topics):
         arguments = [a for topic in topics for a in ("--topic", topic)]
-        done = self.baton("read", "--from", "beginning", *arguments)
+
+        def answered():
+            """An orchestrator that is slow to answer (69) has not said no."""
+            done = self.baton("read", "--from", "beginning", *arguments, check=False)
+            return done.returncode != 69 and done
+        done = wait_for("the journal is read", answered)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def status(self):
