@@ -22,6 +22,8 @@ typedef struct {
     uint32_t heartbeat_ms;       /* told to the peers */
     uint32_t session_timeout_ms;
     uint32_t reconnect_grace_ms;
+    uint32_t bundle_section_bytes; /* sections of a record that are smaller than this on average go
+                                      out in bundles; 0: never */
     char fanout_endpoint[BN_ENDPOINT_BYTES_MAX + 1];
 } bn_conductor_options_t;
 

@@ -3,7 +3,8 @@
 /*  conductor_internal.h - what the files of the conductor share.
  *
  *    conductor.c          routes, sessions, dispatch, time
- *    conductor_publish.c  PUBLISH; sections; the fan-out
+ *    conductor_publish.c  PUBLISH; checks of sections
+ *    conductor_fanout.c   sections that were accepted: to the state and to the subscribers
  *    conductor_session.c  JOIN, HEARTBEAT, LEAVE, GONE; how an instance ends
  *    conductor_settle.c   SETTLE, BEGIN
  *    conductor_fetch.c    FETCH, READ and those who wait for events
@@ -32,6 +33,7 @@
 typedef struct bn_session bn_session_t;
 typedef struct bn_instance bn_instance_t;
 typedef struct bn_actor_live bn_actor_live_t;
+typedef struct bn_bundling bn_bundling_t; /* conductor_fanout.c */
 
 struct bn_session {
     uint64_t route;
@@ -63,6 +65,7 @@ struct bn_instance {
     uint32_t owned;        /* partitions, with the revoked ones */
     uint32_t revoked;      /* of them */
     uint32_t desired;      /* scratch of assignment.c */
+    bn_bundling_t *bundling; /* scratch of conductor_fanout.c; NULL outside of it */
 };
 
 typedef struct {
@@ -107,6 +110,9 @@ struct bn_conductor {
     bn_session_t *woken;    /* waiters that got something, in order */
     bn_blob_t *fanout_body; /* borrowed: record whose sections are going out */
     size_t fanout_position; /* of the next section's payload in it */
+    bool bundling;          /* they go out in bundles */
+    bn_bundling_t *bundlings; /* the last one begun first */
+    size_t bundled_bytes;   /* in all of them */
     bn_chain_t *chain;      /* scratch, owned; options.actors_max entries */
     size_t chain_capacity;
 };
@@ -140,6 +146,8 @@ void bn_conductor_publish (bn_conductor_t *self, bn_session_t *session, bn_publi
 bool bn_conductor_check_sections (bn_conductor_t *self, bn_section_t *sections, uint32_t count,
                                   const bn_actor_state_t *dead_of, uint32_t *events);
 bool bn_conductor_is_dead_topic (const bn_text_t *topic, const bn_actor_state_t *actor);
+
+/*  ---- conductor_fanout.c ---- */
 /*  Applies a record with sections, fans them out and wakes those who wait.  */
 bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record, uint32_t events,
                                 bn_blob_t *body, const bn_section_t *sections, uint32_t count);

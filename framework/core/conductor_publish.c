@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  conductor_publish.c - PUBLISH, and what becomes of sections: checks, record, receipt, fan-out.
- *
- *  DESIGN. The hot path. A section's payload is copied once, into the record's body; the fan-out
- *  sends a slice of that body. bn_record_encode puts the payloads at the end of the body in section
- *  order, so that the position of the first one is the body's size less the sum of all. The chain
- *  of a fan-out header is read from the state while the record is being applied, section by
- *  section: that is the only moment at which "the previous one" is there for the asking, also where
- *  two sections of one message are for the same actor and partition.  */
+/*  conductor_publish.c - PUBLISH: checks of sections, record, receipt.  */
 #include "base/plant.h"
 #include "core/conductor_internal.h"
 #include <stdio.h>
@@ -97,73 +90,6 @@ bool bn_conductor_check_sections (bn_conductor_t *self, bn_section_t *sections, 
     bn_assert (sum <= UINT32_MAX); /* each event has bytes in the message, which are checked */
     *events = (uint32_t)sum;
     return check_topics (self, sections, count);
-}
-
-/*  ---- the fan-out ---- */
-
-static void fan_out (const bn_topic_state_t *topic, const bn_section_t *section, void *arg)
-{
-    bn_conductor_t *self = arg;
-    size_t position = self->fanout_position;
-    self->fanout_position += section->payload.size;
-    if (topic->reader_count == 0) {
-        bn_conductor_notice (self, topic, section);
-        return;
-    }
-    if (topic->reader_count > self->chain_capacity) {
-        bn_chain_t *chain = realloc (self->chain, topic->reader_count * sizeof *chain);
-        if (!chain) {
-            self->effects->failed = true;
-            return;
-        }
-        self->chain = chain;
-        self->chain_capacity = topic->reader_count;
-    }
-    for (uint32_t index = 0; index < topic->reader_count; index++)
-        self->chain[index] = (bn_chain_t){
-            .actor_id = topic->readers[index]->id,
-            .previous_end = topic->readers[index]->partitions[section->partition].head};
-    bn_fanout_t fanout = {.partition = section->partition,
-                          .topic = section->topic,
-                          .base = section->base,
-                          .count = section->count,
-                          .chain = self->chain,
-                          .chain_count = topic->reader_count};
-    bn_effect_t *effect = bn_effects_add (self->effects, BN_EFFECT_FANOUT);
-    if (BN_PLANT (fanout_before_sync) && self->effects->count > 1) {
-        memmove (self->effects->items + 1, self->effects->items,
-                 (self->effects->count - 1) * sizeof *effect);
-        effect = self->effects->items;
-        *effect = (bn_effect_t){.kind = BN_EFFECT_FANOUT};
-    }
-    effect->head =
-        bn_fanout_topic_encode (section->partition, section->topic.text, section->topic.size);
-    effect->header = bn_fanout_encode (&fanout);
-    effect->payload = (bn_slice_t){.blob = bn_blob_ref (self->fanout_body),
-                                   .data = self->fanout_body->data + position,
-                                   .size = section->payload.size};
-    if (!effect->head || !effect->header)
-        self->effects->failed = true;
-    bn_conductor_notice (self, topic, section);
-}
-
-bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record, uint32_t events,
-                                bn_blob_t *body, const bn_section_t *sections, uint32_t count)
-{
-    size_t payload = 0;
-    for (uint32_t index = 0; index < count; index++)
-        payload += sections[index].payload.size;
-    bn_assert (payload <= body->size);
-    self->fanout_body = body;
-    self->fanout_position = body->size - payload;
-    self->state->on_section = fan_out;
-    self->state->on_section_arg = self;
-    bool ok = bn_conductor_apply (self, record, events);
-    self->state->on_section = NULL;
-    self->state->on_section_arg = NULL;
-    self->fanout_body = NULL;
-    bn_conductor_wake (self);
-    return ok;
 }
 
 /*  ---- PUBLISH ---- */

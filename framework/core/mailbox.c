@@ -113,6 +113,7 @@ void bn_mailbox_destroy (bn_mailbox_t **self_p)
     for (uint32_t i = 0; i < self->prefix_count; i++)
         free (self->prefixes[i]);
     free (self->prefixes);
+    bn_blob_unref (&self->channel);
     free (self);
 }
 

@@ -8,7 +8,7 @@
  *  entry for this actor came through a prefix that lets too much through: it is not for us. The
  *  chain is also the filter, rather than our own patterns: another version of this actor may have
  *  registered more of them, and an event that the orchestrator counts for the actor must be
- *  handled.
+ *  handled. A bundle has many small sections, each with its previous end.
  *
  *  Every partition either lives from the fan-out or is `behind`: unsubscribed, and fed by FETCH
  *  until it has reached the tail. It falls behind when it finds gaps again and again, when its
@@ -55,20 +55,25 @@ static void chunk_destroy (bn_chunk_t *chunk)
     free (chunk);
 }
 
-/*  The payload is all of `blob`. NULL: no memory, or (after FATAL) a payload that cannot be read.
- *  */
-static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section, bn_blob_t *blob)
+/*  The section's payload is all of a blob; without one it is copied: it is a small part of
+ *  something larger, which it must not keep in memory. NULL: no memory, or (after FATAL) a payload
+ *  that cannot be read.  */
+static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section)
 {
     bn_chunk_t *chunk = calloc (1, sizeof *chunk);
     bn_blob_t *topic = topic_blob (self, section->topic);
-    if (!chunk || !topic) {
+    bn_blob_t *blob = section->payload.blob
+                          ? bn_blob_ref (section->payload.blob)
+                          : bn_blob_new_copy (section->payload.data, section->payload.size);
+    if (!chunk || !topic || !blob) {
         free (chunk);
         bn_blob_unref (&topic);
+        bn_blob_unref (&blob);
         bn_mailbox_no_memory (self);
         return NULL;
     }
     chunk->topic = topic;
-    chunk->payload = bn_blob_ref (blob);
+    chunk->payload = blob;
     chunk->bytes = blob->size;
     chunk->offset = section->base;
     chunk->end = section->base + section->count;
@@ -97,10 +102,9 @@ static void link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk)
     slot->position = chunk->end;
 }
 
-static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section,
-                     bn_blob_t *blob)
+static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section)
 {
-    bn_chunk_t *chunk = chunk_new (self, section, blob);
+    bn_chunk_t *chunk = chunk_new (self, section);
     if (chunk)
         link_last (self, slot, chunk);
 }
@@ -207,7 +211,8 @@ static bool may_take_more (const bn_mailbox_t *self, const bn_slot_t *slot)
 {
     if (bn_slot_stopped (self, slot))
         return false;
-    return bn_map_count (slot->parked) < self->parked_max / 2 || slot->chunk_bytes < share (self) / 2;
+    return bn_map_count (slot->parked) < self->parked_max / 2 ||
+           slot->chunk_bytes < share (self) / 2;
 }
 
 /*  Lets go what a stopped partition holds beyond its share; it is fetched again later.  */
@@ -271,11 +276,11 @@ static void gap (bn_mailbox_t *self, bn_slot_t *slot, uint64_t end)
 /*  What comes while a gap is being fetched is kept: under load there is always something on its
  *  way, and dropping it would make the next gap.  */
 static void keep_ahead (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section,
-                        bn_blob_t *blob, uint64_t previous)
+                        uint64_t previous)
 {
     if (slot->behind || (slot->ahead_last && section->base < slot->ahead_last->end))
         return;
-    bn_chunk_t *chunk = chunk_new (self, section, blob);
+    bn_chunk_t *chunk = chunk_new (self, section);
     if (!chunk)
         return;
     chunk->previous = previous;
@@ -303,55 +308,91 @@ static void follow_ahead (bn_mailbox_t *self, bn_slot_t *slot)
     }
 }
 
-static void accept_fanout (bn_mailbox_t *self, const bn_fanout_t *fanout,
-                           const bn_mailbox_event_t *event)
+/*  One section that came without being asked for.  */
+static void take_in (bn_mailbox_t *self, const bn_section_t *section, uint64_t previous_end)
 {
-    bn_slot_t *slot = fanout->partition < self->partitions ? &self->slots[fanout->partition] : NULL;
-    const bn_chain_t *chain = chain_entry (fanout, self->actor_id);
-    if (!slot || !slot->owned || slot->revoked || !chain)
+    bn_slot_t *slot =
+        section->partition < self->partitions ? &self->slots[section->partition] : NULL;
+    if (!slot || !slot->owned || slot->revoked)
         return;
-    uint64_t end = fanout->base + fanout->count;
-    if (end < fanout->base || end <= slot->position)
+    uint64_t end = section->base + section->count;
+    if (end < section->base || end <= slot->position)
         return; /* seen */
-    size_t size = event->blobs[2]->size;
     size_t free_bytes = room (self);
-    bool full = size > free_bytes && free_bytes < self->options.prefetch_bytes;
-    bn_section_t section = {.topic = fanout->topic,
-                            .partition = fanout->partition,
-                            .count = fanout->count,
-                            .base = fanout->base};
+    bool full = section->payload.size > free_bytes && free_bytes < self->options.prefetch_bytes;
     if (full || !may_take_more (self, slot)) {
         fall_behind (self, slot);
         slot->missing = true;
         if (end > slot->known)
             slot->known = end;
-    } else if ((chain->previous_end > slot->position || fanout->base < slot->position) &&
+    } else if ((previous_end > slot->position || section->base < slot->position) &&
                !BN_PLANT (gap_ignored)) {
         gap (self, slot, end);
-        keep_ahead (self, slot, &section, event->blobs[2], chain->previous_end);
+        keep_ahead (self, slot, section, previous_end);
     } else {
-        enqueue (self, slot, &section, event->blobs[2]);
+        enqueue (self, slot, section);
     }
+}
+
+static baton_err_t take_section (bn_mailbox_t *self, const bn_mailbox_event_t *event,
+                                 char what[256])
+{
+    bn_fanout_t fanout;
+    baton_err_t err = bn_fanout_decode (&fanout, event->frames, event->frame_count, what);
+    if (err)
+        return err;
+    const bn_chain_t *chain = chain_entry (&fanout, self->actor_id);
+    bn_blob_t *blob = event->blobs[2];
+    bn_section_t section = {.topic = fanout.topic,
+                            .partition = fanout.partition,
+                            .count = fanout.count,
+                            .base = fanout.base,
+                            .payload = {blob, blob->data, blob->size}};
+    if (chain)
+        take_in (self, &section, chain->previous_end);
+    bn_fanout_fini (&fanout);
+    return BATON_OK;
+}
+
+/*  All in it is for us. Another's comes through a subscription to all topics of partition 255.  */
+static baton_err_t take_bundle (bn_mailbox_t *self, const bn_mailbox_event_t *event, char what[256])
+{
+    const bn_frame_t *head = &event->frames[0];
+    bn_bundle_t bundle;
+    if (!self->channel || head->size != self->channel->size ||
+        memcmp (head->data, self->channel->data, head->size) != 0)
+        return BATON_OK;
+    baton_err_t err = bn_bundle_decode (&bundle, event->frames, event->frame_count, what);
+    if (err)
+        return err;
+    const uint8_t *payload = event->frames[2].data;
+    for (uint32_t i = 0; i < bundle.section_count && self->link == BN_LINK_JOINED; i++) {
+        const bn_bundled_t *bundled = &bundle.sections[i];
+        bn_section_t section = {.topic = bundled->topic,
+                                .partition = bundled->partition,
+                                .count = bundled->count,
+                                .base = bundled->base,
+                                .payload = {NULL, payload, bundled->bytes}};
+        take_in (self, &section, bundled->previous_end);
+        payload += bundled->bytes;
+    }
+    bn_bundle_fini (&bundle);
+    return BATON_OK;
 }
 
 void bn_mailbox_fanout (bn_mailbox_t *self, const bn_mailbox_event_t *event)
 {
     if (self->link != BN_LINK_JOINED || self->stopping)
         return;
-    bn_fanout_t fanout;
     char what[256];
-    baton_err_t err = bn_fanout_decode (&fanout, event->frames, event->frame_count, what);
-    if (err == BATON_ERR_MEMORY) {
+    const bn_frame_t *head = event->frame_count ? &event->frames[0] : NULL;
+    bool bundled = head && bn_is_channel (head->data, head->size);
+    baton_err_t err = bundled ? take_bundle (self, event, what) : take_section (self, event, what);
+    if (err == BATON_ERR_MEMORY)
         bn_mailbox_no_memory (self);
-        return;
-    }
-    if (err) {
+    else if (err)
         /*  Whatever was in it, the chain will tell.  */
         bn_mailbox_log (self, BN_LOG_WARNING, "a fan-out message is not readable: %s", what);
-        return;
-    }
-    accept_fanout (self, &fanout, event);
-    bn_fanout_fini (&fanout);
 }
 
 void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head)
@@ -444,13 +485,15 @@ void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blo
     const bn_events_t *events = &message->events;
     self->fetches_refused = 0;
     for (uint32_t i = 0; i < events->section_count && self->link == BN_LINK_JOINED; i++) {
-        const bn_section_t *section = &events->sections[i];
+        bn_section_t section = events->sections[i];
+        bn_blob_t *blob = blobs[i + 1];
+        section.payload = (bn_slice_t){blob, blob->data, blob->size};
         bn_slot_t *slot =
-            section->partition < self->partitions ? &self->slots[section->partition] : NULL;
-        uint64_t end = section->base + section->count;
+            section.partition < self->partitions ? &self->slots[section.partition] : NULL;
+        uint64_t end = section.base + section.count;
         if (slot && slot->owned && !slot->revoked && slot->asked_epoch == slot->epoch &&
-            end > slot->position && end > section->base)
-            enqueue (self, slot, section, blobs[i + 1]);
+            end > slot->position && end > section.base)
+            enqueue (self, slot, &section);
     }
     for (uint32_t i = 0; i < self->partitions; i++) {
         bn_slot_t *slot = &self->slots[i];
@@ -460,8 +503,8 @@ void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blo
     }
 }
 
-/*  When a FETCH that was refused may be repeated: later each time, for a journal that cannot be read
- *  may stay so for a while.  */
+/*  When a FETCH that was refused may be repeated: later each time, for a journal that cannot be
+ *  read may stay so for a while.  */
 static uint64_t fetch_again_ms (bn_mailbox_t *self, const bn_error_t *error)
 {
     uint64_t wait_ms = FETCH_RETRY_MS;
@@ -560,7 +603,7 @@ static bool useful (const bn_slot_t *slot, const bn_parked_entry_t *entry)
     return head == entry || (head->state >= BN_PARKED_WANTED);
 }
 
-static void revive (bn_mailbox_t *self, const bn_section_t *section, bn_blob_t *blob)
+static void revive (bn_mailbox_t *self, const bn_section_t *section)
 {
     bn_slot_t *slot =
         section->partition < self->partitions ? &self->slots[section->partition] : NULL;
@@ -569,7 +612,7 @@ static void revive (bn_mailbox_t *self, const bn_section_t *section, bn_blob_t *
     bn_parked_entry_t *entry = bn_map_get_u64 (slot->parked, section->base);
     if (!entry || entry->state != BN_PARKED_FETCHING || section->count != 1)
         return;
-    bn_chunk_t *chunk = chunk_new (self, section, blob);
+    bn_chunk_t *chunk = chunk_new (self, section);
     if (!chunk)
         return;
     bn_event_fields_t fields;
@@ -623,8 +666,12 @@ void bn_mailbox_offsets_fetched (bn_mailbox_t *self, const bn_message_t *message
 {
     const bn_events_t *events = &message->events;
     self->fetches_refused = 0;
-    for (uint32_t i = 0; i < events->section_count && self->link == BN_LINK_JOINED; i++)
-        revive (self, &events->sections[i], blobs[i + 1]);
+    for (uint32_t i = 0; i < events->section_count && self->link == BN_LINK_JOINED; i++) {
+        bn_section_t section = events->sections[i];
+        bn_blob_t *blob = blobs[i + 1];
+        section.payload = (bn_slice_t){blob, blob->data, blob->size};
+        revive (self, &section);
+    }
     uint32_t missing = want_again (self);
     if (missing > 0 && events->section_count == 0) {
         bn_mailbox_log (self, BN_LOG_WARNING,
@@ -657,13 +704,40 @@ static void subscribe (bn_mailbox_t *self, bn_slot_t *slot, bool on)
     slot->subscribed = on;
 }
 
+static void channel_effect (bn_mailbox_t *self, bool on)
+{
+    bn_mailbox_effect_t *effect =
+        bn_mailbox_effect (self, on ? BN_MAILBOX_SUBSCRIBE : BN_MAILBOX_UNSUBSCRIBE);
+    if (effect)
+        effect->head = bn_blob_ref (self->channel);
+}
+
+/*  To bundles, as long as a partition lives from the fan-out.  */
+static void subscribe_channel (bn_mailbox_t *self, bool wanted)
+{
+    if (self->channel && (!wanted || self->channel_actor_id != self->actor_id)) {
+        channel_effect (self, false);
+        bn_blob_unref (&self->channel);
+    }
+    if (!wanted || self->channel)
+        return;
+    self->channel = bn_channel_encode (self->actor_id, self->options.incarnation);
+    self->channel_actor_id = self->actor_id;
+    if (self->channel)
+        channel_effect (self, true);
+    else
+        bn_mailbox_no_memory (self);
+}
+
 void bn_mailbox_subscribe_pump (bn_mailbox_t *self)
 {
+    bool any = false;
     if (self->link != BN_LINK_JOINED)
         return;
     for (uint32_t i = 0; i < self->partitions; i++) {
         bn_slot_t *slot = &self->slots[i];
         bool wanted = slot->owned && !slot->revoked && !slot->behind && !self->stopping;
+        any = any || wanted;
         if (wanted == slot->subscribed)
             continue;
         subscribe (self, slot, wanted);
@@ -675,6 +749,7 @@ void bn_mailbox_subscribe_pump (bn_mailbox_t *self)
                 self->beat_at_ms = self->now.mono_ms + BN_QUICK_BEAT_MS;
         }
     }
+    subscribe_channel (self, any);
 }
 
 void bn_mailbox_fetch_pump (bn_mailbox_t *self)

@@ -199,6 +199,8 @@ struct bn_mailbox {
     bn_mailbox_options_t options;
     char **prefixes; /* owned; literal prefixes to subscribe to */
     uint32_t prefix_count;
+    bn_blob_t *channel;         /* owned; subscribed to; NULL: not */
+    uint32_t channel_actor_id;  /* that it is for */
 
     /*  during a step */
     bn_mailbox_effects_t *fx;

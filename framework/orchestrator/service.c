@@ -16,13 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MESSAGES_PER_WAKE   256                /* then the rest has its turn */
-#define GATE_BYTES_MAX      (64 * 1024 * 1024) /* effects and records in memory */
-#define GATE_COUNT_MAX      200000
-#define DISK_CHECK_MS       200
-#define RETENTION_CHECK_MS  1000
-#define RETENTION_NOTICE_MS 60000
-#define RECORD_OVERHEAD     64 /* bytes of a record beside its body, for the checkpoint account */
+#define MESSAGES_PER_WAKE    256                /* then the rest has its turn */
+#define GATE_BYTES_MAX       (64 * 1024 * 1024) /* effects and records in memory */
+#define GATE_COUNT_MAX       200000
+#define BUNDLE_SECTION_BYTES 4096 /* smaller sections go out in bundles */
+#define DISK_CHECK_MS        200
+#define RETENTION_CHECK_MS   1000
+#define RETENTION_NOTICE_MS  60000
+#define RECORD_OVERHEAD      64 /* bytes of a record beside its body, for the checkpoint account */
 /*  Answers from here on are counted in bytes while they are unsent (unsent.h), like those with
  *  events: a STATUS, dead letters, an assignment with parked events. Libzmq's bound by number is
  *  enough for smaller ones.  */
@@ -624,6 +625,7 @@ static bn_conductor_options_t conductor_options (const bn_service_options_t *giv
         .heartbeat_ms = options->heartbeat_ms,
         .session_timeout_ms = options->session_timeout_ms,
         .reconnect_grace_ms = options->reconnect_grace_ms,
+        .bundle_section_bytes = BUNDLE_SECTION_BYTES,
     };
     snprintf (result.fanout_endpoint, sizeof result.fanout_endpoint, "%s",
               given->sockets->fanout_endpoint);

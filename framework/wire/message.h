@@ -42,6 +42,7 @@ typedef enum {
     BN_GONE = 0x0d,
     BN_EXPLAIN = 0x0e,
     BN_FANOUT = 0x40,
+    BN_BUNDLE = 0x41,
     BN_WELCOME = 0x81,
     BN_RECEIPT = 0x82,
     BN_JOINED = 0x83,
@@ -413,5 +414,30 @@ bn_blob_t *bn_fanout_encode (const bn_fanout_t *fanout);
 baton_err_t bn_fanout_decode (bn_fanout_t *fanout, const bn_frame_t *frames, size_t count,
                               char what[256]);
 void bn_fanout_fini (bn_fanout_t *fanout);
+
+/*  Many small sections for one instance: frame 0 is its channel, frame 1 this header, frame 2 the
+ *  payloads, one after the other.  */
+typedef struct {
+    bn_text_t topic;
+    uint32_t partition;
+    uint64_t base;
+    uint32_t count;
+    uint64_t previous_end; /* of the instance's actor, as in a chain */
+    uint32_t bytes;        /* of payload */
+} bn_bundled_t;
+
+typedef struct {
+    bn_bundled_t *sections; /* owned when decoded */
+    uint32_t section_count;
+} bn_bundle_t;
+
+/*  What the instance subscribes to: no partition and topic start like it.  */
+bn_blob_t *bn_channel_encode (uint32_t actor_id, uint64_t incarnation);
+bool bn_is_channel (const void *head, size_t size);
+bn_blob_t *bn_bundle_encode (const bn_bundle_t *bundle);
+/*  As bn_fanout_decode; the bytes of all sections are those of frame 2.  */
+baton_err_t bn_bundle_decode (bn_bundle_t *bundle, const bn_frame_t *frames, size_t count,
+                              char what[256]);
+void bn_bundle_fini (bn_bundle_t *bundle);
 
 #endif

@@ -233,6 +233,17 @@ const bn_layout_t bn_layout_fanout =
                BN_U32 (bn_fanout_t, count, 1, BN_SECTION_EVENTS_MAX),
                BN_LIST (bn_fanout_t, chain, chain_count, 0, UINT16_MAX, s_chain));
 
+static const bn_layout_t s_bundled =
+    BN_LAYOUT (bn_bundled_t, "section",
+               BN_TEXT (bn_bundled_t, topic, BATON_TOPIC_BYTES_MAX, BN_CHECK_TOPIC),
+               BN_PARTITION (bn_bundled_t, partition), BN_U64 (bn_bundled_t, base),
+               BN_U32 (bn_bundled_t, count, 1, BN_SECTION_EVENTS_MAX),
+               BN_U64 (bn_bundled_t, previous_end), BN_U32 (bn_bundled_t, bytes, 1, UINT32_MAX));
+
+const bn_layout_t bn_layout_bundle =
+    BN_LAYOUT (bn_bundle_t, "bundle",
+               BN_LIST (bn_bundle_t, sections, section_count, 1, BN_SECTIONS_MAX, s_bundled));
+
 const bn_layout_t *bn_message_layout (uint32_t type)
 {
     static const bn_layout_t *const layouts[256] = {

@@ -11,5 +11,7 @@ const bn_layout_t *bn_message_layout (uint32_t type);
 
 /*  Fan-out header: base, count, chain; offsets count from bn_fanout_t.  */
 extern const bn_layout_t bn_layout_fanout;
+/*  Header of a bundle; offsets count from bn_bundle_t.  */
+extern const bn_layout_t bn_layout_bundle;
 
 #endif

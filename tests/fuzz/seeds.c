@@ -90,6 +90,19 @@ static void write_fanout (void)
     bn_blob_unref (&header);
 }
 
+static void write_bundle (void)
+{
+    bn_bundled_t sections[] = {{{"orders.placed", 13}, 3, 70, 2, 68, 20},
+                               {{"orders.paid", 11}, 4, 72, 1, 0, 12}};
+    const bn_bundle_t bundle = {sections, 2};
+    bn_blob_t *channel = bn_channel_encode (1, 42);
+    bn_blob_t *header = bn_bundle_encode (&bundle);
+    const bn_frame_t frames[] = {{channel->data, channel->size}, {header->data, header->size}};
+    write_seed ("fanout", 1, (uint8_t)channel->size, frames, 2);
+    bn_blob_unref (&channel);
+    bn_blob_unref (&header);
+}
+
 static void write_batch (void)
 {
     static const uint8_t ext[] = "\x82\xadtraceparent12\xa1x\xa1z\xa0";
@@ -159,6 +172,7 @@ int main (int argc, char **argv)
     write_messages ();
     write_records ();
     write_fanout ();
+    write_bundle ();
     write_batch ();
     write_core ();
     write_texts ();

@@ -125,5 +125,6 @@ void sim_config_make (sim_config_t *config, uint64_t seed)
         .heartbeat_ms = heartbeat,
         .session_timeout_ms = heartbeat * 4,
         .reconnect_grace_ms = (uint32_t)scale (&prng, 0, heartbeat, heartbeat * 3),
+        .bundle_section_bytes = seed % 4 ? 4096 : 0,
         .fanout_endpoint = "tcp://127.0.0.1:1"};
 }

@@ -199,7 +199,7 @@ typedef struct {
     uint64_t sub_life;
     uint64_t sub_last_us;
     uint32_t sub_waiting; /* messages on their way */
-    sim_filter_t filters[64];
+    sim_filter_t filters[65]; /* prefixes by partitions, and the channel */
     uint32_t filter_count;
     /*  Handler.  */
     bn_run_t *run;

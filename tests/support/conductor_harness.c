@@ -145,8 +145,10 @@ static void forget_step (harness_t *self)
     for (size_t index = 0; index < self->reply_count; index++)
         if (!self->replies[index].read)
             bn_message_fini (&self->replies[index].message);
-    for (size_t index = 0; index < self->fanout_count; index++)
+    for (size_t index = 0; index < self->fanout_count; index++) {
         bn_fanout_fini (&self->fanouts[index].header);
+        bn_bundle_fini (&self->fanouts[index].bundle);
+    }
     self->reply_count = 0;
     self->fanout_count = 0;
     bn_effects_clear (&self->effects);
@@ -225,7 +227,10 @@ static void keep_effects (harness_t *self)
             bn_frame_t frames[3] = {{effect->head->data, effect->head->size},
                                     {effect->header->data, effect->header->size},
                                     {effect->payload.data, effect->payload.size}};
-            if (bn_fanout_decode (&fanout->header, frames, 3, what))
+            *fanout = (fanout_t){.head = {.data = effect->head->data, .size = effect->head->size}};
+            bool bundled = bn_is_channel (effect->head->data, effect->head->size);
+            if (bundled ? bn_bundle_decode (&fanout->bundle, frames, 3, what)
+                        : bn_fanout_decode (&fanout->header, frames, 3, what))
                 fail_msg ("a fan-out does not decode: %s", what);
             fanout->payload = effect->payload;
             assert_true (effect->payload.data >= effect->payload.blob->data &&

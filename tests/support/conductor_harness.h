@@ -21,8 +21,11 @@ typedef struct {
     const bn_read_spec_t *read;
 } reply_t;
 
+/*  A section to all who want it, or a bundle of small ones to one instance.  */
 typedef struct {
     bn_fanout_t header;
+    bn_bundle_t bundle; /* section_count 0: it is none */
+    bn_slice_t head;
     bn_slice_t payload;
 } fanout_t;
 

@@ -262,6 +262,8 @@ static void instance_effect (world_t *self, instance_t *instance, bn_mailbox_eff
         break;
     case BN_MAILBOX_SUBSCRIBE:
     case BN_MAILBOX_UNSUBSCRIBE:
+        if (bn_is_channel (effect->head->data, effect->head->size))
+            break;
         assert_in_range (effect->head->data[0], 0, PARTITIONS - 1);
         instance->subscribed[effect->head->data[0]] = effect->kind == BN_MAILBOX_SUBSCRIBE;
         break;

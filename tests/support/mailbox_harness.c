@@ -87,6 +87,11 @@ static void keep_sent (box_t *self, bn_mailbox_effect_t *effect)
 
 static void subscription (box_t *self, const bn_mailbox_effect_t *effect, int change)
 {
+    if (bn_is_channel (effect->head->data, effect->head->size)) {
+        self->channel += change;
+        assert_in_range (self->channel, 0, 1);
+        return;
+    }
     uint32_t partition = effect->head->data[0];
     assert_in_range (partition, 0, BOX_PARTITIONS - 1);
     self->subscribed[partition] += change;
@@ -364,6 +369,37 @@ void box_fanout (box_t *self, uint32_t partition, uint64_t previous, uint64_t ba
     bn_blob_unref (&blobs[0]);
     bn_blob_unref (&blobs[1]);
     box_section_free (&section);
+}
+
+void box_bundle (box_t *self, const bn_section_t *sections, const uint64_t *previous,
+                 uint32_t count)
+{
+    bn_bundled_t bundled[8];
+    bn_buffer_t payload;
+    assert_in_range (count, 1, 8);
+    bn_buffer_init (&payload, 1 << 20);
+    for (uint32_t i = 0; i < count; i++) {
+        bundled[i] = (bn_bundled_t){.topic = sections[i].topic,
+                                    .partition = sections[i].partition,
+                                    .base = sections[i].base,
+                                    .count = sections[i].count,
+                                    .previous_end = previous[i],
+                                    .bytes = (uint32_t)sections[i].payload.size};
+        bn_buffer_append (&payload, sections[i].payload.data, sections[i].payload.size);
+    }
+    bn_bundle_t bundle = {bundled, count};
+    bn_blob_t *blobs[] = {bn_channel_encode (BOX_ACTOR_ID, 42), bn_bundle_encode (&bundle),
+                          bn_buffer_take (&payload)};
+    bn_frame_t frames[3];
+    for (int i = 0; i < 3; i++) {
+        assert_non_null (blobs[i]);
+        frames[i] = (bn_frame_t){blobs[i]->data, blobs[i]->size};
+    }
+    box_step (self,
+              (bn_mailbox_event_t){
+                  .kind = BN_MAILBOX_FANOUT, .frames = frames, .blobs = blobs, .frame_count = 3});
+    for (int i = 0; i < 3; i++)
+        bn_blob_unref (&blobs[i]);
 }
 
 void box_fetched (box_t *self, const bn_message_t *fetch, uint32_t partition, uint64_t base,

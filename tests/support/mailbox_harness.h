@@ -33,6 +33,7 @@ typedef struct {
     bn_run_t *run;   /* out; owned */
     int runs;        /* ever handed out */
     int subscribed[BOX_PARTITIONS];
+    int channel; /* 1: subscribed to the channel of bundles */
     char prefix[256];   /* of the last subscription, without the partition byte */
     char endpoint[256]; /* of the fan-out */
     int resets;
@@ -83,6 +84,9 @@ void box_start (box_t *self, const bn_mailbox_options_t *options);
 /*  Fan-out on "orders.placed" for partition 0 in order; keys as above.  */
 void box_fanout (box_t *self, uint32_t partition, uint64_t previous, uint64_t base,
                  const char *keys);
+/*  A bundle of sections, each with its previous end.  */
+void box_bundle (box_t *self, const bn_section_t *sections, const uint64_t *previous,
+                 uint32_t count);
 /*  Answers the FETCH with one section (keys NULL: none).  */
 void box_fetched (box_t *self, const bn_message_t *fetch, uint32_t partition, uint64_t base,
                   const char *keys, uint64_t scanned_to, bool at_tail);

@@ -222,6 +222,88 @@ static void the_chain_links_sections_across_topics (void **state)
     harness_destroy (h);
 }
 
+/*  The n-th fan-out of the step must be a bundle for that instance; returns it.  */
+static const bn_bundle_t *bundle_for (harness_t *h, size_t n, const char *actor,
+                                      uint64_t incarnation)
+{
+    const fanout_t *fanout = harness_fanout (h, n);
+    bn_blob_t *channel = bn_channel_encode (harness_actor (h, actor)->id, incarnation);
+    assert_true (fanout->bundle.section_count > 0);
+    assert_int_equal (fanout->head.size, channel->size);
+    assert_memory_equal (fanout->head.data, channel->data, channel->size);
+    bn_blob_unref (&channel);
+    return &fanout->bundle;
+}
+
+static void small_sections_go_out_in_one_bundle_for_each_instance (void **state)
+{
+    (void)state;
+    bn_conductor_options_t options;
+    harness_options (&options);
+    options.bundle_section_bytes = 1000;
+    harness_t *h = harness_new (&options, 4);
+    harness_instance (h, "all", "i", 1, ">");
+    uint64_t some = harness_instance (h, "some", "i", 2, "b.*");
+    uint64_t route = harness_hello (h, BN_ROLE_PRODUCER, 7);
+    bn_section_t sections[3] = {harness_section (h, "a", "key", 2),    /* 0, 1 */
+                                harness_section (h, "b.x", "key", 1),  /* 2 */
+                                harness_section (h, "b.y", "key", 3)}; /* 3, 4, 5 */
+    assert_int_equal (harness_publish (h, route, 7, 1, sections, 3), BATON_OK);
+    assert_int_equal (harness_fanouts (h), 2);
+    const bn_bundle_t *bundle = bundle_for (h, 0, "all", 1);
+    assert_int_equal (bundle->section_count, 3);
+    static const uint64_t previous[] = {0, 2, 3}, bases[] = {0, 2, 3};
+    const uint8_t *payload = harness_fanout (h, 0)->payload.data;
+    for (uint32_t index = 0; index < 3; index++) {
+        const bn_bundled_t *bundled = &bundle->sections[index];
+        assert_int_equal (bundled->previous_end, previous[index]);
+        assert_int_equal (bundled->base, bases[index]);
+        assert_int_equal (bundled->count, sections[index].count);
+        assert_int_equal (bundled->topic.size, sections[index].topic.size);
+        assert_memory_equal (bundled->topic.text, sections[index].topic.text, bundled->topic.size);
+        assert_int_equal (bundled->bytes, sections[index].payload.size);
+        assert_memory_equal (payload, sections[index].payload.data, bundled->bytes);
+        payload += bundled->bytes;
+    }
+    bundle = bundle_for (h, 1, "some", 2);
+    assert_int_equal (bundle->section_count, 2);
+    assert_int_equal (bundle->sections[0].base, 2);
+    assert_int_equal (bundle->sections[0].previous_end, 0);
+    assert_int_equal (bundle->sections[1].previous_end, 3);
+
+    /*  One section alone goes to all at once; the chain goes on.  */
+    bn_section_t section = harness_section (h, "b.x", "key", 1);
+    assert_int_equal (harness_publish (h, route, 7, 2, &section, 1), BATON_OK);
+    assert_int_equal (harness_fanouts (h), 1);
+    assert_int_equal (previous_for (harness_fanout (h, 0), harness_actor (h, "some")->id), 6);
+
+    /*  Nobody is there to take it: it will be fetched.  */
+    harness_gone (h, some);
+    assert_int_equal (harness_publish (h, route, 7, 3, sections, 3), BATON_OK);
+    assert_int_equal (harness_fanouts (h), 1);
+    assert_int_equal (bundle_for (h, 0, "all", 1)->sections[0].previous_end, 7);
+    harness_destroy (h);
+}
+
+static void large_sections_are_not_bundled (void **state)
+{
+    (void)state;
+    bn_conductor_options_t options;
+    harness_options (&options);
+    options.bundle_section_bytes = 20;
+    harness_t *h = harness_new (&options, 4);
+    harness_instance (h, "all", "i", 1, ">");
+    uint64_t route = harness_hello (h, BN_ROLE_PRODUCER, 7);
+    bn_section_t sections[2] = {harness_section (h, "a", "key", 2),
+                                harness_section (h, "b", "key", 2)};
+    assert_true (sections[0].payload.size > 20);
+    assert_int_equal (harness_publish (h, route, 7, 1, sections, 2), BATON_OK);
+    assert_int_equal (harness_fanouts (h), 2);
+    for (size_t index = 0; index < 2; index++)
+        assert_int_equal (harness_fanout (h, index)->bundle.section_count, 0);
+    harness_destroy (h);
+}
+
 static void requests_need_hello_and_the_right_role (void **state)
 {
     (void)state;
@@ -315,6 +397,8 @@ int main (void)
         cmocka_unit_test (a_producer_speaks_for_itself_only),
         cmocka_unit_test (forgotten_producer_starts_over),
         cmocka_unit_test (the_chain_links_sections_across_topics),
+        cmocka_unit_test (small_sections_go_out_in_one_bundle_for_each_instance),
+        cmocka_unit_test (large_sections_are_not_bundled),
         cmocka_unit_test (requests_need_hello_and_the_right_role),
         cmocka_unit_test (garbage_is_answered),
         cmocka_unit_test (oversized_request_is_refused),

@@ -357,6 +357,113 @@ static void test_refused_fetch (void **state)
     box_fini (&box);
 }
 
+/*  Each section of a bundle is taken, dropped or missed on its own.  */
+static void test_a_bundle_is_many_sections (void **state)
+{
+    (void)state;
+    box_t box;
+    box_init (&box, NULL);
+    box_up (&box);
+    bn_assignment_t assignments[] = {{.partition = 0, .generation = 1},
+                                     {.partition = 1, .generation = 1}};
+    box_join (&box, assignments, 2);
+    assert_int_equal (box.channel, 1);
+    bn_section_t sections[] = {box_section ("orders.placed", 0, 0, box_key (0, 0)),
+                               box_section ("orders.paid", 1, 1, box_key (1, 0)),
+                               box_section ("orders.paid", 0, 2, box_key (0, 1))};
+    const uint64_t previous[] = {0, 0, 1};
+    box_bundle (&box, sections, previous, 3);
+    box_assert_run (&box, "1 0 2"); /* the partitions take turns */
+    assert_memory_equal (box.run->items[1].topic.text, "orders.placed", 13);
+    assert_memory_equal (box.run->items[2].topic.text, "orders.paid", 11);
+    box_bundle (&box, sections, previous, 3); /* seen */
+    box_handle (&box, "aaa");
+    assert_null (box.run);
+    assert_null (box_sent (&box, BN_FETCH));
+
+    /*  Something is missing in one partition; the other goes on.  */
+    bn_section_t later[] = {box_section ("orders.placed", 0, 9, box_key (0, 0)),
+                            box_section ("orders.placed", 1, 10, box_key (1, 0))};
+    const uint64_t later_previous[] = {5, 2};
+    box_bundle (&box, later, later_previous, 2);
+    box_assert_run (&box, "10");
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partition_count, 1);
+    assert_int_equal (fetch->fetch.partitions[0].partition, 0);
+    assert_int_equal (fetch->fetch.partitions[0].from, 3);
+    for (int i = 0; i < 3; i++)
+        box_section_free (&sections[i]);
+    for (int i = 0; i < 2; i++)
+        box_section_free (&later[i]);
+    box_fini (&box);
+}
+
+static void test_a_bundle_that_lies_is_repaired (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    bn_bundled_t bundled = {
+        .topic = {"orders.placed", 13}, .base = 0, .count = 1, .bytes = 4}; /* and there are 3 */
+    bn_bundle_t bundle = {&bundled, 1};
+    bn_blob_t *blobs[] = {bn_channel_encode (BOX_ACTOR_ID, 42), bn_bundle_encode (&bundle),
+                          bn_blob_new_copy ("abc", 3)};
+    bn_frame_t frames[3];
+    for (int i = 0; i < 3; i++)
+        frames[i] = (bn_frame_t){blobs[i]->data, blobs[i]->size};
+    box_step (&box,
+              (bn_mailbox_event_t){
+                  .kind = BN_MAILBOX_FANOUT, .frames = frames, .blobs = blobs, .frame_count = 3});
+    assert_non_null (strstr (box.text, "not readable"));
+    assert_null (box.run);
+    box_fanout (&box, 0, 0, 0, "a");
+    box_assert_run (&box, "0");
+    for (int i = 0; i < 3; i++)
+        bn_blob_unref (&blobs[i]);
+    box_fini (&box);
+}
+
+static void test_a_bundle_for_another_is_ignored (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    bn_section_t section = box_section ("orders.placed", 0, 0, "a");
+    bn_bundled_t bundled = {
+        .topic = section.topic, .count = 1, .bytes = (uint32_t)section.payload.size};
+    bn_bundle_t bundle = {&bundled, 1};
+    for (uint64_t incarnation = 41; incarnation <= 42; incarnation++) {
+        bn_blob_t *blobs[] = {bn_channel_encode (BOX_ACTOR_ID, incarnation),
+                              bn_bundle_encode (&bundle), bn_blob_ref (section.payload.blob)};
+        bn_frame_t frames[3];
+        for (int i = 0; i < 3; i++)
+            frames[i] = (bn_frame_t){blobs[i]->data, blobs[i]->size};
+        box_step (&box, (bn_mailbox_event_t){.kind = BN_MAILBOX_FANOUT,
+                                             .frames = frames,
+                                             .blobs = blobs,
+                                             .frame_count = 3});
+        if (incarnation == 41)
+            assert_null (box.run);
+        for (int i = 0; i < 3; i++)
+            bn_blob_unref (&blobs[i]);
+    }
+    box_assert_run (&box, "0");
+    box_section_free (&section);
+    box_fini (&box);
+}
+
+static void test_the_channel_is_heard_while_there_are_partitions (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    assert_int_equal (box.channel, 1);
+    bn_assignment_t assignment = {.partition = 0, .generation = 1, .revoked = true};
+    box_beat (&box, &assignment, 1);
+    assert_int_equal (box.channel, 0);
+    box_fini (&box);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +480,10 @@ int main (void)
         cmocka_unit_test (test_full_queue_pushes_back),
         cmocka_unit_test (test_refused_fetch),
         cmocka_unit_test (test_an_unreadable_journal_is_waited_for),
+        cmocka_unit_test (test_a_bundle_is_many_sections),
+        cmocka_unit_test (test_a_bundle_that_lies_is_repaired),
+        cmocka_unit_test (test_a_bundle_for_another_is_ignored),
+        cmocka_unit_test (test_the_channel_is_heard_while_there_are_partitions),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -537,6 +537,66 @@ static void test_fanout (void **state)
     bn_blob_unref (&header);
 }
 
+static void test_bundle (void **state)
+{
+    (void)state;
+    bn_bundled_t sections[] = {
+        {{"orders.placed", 13}, 255, 7, 2, 0, 3},
+        {{"b", 1}, 0, UINT64_MAX - 1, 1, UINT64_MAX, 1},
+    };
+    bn_bundle_t bundle = {sections, 2};
+    bn_blob_t *channel = bn_channel_encode (0x01020304, 0x1112131415161718);
+    static const uint8_t bytes[] = {255,  1,    1,    2,    3,    4,    0x11,
+                                    0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18};
+    assert_int_equal (channel->size, sizeof (bytes));
+    assert_memory_equal (channel->data, bytes, sizeof (bytes));
+    assert_true (bn_is_channel (channel->data, channel->size));
+    assert_false (bn_is_channel (channel->data, channel->size - 1));
+    assert_false (bn_is_channel ("\377orders.placed", 14));
+    bn_blob_t *header = bn_bundle_encode (&bundle);
+    bn_frame_t frames[] = {{channel->data, channel->size},
+                           {exactly (header->data, header->size), header->size},
+                           {"abcd", 4}};
+    bn_bundle_t decoded;
+    char what[256];
+    assert_int_equal (bn_bundle_decode (&decoded, frames, 3, what), BATON_OK);
+    assert_int_equal (decoded.section_count, 2);
+    assert_memory_equal (decoded.sections[0].topic.text, "orders.placed", 13);
+    assert_int_equal (decoded.sections[0].partition, 255);
+    assert_true (decoded.sections[0].base == 7 && decoded.sections[0].count == 2);
+    assert_true (decoded.sections[0].previous_end == 0 && decoded.sections[0].bytes == 3);
+    assert_true (decoded.sections[1].base == UINT64_MAX - 1);
+    assert_true (decoded.sections[1].previous_end == UINT64_MAX);
+    bn_bundle_fini (&decoded);
+
+    assert_int_equal (bn_bundle_decode (&decoded, frames, 2, what), BATON_ERR_MALFORMED);
+    frames[2].size = 3;
+    assert_int_equal (bn_bundle_decode (&decoded, frames, 3, what), BATON_ERR_MALFORMED);
+    frames[2].size = 4;
+    bn_frame_t whole = frames[1];
+    for (size_t size = 0; size < whole.size; size++) {
+        frames[1] = (bn_frame_t){exactly (whole.data, size), size};
+        assert_int_equal (bn_bundle_decode (&decoded, frames, 3, what), BATON_ERR_MALFORMED);
+        free ((void *)frames[1].data);
+    }
+    frames[1] = whole;
+    ((uint8_t *)whole.data)[2] = 2;
+    assert_int_equal (bn_bundle_decode (&decoded, frames, 3, what), BATON_ERR_VERSION);
+    ((uint8_t *)whole.data)[2] = 1;
+    frames[0].size = 13;
+    assert_int_equal (bn_bundle_decode (&decoded, frames, 3, what), BATON_ERR_MALFORMED);
+    frames[0].size = 14;
+    sections[1].topic.text = "B ";
+    sections[1].topic.size = 2;
+    bn_blob_unref (&header);
+    header = bn_bundle_encode (&bundle);
+    frames[1] = (bn_frame_t){header->data, header->size};
+    assert_int_equal (bn_bundle_decode (&decoded, frames, 3, what), BATON_ERR_TOPIC);
+    free ((void *)whole.data);
+    bn_blob_unref (&channel);
+    bn_blob_unref (&header);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +614,7 @@ int main (void)
         cmocka_unit_test (test_a_status_that_nests_too_deeply),
         cmocka_unit_test (test_an_error_says_code_name_and_text),
         cmocka_unit_test (test_fanout),
+        cmocka_unit_test (test_bundle),
     };
     return cmocka_run_group_tests_name ("wire.message", tests, NULL, NULL);
 }

@@ -145,8 +145,8 @@ static void test_many_topics_take_turns_in_few_sections (void **state)
     bn_sections_destroy (&sections);
 }
 
-/*  G3: however topics and keys are mixed, a key's events come out as they went in, and every section
- *  passes the check of the orchestrator.  */
+/*  G3: however topics and keys are mixed, a key's events come out as they went in, and every
+ *  section passes the check of the orchestrator.  */
 static void test_order_within_a_key_survives (void **state)
 {
     (void)state;

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  conductor_fanout.c - what becomes of sections that were accepted: they are applied, and they
+ *  go out.
+ *
+ *  DESIGN. The hot path. A section's payload is copied once, into the record's body; the fan-out
+ *  sends a slice of that body. bn_record_encode puts the payloads at the end of the body in section
+ *  order, so that the position of the first one is the body's size less the sum of all. The chain
+ *  of a fan-out header is read from the state while the record is being applied, section by
+ *  section: that is the only moment at which "the previous one" is there for the asking, also where
+ *  two sections of one message are for the same actor and partition.
+ *
+ *  Many small sections (events of many topics) would be a message each, for an event or two: then
+ *  what costs is the messages, and a subscriber's queue, which is counted in messages, overflows.
+ *  So the sections of such a record are bundled: each instance gets those of its partitions in one
+ *  message, on a channel of its own. Who owns a partition is taken from this moment; should it be
+ *  another one when the message arrives, the chain tells the new owner that something is missing.
+ *  Bundles are copies, one for each actor; past BUNDLED_BYTES_MAX in a record they go out, and the
+ *  rest of it goes the common way behind them (G7). Either way a subscriber sees the sections of a
+ *  partition in their order.
+ *
+ *  Rejected: a channel for each partition (as many messages as sections where the sections of a
+ *  request are of different partitions), everything in bundles (large sections are shared among the
+ *  subscribers without a copy).  */
+#include "base/plant.h"
+#include "core/conductor_internal.h"
+
+#define BUNDLED_BYTES_MAX (8u << 20) /* copied for one record */
+
+/*  What is gathered for an instance.  */
+struct bn_bundling {
+    bn_instance_t *instance; /* borrowed */
+    bn_bundling_t *next;
+    bn_bundled_t *sections; /* owned; topics are borrowed from the request */
+    uint32_t count;
+    uint32_t capacity;
+    bn_buffer_t payload;
+};
+
+/*  ---- one section to all ---- */
+
+static void send_section (bn_conductor_t *self, const bn_topic_state_t *topic,
+                          const bn_section_t *section, size_t position)
+{
+    if (topic->reader_count > self->chain_capacity) {
+        bn_chain_t *chain = realloc (self->chain, topic->reader_count * sizeof *chain);
+        if (!chain) {
+            self->effects->failed = true;
+            return;
+        }
+        self->chain = chain;
+        self->chain_capacity = topic->reader_count;
+    }
+    for (uint32_t index = 0; index < topic->reader_count; index++)
+        self->chain[index] = (bn_chain_t){
+            .actor_id = topic->readers[index]->id,
+            .previous_end = topic->readers[index]->partitions[section->partition].head};
+    bn_fanout_t fanout = {.partition = section->partition,
+                          .topic = section->topic,
+                          .base = section->base,
+                          .count = section->count,
+                          .chain = self->chain,
+                          .chain_count = topic->reader_count};
+    bn_effect_t *effect = bn_effects_add (self->effects, BN_EFFECT_FANOUT);
+    if (BN_PLANT (fanout_before_sync) && self->effects->count > 1) {
+        memmove (self->effects->items + 1, self->effects->items,
+                 (self->effects->count - 1) * sizeof *effect);
+        effect = self->effects->items;
+        *effect = (bn_effect_t){.kind = BN_EFFECT_FANOUT};
+    }
+    effect->head =
+        bn_fanout_topic_encode (section->partition, section->topic.text, section->topic.size);
+    effect->header = bn_fanout_encode (&fanout);
+    effect->payload = (bn_slice_t){.blob = bn_blob_ref (self->fanout_body),
+                                   .data = self->fanout_body->data + position,
+                                   .size = section->payload.size};
+    if (!effect->head || !effect->header)
+        self->effects->failed = true;
+}
+
+/*  ---- many sections to one instance ---- */
+
+static bn_bundling_t *bundling_of (bn_conductor_t *self, bn_instance_t *instance)
+{
+    if (instance->bundling)
+        return instance->bundling;
+    bn_bundling_t *bundling = calloc (1, sizeof *bundling);
+    if (!bundling)
+        return NULL;
+    bundling->instance = instance;
+    bn_buffer_init (&bundling->payload, BUNDLED_BYTES_MAX);
+    bundling->next = self->bundlings;
+    self->bundlings = bundling;
+    instance->bundling = bundling;
+    return bundling;
+}
+
+static bool bundle (bn_bundling_t *self, const bn_section_t *section, const void *payload,
+                    uint64_t previous_end)
+{
+    if (self->count == self->capacity) {
+        uint32_t capacity = self->capacity ? self->capacity * 2 : 64;
+        bn_bundled_t *sections = realloc (self->sections, capacity * sizeof *sections);
+        if (!sections)
+            return false;
+        self->sections = sections;
+        self->capacity = capacity;
+    }
+    self->sections[self->count++] = (bn_bundled_t){.topic = section->topic,
+                                                   .partition = section->partition,
+                                                   .base = section->base,
+                                                   .count = section->count,
+                                                   .previous_end = previous_end,
+                                                   .bytes = (uint32_t)section->payload.size};
+    bn_buffer_append (&self->payload, payload, section->payload.size);
+    return !self->payload.failed;
+}
+
+static void send_bundle (bn_conductor_t *self, bn_bundling_t *bundling)
+{
+    const bn_instance_t *instance = bundling->instance;
+    bn_bundle_t header = {bundling->sections, bundling->count};
+    size_t size = bundling->payload.size;
+    bn_blob_t *payload = bn_buffer_take (&bundling->payload);
+    bn_effect_t *effect = bn_effects_add (self->effects, BN_EFFECT_FANOUT);
+    effect->head = bn_channel_encode (instance->actor->state->id, instance->incarnation);
+    effect->header = bn_bundle_encode (&header);
+    if (payload)
+        effect->payload = (bn_slice_t){.blob = payload, .data = payload->data, .size = size};
+    if (!effect->head || !effect->header || !payload)
+        self->effects->failed = true;
+}
+
+/*  In the order in which they were begun, the first one first.  */
+static void send_bundles (bn_conductor_t *self)
+{
+    bn_bundling_t *ordered = NULL;
+    while (self->bundlings) {
+        bn_bundling_t *bundling = self->bundlings;
+        self->bundlings = bundling->next;
+        bundling->next = ordered;
+        ordered = bundling;
+    }
+    while (ordered) {
+        bn_bundling_t *bundling = ordered;
+        ordered = bundling->next;
+        if (!self->effects->failed)
+            send_bundle (self, bundling);
+        bundling->instance->bundling = NULL;
+        bn_buffer_fini (&bundling->payload);
+        free (bundling->sections);
+        free (bundling);
+    }
+    self->bundled_bytes = 0;
+}
+
+static void bundle_section (bn_conductor_t *self, const bn_topic_state_t *topic,
+                            const bn_section_t *section, size_t position)
+{
+    for (uint32_t index = 0; index < topic->reader_count; index++) {
+        const bn_actor_state_t *actor = topic->readers[index];
+        const bn_actor_live_t *live = bn_map_get_u64 (self->live, actor->id);
+        bn_instance_t *owner = live ? live->owners[section->partition] : NULL;
+        if (!owner || !owner->session)
+            continue; /* it will fetch */
+        bn_bundling_t *bundling = bundling_of (self, owner);
+        if (!bundling || !bundle (bundling, section, self->fanout_body->data + position,
+                                  actor->partitions[section->partition].head)) {
+            self->effects->failed = true;
+            return;
+        }
+        self->bundled_bytes += section->payload.size;
+    }
+}
+
+/*  ---- all sections of a record ---- */
+
+static void fan_out (const bn_topic_state_t *topic, const bn_section_t *section, void *arg)
+{
+    bn_conductor_t *self = arg;
+    size_t position = self->fanout_position;
+    self->fanout_position += section->payload.size;
+    if (self->bundling &&
+        self->bundled_bytes + topic->reader_count * section->payload.size > BUNDLED_BYTES_MAX) {
+        send_bundles (self);
+        self->bundling = false;
+    }
+    if (topic->reader_count == 0)
+        ;
+    else if (self->bundling)
+        bundle_section (self, topic, section, position);
+    else
+        send_section (self, topic, section, position);
+    bn_conductor_notice (self, topic, section);
+}
+
+bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record, uint32_t events,
+                                bn_blob_t *body, const bn_section_t *sections, uint32_t count)
+{
+    size_t payload = 0;
+    for (uint32_t index = 0; index < count; index++)
+        payload += sections[index].payload.size;
+    bn_assert (payload <= body->size);
+    self->fanout_body = body;
+    self->fanout_position = body->size - payload;
+    self->bundling = count > 1 && payload / count < self->options.bundle_section_bytes;
+    self->state->on_section = fan_out;
+    self->state->on_section_arg = self;
+    bool ok = bn_conductor_apply (self, record, events);
+    send_bundles (self);
+    self->state->on_section = NULL;
+    self->state->on_section_arg = NULL;
+    self->fanout_body = NULL;
+    bn_conductor_wake (self);
+    return ok;
+}
