@@ -4,12 +4,20 @@
  *
  *  The lock is an open file description lock (F_OFD_SETLK): like flock it belongs to the descriptor
  *  and goes with the process, but it can also be asked about without being taken, which is what
- *  looking at a running journal needs.  */
+ *  looking at a running journal needs.
+ *
+ *  Whoever has the lock also puts descriptors aside (of the directory, for want of anything else).
+ *  When connections have taken all others, one of these is given up for each file that is to be
+ *  opened, and the descriptor of the next file that is closed takes its place without ever being
+ *  free: so connections are what is refused then, and not the journal. Between giving up and
+ *  opening, a thread that tries to accept all the time may be faster, and keeps what it gets; that
+ *  is why there are many more than the five or so that are in use at a time.  */
 #include "base/assert.h"
 #include "journal/vfs.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +26,7 @@
 #include <unistd.h>
 
 #define LOCK_NAME "lock"
+#define SPARES    32
 
 struct bn_vfile {
     int fd;
@@ -25,8 +34,9 @@ struct bn_vfile {
 
 typedef struct {
     bn_vfs_t vfs;
-    int directory; /* descriptor */
-    int lock;      /* descriptor while we own the directory; -1 */
+    int directory;             /* descriptor */
+    int lock;                  /* descriptor while we own the directory; -1 */
+    atomic_int spares[SPARES]; /* descriptors; -1: given up, or not the owner */
 } posix_t;
 
 static posix_t *of (bn_vfs_t *self)
@@ -34,16 +44,90 @@ static posix_t *of (bn_vfs_t *self)
     return self->arg;
 }
 
+/*  ---- descriptors ---- */
+
+static bool give_up_spare (posix_t *posix)
+{
+    for (size_t i = 0; i < SPARES; i++) {
+        int fd = atomic_exchange (&posix->spares[i], -1);
+        if (fd >= 0)
+            return close (fd) == 0;
+    }
+    return false;
+}
+
+static void drop_spares (posix_t *posix)
+{
+    while (give_up_spare (posix))
+        ;
+}
+
+/*  false: there are enough.  */
+static bool keep_spare (posix_t *posix, int fd)
+{
+    for (size_t i = 0; i < SPARES; i++) {
+        int none = -1;
+        if (atomic_compare_exchange_strong (&posix->spares[i], &none, fd))
+            return true;
+    }
+    return false;
+}
+
+static bool wants_spare (posix_t *posix)
+{
+    for (size_t i = 0; i < SPARES; i++)
+        if (atomic_load (&posix->spares[i]) < 0)
+            return posix->lock >= 0;
+    return false;
+}
+
+static int take_spares (posix_t *posix)
+{
+    for (size_t i = 0; i < SPARES; i++) {
+        int fd = fcntl (posix->directory, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+            int rc = -errno;
+            drop_spares (posix);
+            return rc;
+        }
+        atomic_store (&posix->spares[i], fd);
+    }
+    return 0;
+}
+
+static int open_at (posix_t *posix, const char *name, int flags)
+{
+    for (;;) {
+        int fd = openat (posix->directory, name, flags | O_CLOEXEC, 0600);
+        if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+            return fd;
+        int error = errno;
+        if (!give_up_spare (posix)) {
+            errno = error;
+            return -1;
+        }
+    }
+}
+
+static void close_at (posix_t *posix, int fd)
+{
+    bool kept = wants_spare (posix) && dup3 (posix->directory, fd, O_CLOEXEC) == fd &&
+                keep_spare (posix, fd);
+    if (!kept)
+        close (fd);
+}
+
+/*  ---- files ---- */
+
 static int posix_open (bn_vfs_t *self, const char *name, bool create, bool write, bn_vfile_t **file)
 {
     *file = NULL;
-    int flags = O_CLOEXEC | (write ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0);
-    int fd = openat (of (self)->directory, name, flags, 0600);
+    int fd = open_at (of (self), name, (write ? O_RDWR : O_RDONLY) | (create ? O_CREAT : 0));
     if (fd < 0)
         return -errno;
     *file = malloc (sizeof **file);
     if (!*file) {
-        close (fd);
+        close_at (of (self), fd);
         return -ENOMEM;
     }
     (*file)->fd = fd;
@@ -52,10 +136,9 @@ static int posix_open (bn_vfs_t *self, const char *name, bool create, bool write
 
 static void posix_close (bn_vfs_t *self, bn_vfile_t **file_p)
 {
-    (void)self;
     if (!*file_p)
         return;
-    close ((*file_p)->fd);
+    close_at (of (self), (*file_p)->fd);
     free (*file_p);
     *file_p = NULL;
 }
@@ -126,8 +209,7 @@ static int posix_make_directory (bn_vfs_t *self, const char *directory)
 
 static int open_directory (bn_vfs_t *self, const char *directory)
 {
-    int fd = openat (of (self)->directory, *directory ? directory : ".",
-                     O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_at (of (self), *directory ? directory : ".", O_RDONLY | O_DIRECTORY);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -137,7 +219,7 @@ static int posix_sync_directory (bn_vfs_t *self, const char *directory)
     if (fd < 0)
         return fd;
     int rc = fsync (fd) == 0 ? 0 : -errno;
-    close (fd);
+    close_at (of (self), fd);
     return rc;
 }
 
@@ -149,7 +231,7 @@ static int posix_list (bn_vfs_t *self, const char *directory, bn_vfs_list_fn *fn
     DIR *entries = fdopendir (fd);
     if (!entries) {
         int rc = -errno;
-        close (fd);
+        close_at (of (self), fd);
         return rc;
     }
     bool more = true;
@@ -182,8 +264,10 @@ static int posix_lock (bn_vfs_t *self)
     if (fd < 0)
         return -errno;
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl (fd, F_OFD_SETLK, &whole) != 0) {
-        int rc = errno == EACCES ? -EWOULDBLOCK : -errno;
+    int rc = fcntl (fd, F_OFD_SETLK, &whole) == 0 ? take_spares (posix)
+             : errno == EACCES                    ? -EWOULDBLOCK
+                                                  : -errno;
+    if (rc != 0) {
         close (fd);
         return rc;
     }
@@ -215,6 +299,7 @@ static void posix_destroy (bn_vfs_t **self_p)
     if (!*self_p)
         return;
     posix_t *posix = of (*self_p);
+    drop_spares (posix);
     if (posix->lock >= 0)
         close (posix->lock);
     close (posix->directory);
@@ -244,6 +329,8 @@ int bn_vfs_posix_new (bn_vfs_t **vfs, const char *directory, bool create)
     if (!posix)
         return -ENOMEM;
     posix->lock = -1;
+    for (size_t i = 0; i < SPARES; i++)
+        atomic_init (&posix->spares[i], -1);
     posix->directory = open (directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (posix->directory < 0) {
         int rc = -errno;
