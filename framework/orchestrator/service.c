@@ -102,7 +102,7 @@ static void step (bn_service_t *self, const bn_conductor_event_t *event)
         fail (self, BATON_ERR_MEMORY, "");
 }
 
-/*  A trim that is on its way is as good as done: who joins meanwhile is promised nothing below it. */
+/*  A trim on its way is as good as done: who joins meanwhile is promised nothing below it.  */
 static uint64_t first_kept (const bn_service_t *self)
 {
     return self->trim_offset > self->first_base ? self->trim_offset : self->first_base;

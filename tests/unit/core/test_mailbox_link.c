@@ -369,7 +369,8 @@ static void test_stop_while_joining_leaves_in_order (void **state)
     const bn_message_t *join = box_expect (&box, BN_JOIN);
     box_step (&box, (bn_mailbox_event_t){.kind = BN_MAILBOX_STOP});
     assert_false (box.drained);
-    bn_message_t joined = {.type = BN_JOINED, .beat = {.actor_id = 1, .parked_max = 1, .assignments_set = true}};
+    bn_message_t joined = {.type = BN_JOINED,
+                           .beat = {.actor_id = 1, .parked_max = 1, .assignments_set = true}};
     box_answer (&box, join, &joined);
     assert_non_null (box_sent (&box, BN_LEAVE));
     box_fini (&box);
