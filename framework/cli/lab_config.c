@@ -6,7 +6,6 @@
 #include "wire/topic.h"
 #include <errno.h>
 #include <libgen.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -470,20 +469,25 @@ static baton_err_t s_drill_system (bn_lab_config_t *self, zconfig_t *section, ch
     return err ? err : s_plan (self, self->other, bn_zpl_root (self->other), self->hosts, detail);
 }
 
+/*  A time or count, scaled; what was something stays something.  */
+static uint64_t s_scaled (uint64_t value, double scale)
+{
+    uint64_t scaled = (uint64_t)((double)value * scale + 0.5);
+    return value && !scaled ? 1 : scaled;
+}
+
 static void s_scale (bn_lab_drill_t *drill, double scale)
 {
     for (size_t i = 0; i < drill->stream_count; i++) {
         bn_lab_stream_t *stream = &drill->streams[i];
-        stream->start_ms = (uint64_t)((double)stream->start_ms * scale);
-        if (stream->for_ms)
-            stream->for_ms = 1 + (uint64_t)((double)stream->for_ms * scale);
-        if (stream->count)
-            stream->count = 1 + (uint64_t)((double)stream->count * scale);
+        stream->start_ms = s_scaled (stream->start_ms, scale);
+        stream->for_ms = s_scaled (stream->for_ms, scale);
+        stream->count = s_scaled (stream->count, scale);
     }
     for (size_t i = 0; i < drill->step_count; i++) {
         bn_lab_step_t *step = &drill->steps[i];
-        step->at_ms = (uint64_t)((double)step->at_ms * scale);
-        step->order.for_ms = 1 + (uint64_t)((double)step->order.for_ms * scale);
+        step->at_ms = s_scaled (step->at_ms, scale);
+        step->order.for_ms = s_scaled (step->order.for_ms, scale);
     }
 }
 

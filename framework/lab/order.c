@@ -178,9 +178,11 @@ static baton_err_t check (bn_lab_order_t *self, char what[256])
                        may_be_random (self->kind) ? "a name, or 'random'" : "a name is needed");
     if (self->kind == BN_LAB_SCALE && !self->up)
         return refuse (what, "scale %s: to how many instances?", self->target);
-    if (self->rate > 0 && (!self->random || !self->for_given))
-        return refuse (what, "%s: 'rate' goes with 'random' and 'for'", name);
-    if (self->random && self->rate > TROUBLE_MAX)
+    if (self->rate > 0 && !may_be_random (self->kind))
+        return refuse (what, "%s does not go with 'rate'", name);
+    if (self->rate > 0 && !self->for_given)
+        return refuse (what, "%s: 'rate' goes with 'for'", name);
+    if (self->rate > TROUBLE_MAX)
         return refuse (what, "%s: at most %d a second", name, TROUBLE_MAX);
     return BATON_OK;
 }

@@ -18,8 +18,8 @@
  *    burst x10, burst TOPIC rate R       more load
  *    trouble                             any of those that break something: only with random
  *
- *  with "for DURATION" (bounded, each has a default), "random" instead of a target, "rate R" (so
- *  many a second, only with random, for DURATION) and "seed S". Words may have "--" in front.
+ *  with "for DURATION" (bounded, each has a default), "random" instead of a target, "rate R" (again
+ *  and again, so many a second, for DURATION) and "seed S". Words may have "--" in front.
  *
  *  Pure: text in, struct out.  */
 #ifndef BN_LAB_ORDER_H

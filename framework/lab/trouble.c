@@ -29,7 +29,7 @@ typedef struct {
     size_t victim_count;
 } s_undo_t;
 
-typedef struct { /* random trouble, again and again */
+typedef struct { /* trouble again and again */
     bool set;
     bn_lab_order_t order;
     bn_prng_t prng;
@@ -165,8 +165,8 @@ static void s_undo (bn_lab_trouble_t *self, s_undo_t *undo, char says[256])
             bn_lab_load_factor (self->load, 1);
         s_say (says, BATON_OK, "the burst is over");
         break;
-    default:
-        s_say (says, BATON_OK, "%s is over", bn_lab_kind_text (undo->order.kind));
+    default: /* a host that was killed; it is started again by itself */
+        s_say (says, BATON_OK, "%s starts again", undo->order.target);
         break;
     }
     free (undo->victims);
@@ -386,7 +386,7 @@ static baton_err_t s_burst (bn_lab_trouble_t *self, const bn_lab_order_t *order,
 
 /*  ---- at random ---- */
 
-/*  Picks a target, and a kind if any will do. false: there is none now.  */
+/*  Picks what the order leaves open: kind, target, how long. false: there is nobody now.  */
 static bool s_pick (bn_lab_trouble_t *self, bn_prng_t *prng, bn_lab_order_t *order)
 {
     static const bn_lab_kind_t all[] = {BN_LAB_KILL, BN_LAB_KILL,      BN_LAB_PAUSE,
@@ -400,6 +400,8 @@ static bool s_pick (bn_lab_trouble_t *self, bn_prng_t *prng, bn_lab_order_t *ord
     if (times)
         order->for_ms = 100 + bn_prng_below (prng, bn_prng_below (prng, 5) ? 1500 : 8000);
     order->for_given = false;
+    if (order->target[0])
+        return true;
     if (order->kind != BN_LAB_KILL && order->kind != BN_LAB_PAUSE) {
         snprintf (order->target, sizeof order->target, "host%" PRIu64,
                   1 + bn_prng_below (prng, hosts));
@@ -423,7 +425,7 @@ static bool s_pick (bn_lab_trouble_t *self, bn_prng_t *prng, bn_lab_order_t *ord
     return count > 0;
 }
 
-static baton_err_t s_random (bn_lab_trouble_t *self, const bn_lab_order_t *order, char says[256])
+static baton_err_t s_at_random (bn_lab_trouble_t *self, const bn_lab_order_t *order, char says[256])
 {
     bn_lab_order_t picked = *order;
     bn_prng_t own;
@@ -438,11 +440,12 @@ static baton_err_t s_random (bn_lab_trouble_t *self, const bn_lab_order_t *order
             storm->prng = own;
             if (!order->seed_set)
                 bn_prng_init (&storm->prng, bn_prng_next (&self->prng));
-            return s_say (says, BATON_OK, "%s at random, %g a second, for %g s",
-                          bn_lab_kind_text (order->kind), order->rate,
+            return s_say (says, BATON_OK, "%s %s, %g a second, for %g s",
+                          bn_lab_kind_text (order->kind),
+                          order->random ? "at random" : order->target, order->rate,
                           (double)order->for_ms / 1000);
         }
-        return s_say (says, BATON_ERR_LIMIT, "too many random troubles at once");
+        return s_say (says, BATON_ERR_LIMIT, "too many repeated troubles at once");
     }
     if (!s_pick (self, order->seed_set ? &own : &self->prng, &picked))
         return s_say (says, BATON_ERR_NOT_FOUND, "nobody runs");
@@ -456,8 +459,8 @@ baton_err_t bn_lab_trouble_do (bn_lab_trouble_t *self, const bn_lab_order_t *ord
 {
     char number[16];
     baton_err_t err;
-    if (order->random)
-        return s_random (self, order, says);
+    if (order->random || (order->rate > 0 && order->kind != BN_LAB_BURST))
+        return s_at_random (self, order, says);
     uint64_t began_us = bn_clock_mono_ns () / 1000;
     switch (order->kind) {
     case BN_LAB_KILL:
