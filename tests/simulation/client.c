@@ -140,10 +140,27 @@ void sim_admin_message (sim_t *sim, const sim_message_t *raw)
     }
     if (message.type == BN_WELCOME)
         sim->admin_ready = true;
+    else if (message.type == BN_FORGOTTEN)
+        sim_forgotten (sim, sim->forget_actor);
     else if (message.type == BN_ERROR)
         sim_say (sim, "administrator: refused: %.*s", (int)message.error.text.size,
                  message.error.text.text);
     bn_message_fini (&message);
+}
+
+/*  While an actor is to be forgotten, that is tried; it is refused until its instances are gone.  */
+static bool forget (sim_t *sim)
+{
+    for (uint32_t a = 0; a < sim->config.actor_count; a++) {
+        const char *actor = sim->config.actors[a].name;
+        if (sim->forget_us[a] <= sim->now_us)
+            continue;
+        sim->forget_asked[a] = true;
+        sim->forget_actor = a;
+        admin_send (sim, &(bn_message_t){.type = BN_FORGET, .forget = {actor, strlen (actor)}});
+        return true;
+    }
+    return false;
 }
 
 /*  During the faults letters are redriven, one, some or all; afterwards they are let go, so that
@@ -151,7 +168,7 @@ void sim_admin_message (sim_t *sim, const sim_message_t *raw)
 static void administrate (sim_t *sim)
 {
     sim_push (sim, sim->now_us + sim_about (sim, ADMIN_US), EVENT_ADMIN, 0, 0, 0);
-    if (!sim->admin_ready)
+    if (!sim->admin_ready || forget (sim))
         return;
     const char *actor = sim->config.actors[sim_below (sim, sim->config.actor_count)].name;
     uint64_t offsets[4];

@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const char *const s_fault_names[FAULT_COUNT] = {
-    "power", "kill",       "disk-cut", "disk-error", "disk-full", "disk-slow",
-    "rot",   "disconnect", "split",    "fanout",     "crash",     "poison",
-    "hang",  "pause",      "replace",  "stop",       "replay",    "clock"};
+    "power",      "kill",  "disk-cut", "disk-error", "disk-full", "disk-slow", "rot",
+    "disconnect", "split", "fanout",   "crash",      "poison",    "hang",      "pause",
+    "replace",    "stop",  "replay",   "clock",      "deploy",    "forget"};
 
 const char *sim_fault_name (sim_fault_t fault)
 {
@@ -37,13 +37,22 @@ static void make_actors (sim_config_t *config, bn_prng_t *prng)
 {
     static const struct {
         const char *name;
-        const char *patterns[3];
-        uint32_t count;
-    } kinds[] = {{"audit", {">"}, 1},
-                 {"bill", {"shop.*"}, 1},
-                 {"count", {"shop.a", "made.>"}, 2},
-                 {"deal", {"shop.b", "made.audit", "made.bill.*"}, 3},
-                 {"bury", {"$dead.bill", "shop.c"}, 2}};
+        const char *patterns[SIM_REVISIONS][SIM_PATTERNS];
+    } kinds[] = {
+        {"audit", {{">"}, {"shop.*"}, {"shop.a", "other.x"}, {">"}}},
+        {"bill", {{"shop.*"}, {"shop.a"}, {"shop.b", "other.*"}, {"shop.*", "other.*"}}},
+        {"count",
+         {{"shop.a", "made.>"}, {"shop.a"}, {"shop.b", "made.audit"}, {"shop.*", "made.>"}}},
+        {"deal",
+         {{"shop.b", "made.audit", "made.bill.*"},
+          {"made.audit", "shop.b"},
+          {"shop.c"},
+          {"shop.*", "made.>"}}},
+        {"bury",
+         {{"$dead.bill", "shop.c"},
+          {"$dead.bill"},
+          {"shop.c", "shop.a"},
+          {"$dead.bill", "shop.*"}}}};
     static const char *const emits[] = {"made.audit", "made.bill.x", "made.count", "shop.b"};
     uint32_t first = (uint32_t)bn_prng_below (prng, 5);
     config->actor_count = (uint32_t)scale (prng, 1, 2, 3);
@@ -52,8 +61,6 @@ static void make_actors (sim_config_t *config, bn_prng_t *prng)
         uint32_t kind = (first + i) % 5;
         actor->name = kinds[kind].name;
         memcpy (actor->patterns, kinds[kind].patterns, sizeof actor->patterns);
-        actor->pattern_count = kinds[kind].count;
-        actor->start_kind = half (prng) ? BN_START_BEGINNING : BN_START_TAIL;
         actor->names = (uint32_t)between (prng, 1, 3);
         uint32_t min_ms = (uint32_t)scale (prng, 20, 100, 400);
         actor->policy =
@@ -63,6 +70,13 @@ static void make_actors (sim_config_t *config, bn_prng_t *prng)
                           .handler_deadline_ms = (uint32_t)scale (prng, 200, 600, 1500)};
         actor->emit_pct = (uint32_t)scale (prng, 0, 30, 60);
         actor->emit_topic = emits[bn_prng_below (prng, 4)];
+        static const uint32_t starts[] = {BATON_START_TAIL,      BATON_START_TAIL,
+                                          BATON_START_BEGINNING, BATON_START_BEGINNING,
+                                          BATON_START_OFFSET,    BATON_START_TIME};
+        actor->start_kind = starts[bn_prng_below (prng, 6)];
+        actor->start_value = actor->start_kind == BATON_START_TIME
+                                 ? SIM_EPOCH_US + bn_prng_below (prng, 4000000)
+                                 : bn_prng_below (prng, 100);
     }
 }
 

@@ -29,17 +29,22 @@ sim_model_t *sim_model_new (void)
     return model;
 }
 
+static void forget_actor (sim_actor_t *actor)
+{
+    actor->id = 0;
+    actor->dead = 0;
+    actor->pattern_count = 0;
+    for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++) {
+        free (actor->shares[p].assigned);
+        actor->shares[p] = (sim_share_t){.begun = BN_NO_OFFSET};
+    }
+}
+
 static void forget_shares (sim_model_t *model)
 {
-    for (uint32_t a = 0; a < SIM_ACTORS_MAX; a++) {
-        sim_actor_t *actor = &model->actors[a];
-        actor->id = 0;
-        actor->dead = 0;
-        for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++) {
-            free (actor->shares[p].assigned);
-            actor->shares[p] = (sim_share_t){.begun = BN_NO_OFFSET};
-        }
-    }
+    model->actor_id_last = 0;
+    for (uint32_t a = 0; a < SIM_ACTORS_MAX; a++)
+        forget_actor (&model->actors[a]);
 }
 
 void sim_model_destroy (sim_model_t **model_p)
@@ -71,7 +76,7 @@ uint64_t sim_model_serial (sim_model_t *model)
 
 /*  ---- who wants what ---- */
 
-static bool matches (const char *pattern, const char *topic)
+bool sim_model_matches (const char *pattern, const char *topic)
 {
     if (topic[0] == '$' && pattern[0] != '$')
         return false;
@@ -155,6 +160,19 @@ static void note_serial (sim_t *sim, uint64_t offset, const sim_log_t *log)
     model->offset_of[serial] = offset + 1;
 }
 
+static bool wants_topic (const sim_actor_t *actor, const char *topic)
+{
+    for (uint32_t p = 0; p < actor->pattern_count; p++)
+        if (sim_model_matches (actor->patterns[p], topic))
+            return true;
+    return false;
+}
+
+static void set_wanted (sim_log_t *log, uint32_t a, bool wanted)
+{
+    log->wanted = wanted ? log->wanted | 1u << a : log->wanted & ~(1u << a);
+}
+
 static void add_events (sim_t *sim, const bn_section_t *sections, uint32_t count)
 {
     sim_model_t *model = sim->model;
@@ -173,9 +191,7 @@ static void add_events (sim_t *sim, const bn_section_t *sections, uint32_t count
             sim_log_t *log = &model->log[model->tail];
             sim_model_describe (&event, &section->topic, section->partition, log);
             for (uint32_t a = 0; a < sim->config.actor_count; a++)
-                for (uint32_t p = 0; p < sim->config.actors[a].pattern_count; p++)
-                    if (matches (sim->config.actors[a].patterns[p], log->topic))
-                        log->wanted |= 1u << a;
+                set_wanted (log, a, wants_topic (&model->actors[a], log->topic));
             note_serial (sim, model->tail, log);
             model->tail++;
         }
@@ -184,25 +200,105 @@ static void add_events (sim_t *sim, const bn_section_t *sections, uint32_t count
 
 /*  ---- what the records do ---- */
 
+static bool same_patterns (const sim_actor_t *actor, const bn_register_record_t *record)
+{
+    if (actor->pattern_count != record->pattern_count)
+        return false;
+    for (uint32_t p = 0; p < record->pattern_count; p++)
+        if (strlen (actor->patterns[p]) != record->patterns[p].size ||
+            memcmp (actor->patterns[p], record->patterns[p].text, record->patterns[p].size) != 0)
+            return false;
+    return true;
+}
+
+/*  What is behind the floor of a partition that has not caught up is for the new patterns to
+ *  choose from; a partition that has starts at the end of the journal.  */
+static void change_patterns (sim_t *sim, uint32_t a)
+{
+    sim_model_t *model = sim->model;
+    sim_actor_t *actor = &model->actors[a];
+    bool behind[SIM_PARTITIONS_MAX] = {false};
+    for (uint64_t o = 0; o < model->tail; o++)
+        if (o >= actor->shares[model->log[o].partition].floor && (model->log[o].wanted >> a & 1))
+            behind[model->log[o].partition] = true;
+    for (uint64_t o = 0; o < model->tail; o++) {
+        sim_log_t *log = &model->log[o];
+        if (o < actor->shares[log->partition].floor)
+            continue;
+        bool wanted = behind[log->partition] && wants_topic (actor, log->topic);
+        if (wanted && !(log->wanted >> a & 1))
+            log->spare |= 1u << a;
+        set_wanted (log, a, wanted);
+    }
+    for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
+        if (!behind[p])
+            actor->shares[p].floor = model->tail;
+}
+
+static void register_new (sim_t *sim, uint32_t a, const bn_register_record_t *record,
+                          uint64_t sequence)
+{
+    sim_model_t *model = sim->model;
+    sim_actor_t *actor = &model->actors[a];
+    if (record->actor_id <= model->actor_id_last)
+        sim_fail (sim, "%s is registered under the number %u, which was given out before",
+                  sim->config.actors[a].name, record->actor_id);
+    actor->id = model->actor_id_last = record->actor_id;
+    actor->start = record->start;
+    actor->registered = sequence;
+    /*  What retention has let go before is nobody's.  */
+    if (model->checking)
+        actor->let_go = sim->server.first_base;
+    if (actor->start < actor->let_go)
+        actor->start = actor->let_go;
+    for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
+        actor->shares[p].floor = record->start;
+    for (uint64_t o = 0; o < model->tail; o++) {
+        set_wanted (&model->log[o], a, wants_topic (actor, model->log[o].topic));
+        model->log[o].spare &= ~(1u << a);
+    }
+}
+
 static void apply_register (sim_t *sim, const bn_register_record_t *record, uint64_t sequence)
 {
-    for (uint32_t a = 0; a < sim->config.actor_count; a++) {
+    for (uint32_t a = 0; a < sim->config.actor_count && !sim->failed; a++) {
         sim_actor_t *actor = &sim->model->actors[a];
         const char *name = sim->config.actors[a].name;
         if (strlen (name) != record->name.size ||
-            memcmp (name, record->name.text, record->name.size) != 0 || actor->id)
+            memcmp (name, record->name.text, record->name.size) != 0)
             continue;
-        actor->id = record->actor_id;
-        actor->start = record->start;
-        actor->registered = sequence;
-        /*  What retention has let go before is nobody's.  */
         if (sim->model->checking)
-            actor->let_go = sim->server.first_base;
-        if (actor->start < actor->let_go)
-            actor->start = actor->let_go;
-        for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
-            actor->shares[p].floor = record->start;
+            sim_oracle_register (sim, a, record);
+        bool same = same_patterns (actor, record);
+        actor->pattern_count = record->pattern_count;
+        for (uint32_t p = 0; p < record->pattern_count && p < SIM_PATTERNS; p++)
+            copy_text (actor->patterns[p], sizeof actor->patterns[p], &record->patterns[p]);
+        if (!actor->id)
+            register_new (sim, a, record, sequence);
+        else if (!same)
+            change_patterns (sim, a);
     }
+}
+
+/*  Whatever it had, it has nothing any more; what its processes know is about another actor.  */
+static void apply_forget (sim_t *sim, uint32_t id)
+{
+    sim_model_t *model = sim->model;
+    uint32_t a = sim_model_actor (sim, id);
+    if (a == SIM_ACTORS_MAX || (model->checking && !sim->forget_asked[a])) {
+        sim_fail (sim, "G2: actor %u is forgotten, and nobody asked for that", id);
+        return;
+    }
+    sim_actor_t *actor = &model->actors[a];
+    forget_actor (actor);
+    for (size_t g = 0; g < model->grave_count; g++)
+        if (model->graves[g].actor == a)
+            model->graves[g].open = false;
+    if (actor->duties)
+        memset (actor->duties, 0, actor->duty_capacity * sizeof *actor->duties);
+    if (model->checking)
+        actor->epoch++;
+    sim_say (sim, "%s is forgotten", sim->config.actors[a].name);
 }
 
 static void apply_assign (sim_t *sim, const bn_assign_record_t *record, uint64_t sequence)
@@ -351,7 +447,7 @@ static void apply_settle (sim_t *sim, const bn_settle_record_t *record, uint64_t
                   actor->dead, sim->config.conductor.dead_max);
 }
 
-static void apply_suspect (sim_t *sim, const bn_suspect_record_t *record)
+static void apply_suspect (sim_t *sim, const bn_suspect_record_t *record, uint64_t sequence)
 {
     uint32_t a = sim_model_actor (sim, record->actor_id);
     for (uint32_t i = 0; a < SIM_ACTORS_MAX && i < record->suspicion_count; i++) {
@@ -359,8 +455,10 @@ static void apply_suspect (sim_t *sim, const bn_suspect_record_t *record)
         sim_share_t *share = &sim->model->actors[a].shares[suspicion->partition];
         if (sim->model->checking)
             sim_oracle_suspicion (sim, a, suspicion);
-        if (suspicion->careful_until > share->careful)
+        if (suspicion->careful_until > share->careful) {
             share->careful = suspicion->careful_until;
+            share->suspected = sequence;
+        }
         share->begun = BN_NO_OFFSET;
         if (suspicion->charged != BN_NO_OFFSET)
             sim_model_duty (sim, a, suspicion->charged)->attempts++;
@@ -418,14 +516,16 @@ static void apply (sim_t *sim, const bn_record_t *record, const sim_record_t *ra
             sim->model->actors[a].shares[record->begin.partition].begun = record->begin.offset;
         break;
     case BN_RECORD_SUSPECT:
-        apply_suspect (sim, &record->suspect);
+        apply_suspect (sim, &record->suspect, sequence);
         break;
     case BN_RECORD_REDRIVE:
     case BN_RECORD_DISCARD:
         apply_dead (sim, &record->dead, record->type == BN_RECORD_REDRIVE, sequence);
         break;
-    case BN_RECORD_GENESIS:
     case BN_RECORD_FORGET:
+        apply_forget (sim, record->forget);
+        break;
+    case BN_RECORD_GENESIS:
     case BN_RECORD_LOST:
         break;
     }

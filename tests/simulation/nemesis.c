@@ -85,6 +85,16 @@ static void replay (sim_t *sim)
     }
 }
 
+static void stop (sim_t *sim, uint32_t slot)
+{
+    sim_process_t *process = &sim->processes[slot];
+    if (!process->used || process->stopping || process->paused_us > sim->now_us)
+        return;
+    sim_say (sim, "%s is asked to stop", process->instance);
+    process->stopping = true;
+    sim_process_step (sim, slot, (bn_mailbox_event_t){.kind = BN_MAILBOX_STOP});
+}
+
 static void process_fault (sim_t *sim, sim_fault_t fault)
 {
     uint32_t slot;
@@ -97,11 +107,7 @@ static void process_fault (sim_t *sim, sim_fault_t fault)
         return;
     }
     if (fault == FAULT_STOP) {
-        if (process->stopping || process->paused_us > sim->now_us)
-            return;
-        sim_say (sim, "%s is asked to stop", process->instance);
-        process->stopping = true;
-        sim_process_step (sim, slot, (bn_mailbox_event_t){.kind = BN_MAILBOX_STOP});
+        stop (sim, slot);
         return;
     }
     process->paused_us =
@@ -112,6 +118,37 @@ static void process_fault (sim_t *sim, sim_fault_t fault)
         sim_push (sim, sim->now_us + sim_about (sim, 300000), EVENT_PROCESS, process->actor,
                   process->name, 0);
     }
+}
+
+/*  New processes have other patterns; all or some of the old ones are stopped.  */
+static void deploy (sim_t *sim)
+{
+    uint32_t a = (uint32_t)sim_below (sim, sim->config.actor_count);
+    uint64_t pct = sim_below (sim, 2) ? 100 : 40;
+    sim->revisions[a] = (uint32_t)sim_below (sim, SIM_REVISIONS);
+    sim_say (sim, "revision %u of %s", sim->revisions[a], sim->config.actors[a].name);
+    for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++)
+        if (sim->processes[slot].used && sim->processes[slot].actor == a &&
+            sim_below (sim, 100) < pct)
+            stop (sim, slot);
+}
+
+static void begin_forget (sim_t *sim)
+{
+    uint32_t a = (uint32_t)sim_below (sim, sim->config.actor_count);
+    sim->forget_us[a] = sim->now_us + 1000000 + sim_below (sim, 2000000);
+    sim_say (sim, "%s is to be forgotten", sim->config.actors[a].name);
+    bool all = sim_below (sim, 4) > 0;
+    for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++)
+        if (sim->processes[slot].used && sim->processes[slot].actor == a &&
+            (all || sim_below (sim, 2)))
+            stop (sim, slot);
+}
+
+void sim_forgotten (sim_t *sim, uint32_t actor)
+{
+    sim->forget_us[actor] = 0;
+    sim->forget_asked[actor] = false;
 }
 
 static void fan_out_break (sim_t *sim)
@@ -164,6 +201,12 @@ static void strike (sim_t *sim, sim_fault_t fault)
     case FAULT_CLOCK:
         sim->wall_skew_us += (int64_t)sim_below (sim, 20000000) - 10000000;
         break;
+    case FAULT_DEPLOY:
+        deploy (sim);
+        break;
+    case FAULT_FORGET:
+        begin_forget (sim);
+        break;
     case FAULT_POISON:
     case FAULT_HANG:
     case FAULT_COUNT:
@@ -175,8 +218,14 @@ static void strike (sim_t *sim, sim_fault_t fault)
 void sim_nemesis_event (sim_t *sim)
 {
     sim_push (sim, sim->now_us + sim_about (sim, sim->config.fault_gap_us), EVENT_NEMESIS, 0, 0, 0);
-    if (sim->liveness)
+    if (sim->liveness) {
+        /*  Whoever has other patterns than the last ones may be given nothing more.  */
+        for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++)
+            if (sim->processes[slot].used &&
+                sim->processes[slot].revision != sim->revisions[sim->processes[slot].actor])
+                stop (sim, slot);
         return;
+    }
     sim_fault_t fault = (sim_fault_t)sim_below (sim, FAULT_COUNT);
     for (int i = 0; i < FAULT_COUNT; i++, fault = (fault + 1) % FAULT_COUNT)
         if (sim->config.faults[fault]) {
@@ -190,6 +239,11 @@ void sim_nemesis_end (sim_t *sim)
     sim_server_t *server = &sim->server;
     server->disk_full = false;
     server->slow_until_us = 0;
+    for (uint32_t a = 0; a < sim->config.actor_count; a++) {
+        sim->forget_us[a] = 0;
+        if (sim->config.faults[FAULT_DEPLOY])
+            sim->revisions[a] = SIM_WIDEST;
+    }
     bn_disk_crash_at (server->disk, UINT64_MAX);
     bn_disk_fail_at (server->disk, UINT64_MAX, 0);
 }

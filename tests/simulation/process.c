@@ -57,7 +57,7 @@ void sim_process_start (sim_t *sim, uint32_t actor, uint32_t name)
         else if (other->current && other->actor == actor && other->name == name)
             return;
     }
-    if (slot == SIM_PROCESSES_MAX) {
+    if (slot == SIM_PROCESSES_MAX || sim->forget_us[actor] > sim->now_us) {
         sim_push (sim, sim->now_us + 500000, EVENT_PROCESS, actor, name, 0);
         return;
     }
@@ -67,18 +67,22 @@ void sim_process_start (sim_t *sim, uint32_t actor, uint32_t name)
     *process = (sim_process_t){.used = true,
                                .actor = actor,
                                .name = name,
+                               .revision = sim->revisions[actor],
+                               .started_us = sim->now_us,
                                .incarnation = 1000 + ++sim->incarnation_last,
                                .current = true,
                                .sub_life = life};
     bn_mailbox_options_t options = {.incarnation = process->incarnation,
-                                    .patterns = config->patterns,
-                                    .pattern_count = config->pattern_count,
+                                    .patterns = config->patterns[process->revision],
                                     .start_kind = config->start_kind,
+                                    .start_value = config->start_value,
                                     .policy = config->policy,
                                     .backoff_jitter_pct = sim->config.jitter_pct,
                                     .prefetch_bytes = sim->config.prefetch_bytes,
                                     .settle_bytes_max = sim->config.settle_bytes,
                                     .run_events_max = sim->config.run_events};
+    while (options.pattern_count < SIM_PATTERNS && options.patterns[options.pattern_count])
+        options.pattern_count++;
     snprintf (options.actor, sizeof options.actor, "%s", config->name);
     snprintf (options.instance, sizeof options.instance, "%s-%u", config->name, name);
     process->instance = sim_must (strdup (options.instance));
@@ -141,7 +145,8 @@ static bool perform (sim_t *sim, uint32_t slot, bn_mailbox_effect_t *effect, boo
         break;
     case BN_MAILBOX_FATAL:
         sim_say (sim, "%s: fatal: %.150s", process->instance, effect->text);
-        if (effect->err != BATON_ERR_FENCED && effect->err != BATON_ERR_IO)
+        if (effect->err != BATON_ERR_FENCED && effect->err != BATON_ERR_IO &&
+            (effect->err != BATON_ERR_CONFLICT || !sim->config.faults[FAULT_DEPLOY]))
             sim_fail (sim, "%s cannot go on: %s", process->instance, effect->text);
         return false;
     case BN_MAILBOX_DRAINED:

@@ -28,6 +28,7 @@
 #include "core/outbox.h"
 #include "journal/journal.h"
 #include "support/disk.h"
+#include <baton/actor.h>
 
 #define SIM_ACTORS_MAX     4
 #define SIM_PARTITIONS_MAX 8
@@ -60,14 +61,21 @@ typedef enum {
     FAULT_STOP,       /* a process is asked to stop */
     FAULT_REPLAY,     /* a process says once more what it said in an earlier session */
     FAULT_CLOCK,      /* the wall clock jumps */
+    FAULT_DEPLOY,     /* an actor comes back with other patterns; some old processes stay */
+    FAULT_FORGET,     /* an actor is stopped, forgotten, and started as a new one */
     FAULT_COUNT
 } sim_fault_t;
 
+/*  Of an actor's patterns: as written first, fewer, others, and all of these and more.  */
+#define SIM_REVISIONS 4
+#define SIM_WIDEST    3
+#define SIM_PATTERNS  3
+
 typedef struct {
     const char *name;
-    const char *patterns[3];
-    uint32_t pattern_count;
-    uint32_t start_kind;
+    const char *patterns[SIM_REVISIONS][SIM_PATTERNS]; /* NULL: no more */
+    uint32_t start_kind;                               /* baton_start_t */
+    uint64_t start_value;
     uint32_t names; /* instances */
     bn_policy_t policy;
     uint32_t emit_pct; /* acknowledgements that emit */
@@ -184,6 +192,8 @@ typedef struct {
     bool used;
     uint32_t actor;
     uint32_t name;
+    uint32_t revision;
+    uint64_t started_us;
     uint64_t incarnation;
     uint64_t epoch; /* the actor's, as its last JOINED left the orchestrator */
     bn_mailbox_t *mailbox;
@@ -198,7 +208,7 @@ typedef struct {
     bool sub_up;
     uint64_t sub_life;
     uint64_t sub_last_us;
-    uint32_t sub_waiting; /* messages on their way */
+    uint32_t sub_waiting;     /* messages on their way */
     sim_filter_t filters[65]; /* prefixes by partitions, and the channel */
     uint32_t filter_count;
     /*  Handler.  */
@@ -281,6 +291,10 @@ typedef struct {
     sim_process_t processes[SIM_PROCESSES_MAX];
     sim_producer_t producers[SIM_PRODUCERS_MAX];
     uint64_t incarnation_last;
+    uint32_t revisions[SIM_ACTORS_MAX]; /* that new processes are of */
+    uint64_t forget_us[SIM_ACTORS_MAX]; /* until then it is tried to forget it; 0: it is not */
+    bool forget_asked[SIM_ACTORS_MAX];
+    uint32_t forget_actor; /* that was asked for last */
     uint64_t admin_request;
     bool admin_ready;
     sim_server_t server;
@@ -373,6 +387,8 @@ void sim_client_event (sim_t *sim, sim_event_t *event);
 /*  ---- nemesis.c ---- */
 void sim_nemesis_event (sim_t *sim);
 void sim_nemesis_end (sim_t *sim); /* heals what it can */
+/*  The administrator hears that it is done.  */
+void sim_forgotten (sim_t *sim, uint32_t actor);
 
 /*  ---- what is in an event's data ---- */
 typedef struct {
@@ -402,7 +418,8 @@ typedef struct {
     char topic[24];
     char key[12];
     uint32_t partition;
-    uint32_t wanted; /* bit: actor whose patterns match */
+    uint32_t wanted; /* bit: an actor that it is for */
+    uint32_t spare;  /* bit: and that had other patterns then: it may have it, and need not */
     uint64_t hash;   /* of key, topic and data */
 } sim_log_t;
 
@@ -439,6 +456,7 @@ typedef struct {
     uint64_t floor;
     uint64_t generation;
     uint64_t careful;
+    uint64_t suspected; /* the record that raised careful last */
     uint64_t begun;
     char owner[80];
     uint64_t incarnation;
@@ -449,6 +467,8 @@ typedef struct {
 
 typedef struct {
     uint32_t id; /* 0: not registered */
+    char patterns[SIM_PATTERNS][16];
+    uint32_t pattern_count;
     uint64_t start;
     uint64_t let_go;     /* below: let go before it registered; outlives a crash */
     uint64_t registered; /* the record that did */
@@ -464,6 +484,7 @@ struct sim_model {
     uint64_t record_count, record_capacity;
     sim_log_t *log; /* owned; by offset */
     uint64_t tail, log_capacity;
+    uint32_t actor_id_last;
     sim_call_t *calls; /* owned */
     uint64_t call_count, call_capacity;
     sim_actor_t actors[SIM_ACTORS_MAX];
@@ -494,11 +515,14 @@ void sim_model_rewind (sim_t *sim, uint64_t count);
 /*  Records that others have seen are gone.  */
 void sim_model_lost (sim_t *sim, uint64_t count);
 bool sim_model_wants (const sim_t *sim, uint32_t actor, uint64_t offset);
+bool sim_model_matches (const char *pattern, const char *topic);
 sim_duty_t *sim_model_duty (sim_t *sim, uint32_t actor, uint64_t offset);
 uint32_t sim_model_actor (const sim_t *sim, uint32_t id); /* SIM_ACTORS_MAX: none */
 void sim_model_describe (const bn_event_fields_t *event, const bn_text_t *topic, uint32_t partition,
                          sim_log_t *log);
 
+/*  A registration, before the model knows of it.  */
+void sim_oracle_register (sim_t *sim, uint32_t actor, const bn_register_record_t *record);
 void sim_oracle_settlement (sim_t *sim, uint32_t actor, const bn_settle_record_t *record,
                             const bn_settlement_t *settlement, uint64_t base);
 void sim_oracle_suspicion (sim_t *sim, uint32_t actor, const bn_suspicion_t *suspicion);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define SECTOR_BYTES 512
-#define NAMES_MAX    256
+#define NAMES_MAX    1024
 #define OPS_MAX      256
 
 typedef struct {
