@@ -448,10 +448,12 @@ static void on_message (bn_conductor_t *self, const bn_conductor_event_t *event)
     bn_session_t *session = bn_map_get_u64 (self->sessions, self->route);
     if (session)
         session->heard_ms = self->now.mono_ms;
-    if (bytes > self->options.message_bytes_max)
+    size_t most = self->options.message_bytes_max;
+    if (message.type == BN_SETTLE)
+        most += BN_SETTLE_BYTES_MORE;
+    if (bytes > most)
         bn_conductor_refuse (self, BATON_ERR_TOO_LARGE, 0,
-                             "the message has %zu bytes, at most %" PRIu32 " are taken", bytes,
-                             self->options.message_bytes_max);
+                             "the message has %zu bytes, at most %zu are taken", bytes, most);
     else if (message.type == BN_HELLO)
         on_hello (self, session, &message.hello);
     else if (is_allowed (self, session, message.type))

@@ -265,7 +265,7 @@ static bool build (bn_mailbox_t *self, bn_building_t *building)
                                                            : HEAD_BYTES;
     building->bytes_max = most;
     building->emitting_max = self->settle_emitting_max;
-    building->sections = bn_sections_new (self->partitions, most);
+    building->sections = bn_sections_new (self->partitions, most + BN_SETTLE_BYTES_MORE);
     if (!building->sections)
         return no_memory (self);
     for (uint32_t i = 0; i < self->partitions && building->count < self->settle_partitions_max;

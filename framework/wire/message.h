@@ -20,6 +20,9 @@
 #define BN_PATTERNS_MAX 64              /* per actor */
 #define BN_PARTITIONS_MAX 256
 #define BN_PARKED_MAX 65536             /* per partition in one message */
+/*  A SETTLE may be so much longer than message_bytes_max: a dead letter is longer than its event,
+ *  which may have been as long as a message can be.  */
+#define BN_SETTLE_BYTES_MORE 8192
 #define BN_EXPLAINED_MAX 1000           /* events of a key in one EXPLAINED */
 #define BN_REASON_BYTES_MAX 255
 #define BN_ENDPOINT_BYTES_MAX 255

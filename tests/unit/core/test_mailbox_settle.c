@@ -438,6 +438,41 @@ static void test_known_generation_keeps_its_progress (void **state)
     box_fini (&box);
 }
 
+/*  An event that fills a message can be given up: its dead letter is longer than it was.  */
+static void test_the_largest_event_can_die (void **state)
+{
+    (void)state;
+    enum { BYTES = 64 * 1024 };
+    static uint8_t data[BYTES - 256];
+    box_t box;
+    start_two (&box, NULL, BYTES);
+    box_fanout (&box, 0, 1, 1, "-");
+    bn_batch_writer_t writer;
+    bn_batch_writer_init (&writer, BYTES);
+    bn_event_fields_t event = {.id = {"id-1", 4},
+                               .source = {"/shop", 5},
+                               .datacontenttype = {"text/plain", 10},
+                               .data = data,
+                               .data_size = sizeof data};
+    assert_int_equal (bn_batch_writer_add (&writer, &event), BATON_OK);
+    bn_section_t section = {.topic = {"orders.placed", 13}, .base = 0};
+    bn_blob_t *blob = bn_batch_writer_take (&writer, &section.count);
+    section.payload = (bn_slice_t){blob, blob->data, blob->size};
+    bn_message_t events = {
+        .type = BN_EVENTS,
+        .events = {.scanned_to = 1, .at_tail = true, .sections = &section, .section_count = 1}};
+    box_answer (&box, box_expect (&box, BN_FETCH), &events);
+    box_handle (&box, box.run->count > 1 ? "xa" : "x");
+    assert_int_equal (box.fatal, BATON_OK);
+    const bn_message_t *settle = box_settled (&box);
+    assert_int_equal (box_settlement (settle, 0)->died_count, 1);
+    size_t bytes = settle->settle.sections[0].payload.size;
+    assert_in_range (bytes, blob->size, BYTES + BN_SETTLE_BYTES_MORE / 2);
+    bn_batch_writer_fini (&writer);
+    bn_blob_unref (&blob);
+    box_fini (&box);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +489,7 @@ int main (void)
         cmocka_unit_test (test_revoked_partition_is_finished_and_released),
         cmocka_unit_test (test_idle_revoked_partition_is_released_at_once),
         cmocka_unit_test (test_known_generation_keeps_its_progress),
+        cmocka_unit_test (test_the_largest_event_can_die),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
