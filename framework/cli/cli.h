@@ -18,6 +18,7 @@ int bn_cli_publish (int argc, char **argv);
 int bn_cli_read (int argc, char **argv);
 int bn_cli_scale (int argc, char **argv);
 int bn_cli_status (int argc, char **argv);
+int bn_cli_top (int argc, char **argv);
 int bn_cli_up (int argc, char **argv);
 int bn_cli_why (int argc, char **argv);
 
