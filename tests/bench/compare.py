@@ -20,6 +20,7 @@ CASES = (
     ("50,000 events/s, 100 B", ["--size", "100", "--rate", "50000"],
      {"size": 100, "rate": 50000}, 250000, 250000),
 )
+PERCENTILES = ("p50_us", "p90_us", "p99_us", "p99.9_us")
 BATON = {"baton always": "always", "baton interval": "interval"}
 
 
@@ -27,8 +28,8 @@ def of_baton(run):
     result = {"handled_per_second": run["handled_per_second"],
               "together_us": sum(usage["us_per_event"] for usage in run["usage"].values()),
               "server_us": run["usage"]["orchestrator"]["us_per_event"]}
-    for percentile in "p50", "p99":
-        result[percentile + "_us"] = run["delivery_latency"][percentile + "_us"]
+    for percentile in PERCENTILES:
+        result[percentile] = run["delivery_latency"][percentile]
     return result
 
 
@@ -76,7 +77,7 @@ def rows(runs):
                    "rate_min": min(r["handled_per_second"] for r in results),
                    "rate_max": max(r["handled_per_second"] for r in results),
                    "together_us": median(results, "together_us"),
-                   "p50_us": median(results, "p50_us"), "p99_us": median(results, "p99_us"),
+                   **{name: median(results, name) for name in PERCENTILES},
                    "ratio": statistics.median(ratios), "ratio_min": min(ratios),
                    "ratio_max": max(ratios)}
 

@@ -116,8 +116,8 @@ class Peer:
         processor_us = used * 1e6 + sum(r["user_us"] + r["system_us"] for r in results)
         return {"handled_per_second": events * groups / seconds,
                 "together_us": processor_us / events, "server_us": used * 1e6 / events,
-                "p50_us": max(r["p50_us"] for r in results[1:]),
-                "p99_us": max(r["p99_us"] for r in results[1:])}
+                **{name: max(r[name] for r in results[1:])
+                   for name in ("p50_us", "p90_us", "p99_us", "p99.9_us")}}
 
     def result(self, child):
         try:

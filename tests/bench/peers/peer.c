@@ -117,7 +117,7 @@ static void print_result (const peer_load_t *load)
     getrusage (RUSAGE_SELF, &usage);
     printf ("result {\"events\":%" PRIu64 ",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64
             ",\"user_us\":%" PRIu64 ",\"system_us\":%" PRIu64 ",\"p50_us\":%.1f,\"p90_us\":%.1f,"
-            "\"p99_us\":%.1f,\"p999_us\":%.1f}\n",
+            "\"p99_us\":%.1f,\"p99.9_us\":%.1f}\n",
             load->done, load->first_ns, load->last_ns, us (usage.ru_utime), us (usage.ru_stime),
             (double)bn_histogram_at (&load->latency, 0.5) / 1e3,
             (double)bn_histogram_at (&load->latency, 0.9) / 1e3,
