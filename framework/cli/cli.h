@@ -16,6 +16,8 @@ int bn_cli_logs (int argc, char **argv);
 int bn_cli_orchestrator (int argc, char **argv);
 int bn_cli_publish (int argc, char **argv);
 int bn_cli_read (int argc, char **argv);
+int bn_cli_reload (int argc, char **argv);
+int bn_cli_restart (int argc, char **argv);
 int bn_cli_scale (int argc, char **argv);
 int bn_cli_status (int argc, char **argv);
 int bn_cli_top (int argc, char **argv);

@@ -25,6 +25,8 @@ static const struct {
     {"down", bn_cli_down, "stop a running `baton up`"},
     {"logs", bn_cli_logs, "print what the instances of a `baton up` have printed"},
     {"scale", bn_cli_scale, "change the number of instances of a running actor"},
+    {"restart", bn_cli_restart, "replace the instances of a running actor, one by one"},
+    {"reload", bn_cli_reload, "make a running `baton up` read its file anew"},
     {"publish", bn_cli_publish, "publish JSON lines as events"},
     {"read", bn_cli_read, "print events from the journal"},
     {"status", bn_cli_status, "show the orchestrator, its topics and its actors"},

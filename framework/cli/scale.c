@@ -4,39 +4,50 @@
 
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "cli/up_ask.h"
 #include "supervisor/control.h"
 #include "supervisor/supervisor.h"
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char s_about[] =
     "Changes how many instances of an actor a running `baton up` runs. New instances start at\n"
-    "once; those that are too many finish the event in hand and leave. Without NAME and N: lists\n"
-    "the instances, with their process ids.";
+    "once; those that are too many finish the event in hand and leave; what is parked starts "
+    "again.\n"
+    "Without NAME and N: lists the instances: process id, state (waiting for a restart, running,\n"
+    "stopping, parked, done), whether it is ready, what it says of itself or how it ended.";
 
 static const char s_details[] =
     "Exit codes: 0 done, 1 refused (no such actor, more than 256 instances), 2 wrong usage, 69 no\n"
     "`baton up` runs in that data directory.";
 
-static void s_print_instances (json_t *answer)
+static void s_print_instance (const json_t *instance)
+{
+    json_int_t age_ms = json_integer_value (json_object_get (instance, "age_ms"));
+    const char *status = json_string_value (json_object_get (instance, "status"));
+    const char *reason = json_string_value (json_object_get (instance, "reason"));
+    const char *text = status && *status ? status : reason ? reason : "";
+    printf ("%-24s %8" JSON_INTEGER_FORMAT "  %-9s %-5s %8" JSON_INTEGER_FORMAT " %8.1f s%s%s\n",
+            json_string_value (json_object_get (instance, "instance")),
+            json_integer_value (json_object_get (instance, "pid")),
+            json_string_value (json_object_get (instance, "state")),
+            json_is_true (json_object_get (instance, "ready")) ? "yes" : "no",
+            json_integer_value (json_object_get (instance, "restarts")), (double)age_ms / 1000,
+            *text ? "  " : "", text);
+}
+
+static void s_print_instances (const json_t *answer)
 {
     size_t i, k;
-    json_t *service, *instance;
-    printf ("%-32s %8s  %-9s %9s %10s\n", "INSTANCE", "PID", "STATE", "RESTARTS", "AGE");
+    const json_t *service, *instance;
+    printf ("%-24s %8s  %-9s %-5s %8s %10s\n", "INSTANCE", "PID", "STATE", "READY", "RESTARTS",
+            "AGE");
     json_array_foreach (json_object_get (answer, "services"), i, service)
     {
         json_array_foreach (json_object_get (service, "instances"), k, instance)
         {
-            json_int_t pid = json_integer_value (json_object_get (instance, "pid"));
-            json_int_t age_ms = json_integer_value (json_object_get (instance, "age_ms"));
-            printf ("%-32s %8" JSON_INTEGER_FORMAT "  %-9s %9" JSON_INTEGER_FORMAT " %8.1f s\n",
-                    json_string_value (json_object_get (instance, "instance")), pid,
-                    json_string_value (json_object_get (instance, "state")),
-                    json_integer_value (json_object_get (instance, "restarts")),
-                    (double)age_ms / 1000);
+            s_print_instance (instance);
         }
     }
 }
@@ -44,20 +55,14 @@ static void s_print_instances (json_t *answer)
 /*  Asks and prints; the exit code.  */
 static int s_ask (const char *data_dir, const char *request, bool as_json)
 {
-    char *text;
-    baton_err_t err = bn_control_ask (data_dir, request, &text);
-    if (err == BATON_ERR_UNREACHABLE)
-        return bn_failure ("scale", err, "no `baton up` runs in the data directory %s", data_dir);
-    if (err)
-        return bn_failure ("scale", err, "%s: %s", data_dir, baton_err_text (err));
-    int code = BN_EXIT_OK;
-    json_t *answer = json_loads (text, 0, NULL);
-    if (!json_is_true (json_object_get (answer, "ok"))) {
-        const char *why = json_string_value (json_object_get (answer, "text"));
-        code = bn_failure ("scale", BATON_OK, "%s", why ? why : "the answer cannot be read");
-    } else if (as_json)
-        puts (text);
-    else if (json_object_get (answer, "services"))
+    json_t *answer;
+    int code = bn_up_ask ("scale", data_dir, request, &answer);
+    if (code >= 0)
+        return code;
+    if (as_json) {
+        json_dumpf (answer, stdout, JSON_COMPACT);
+        putchar ('\n');
+    } else if (json_object_get (answer, "services"))
         s_print_instances (answer);
     else
         printf ("%s: %" JSON_INTEGER_FORMAT " -> %" JSON_INTEGER_FORMAT "\n",
@@ -65,8 +70,7 @@ static int s_ask (const char *data_dir, const char *request, bool as_json)
                 json_integer_value (json_object_get (answer, "before")),
                 json_integer_value (json_object_get (answer, "wanted")));
     json_decref (answer);
-    free (text);
-    return code;
+    return BN_EXIT_OK;
 }
 
 int bn_cli_scale (int argc, char **argv)
