@@ -385,6 +385,50 @@ static void test_all_extensions_survive_death (void **state)
     box_fini (&box);
 }
 
+/*  What an event has for itself in a batch (its source, its types) is the letter's to tell, and not
+ *  what the letter takes for its own.  */
+static void test_attributes_of_its_own_are_told (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    bn_batch_writer_t writer;
+    bn_batch_writer_init (&writer, 65536);
+    bn_event_fields_t event = {.id = {"id-1", 4},
+                               .source = {"/shop", 5},
+                               .datacontenttype = {"text/plain", 10},
+                               .dataschema = {"urn:s", 5},
+                               .data = (const uint8_t *)"hello",
+                               .data_size = 5};
+    assert_int_equal (bn_batch_writer_add (&writer, &event), BATON_OK);
+    event.source = (bn_text_t){"/other", 6};
+    event.datacontenttype = (bn_text_t){"text/html", 9};
+    event.dataschema = (bn_text_t){"urn:other", 9};
+    assert_int_equal (bn_batch_writer_add (&writer, &event), BATON_OK);
+    bn_section_t section = {.topic = {"orders.placed", 13}, .base = 0};
+    bn_blob_t *blob = bn_batch_writer_take (&writer, &section.count);
+    section.payload = (bn_slice_t){blob, blob->data, blob->size};
+    box_fanout (&box, 0, 2, 2, "-");
+    bn_message_t events = {
+        .type = BN_EVENTS,
+        .events = {.scanned_to = 2, .at_tail = true, .sections = &section, .section_count = 1}};
+    box_answer (&box, box_expect (&box, BN_FETCH), &events);
+    box_assert_run (&box, "0 1 2");
+    box_handle (&box, "axa");
+    const bn_message_t *settle = box_settled (&box);
+    bn_event_fields_t letter = box_event (&settle->settle.sections[0], 0);
+    assert_text (letter.source, "/actors/payment");
+    assert_text (letter.datacontenttype, "text/html");
+    assert_text (letter.dataschema, "urn:other");
+    assert_ext (&letter, "deadsource", "/other");
+    assert_ext (&letter, "deadid", "id-1");
+    bn_text_t value;
+    assert_false (bn_ext_get (letter.ext, letter.ext_size, "datacontenttype", &value));
+    bn_batch_writer_fini (&writer);
+    bn_blob_unref (&blob);
+    box_fini (&box);
+}
+
 static void test_attempts_run_out (void **state)
 {
     (void)state;
@@ -654,6 +698,7 @@ int main (void)
         cmocka_unit_test (test_reject_makes_a_dead_letter),
         cmocka_unit_test (test_keyless_dead_letter_stays_in_its_partition),
         cmocka_unit_test (test_all_extensions_survive_death),
+        cmocka_unit_test (test_attributes_of_its_own_are_told),
         cmocka_unit_test (test_attempts_run_out),
         cmocka_unit_test (test_charges_count_as_attempts),
         cmocka_unit_test (test_dead_before_an_open_one_waits_for_it),
