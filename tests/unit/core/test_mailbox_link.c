@@ -85,6 +85,8 @@ static void test_prefixes_are_as_few_as_can_be (void **state)
         if (effects.items[i].kind == BN_MAILBOX_SUBSCRIBE) {
             const bn_blob_t *head = effects.items[i].head;
             const char *expected = subscriptions == 0 ? "stock." : "orders.";
+            if (head->data[0] >= BOX_PARTITIONS)
+                continue; /* bundles: of the instance, not of a partition */
             assert_int_equal (head->data[0], 0);
             assert_int_equal (head->size - 1, strlen (expected));
             assert_memory_equal (head->data + 1, expected, head->size - 1);
