@@ -75,7 +75,7 @@ static const char s_details[] =
 typedef struct {
     const char *lab;
     const char *hold, *rate, *seed, *key, *disk, *scale;
-    bool random, loopback, keep, as_json, verbose, show, check;
+    bool random, loopback, keep, as_json, verbose, show, check, lenient;
     uint64_t hosts;
 } s_given_t;
 
@@ -295,7 +295,7 @@ static void s_drills (char folder[PATH_MAX])
         *folder = 0;
 }
 
-/*  The file of a drill: a path, or the name of one that came with baton.  */
+/*  The file of a drill: a path, or the name of one that came with baton; "": there is none.  */
 static void s_find_drill (const char *name, char path[PATH_MAX])
 {
     char folder[PATH_MAX];
@@ -305,7 +305,7 @@ static void s_find_drill (const char *name, char path[PATH_MAX])
     s_drills (folder);
     if (snprintf (path, PATH_MAX, "%s/%s.conf", folder, name) >= PATH_MAX ||
         access (path, F_OK) != 0)
-        snprintf (path, PATH_MAX, "%s", name);
+        *path = 0;
 }
 
 static int s_conf_only (const struct dirent *entry)
@@ -387,6 +387,18 @@ static bool s_seed (const s_given_t *given, uint64_t *seed)
     return !given->seed || bn_parse_uint (given->seed, seed);
 }
 
+static void s_print_again (const char *drill, const bn_lab_result_t *result, const s_given_t *given,
+                           FILE *out)
+{
+    fprintf (out, "again: baton lab run %s --seed %" PRIu64, drill, result->seed);
+    if (given->scale)
+        fprintf (out, " --scale %s", given->scale);
+    if (given->hosts)
+        fprintf (out, " --hosts %" PRIu64, given->hosts);
+    fprintf (out, "%s%s\n", given->loopback ? " --loopback" : "",
+             given->lenient ? " --lenient" : "");
+}
+
 static int s_finish (const char *drill, const bn_lab_result_t *result, baton_err_t err,
                      const s_given_t *given)
 {
@@ -399,7 +411,7 @@ static int s_finish (const char *drill, const bn_lab_result_t *result, baton_err
     if (*result->folder)
         fprintf (out, "kept: %s (baton lab clean removes it)\n", result->folder);
     if (result->judged && !bn_lab_result_ok (result))
-        fprintf (out, "again: baton lab run %s --seed %" PRIu64 "\n", drill, result->seed);
+        s_print_again (drill, result, given, out);
     json_t *object = given->as_json ? bn_lab_report_json (drill, result) : NULL;
     char *text = object ? json_dumps (object, JSON_COMPACT | JSON_REAL_PRECISION (6)) : NULL;
     if (text)
@@ -424,6 +436,9 @@ static int s_run (const s_given_t *given, const char *drill)
     if (!s_seed (given, &options.seed))
         return bn_usage_error ("lab run", "--seed takes a number, not '%s'", given->seed);
     s_find_drill (drill, path);
+    if (!*path)
+        return bn_usage_error (
+            "lab run", "there is no file '%s', and no drill of that name: baton lab list", drill);
     if (given->show)
         return s_show (path);
     s_program (program);
@@ -436,6 +451,8 @@ static int s_run (const s_given_t *given, const char *drill)
     } else if (given->check)
         printf ("%s: ok\n", path);
     else {
+        if (given->lenient)
+            bn_lab_drill_lenient (&config.drill);
         options.plan = &config.plan;
         options.drill = &config.drill;
         options.program = program;
@@ -496,6 +513,23 @@ static int s_up (const s_given_t *given, const char *file)
 
 /*  ---- the command line ---- */
 
+static bool s_is_order (const char *what)
+{
+    for (bn_lab_kind_t kind = BN_LAB_KILL; kind < BN_LAB_KIND_COUNT; kind++)
+        if (!strcmp (what, bn_lab_kind_text (kind)))
+            return true;
+    return false;
+}
+
+static bool s_is_known (const char *what)
+{
+    static const char *const others[] = {"up", "run", "list", "status", "down", "clean", "exec"};
+    for (size_t i = 0; i < sizeof (others) / sizeof (others[0]); i++)
+        if (!strcmp (what, others[i]))
+            return true;
+    return s_is_order (what);
+}
+
 static int s_dispatch (char *command, const s_given_t *given, int argc, char **argv)
 {
     const char *what = command + strlen ("lab ");
@@ -507,9 +541,8 @@ static int s_dispatch (char *command, const s_given_t *given, int argc, char **a
         return s_up (given, argv[0]);
     if (!strcmp (what, "run"))
         return s_run (given, argv[0]);
-    for (bn_lab_kind_t kind = BN_LAB_KILL; kind < BN_LAB_KIND_COUNT; kind++)
-        if (!strcmp (what, bn_lab_kind_text (kind)))
-            return s_order (command, given, argc, argv);
+    if (s_is_order (what))
+        return s_order (command, given, argc, argv);
     if (argc)
         return bn_usage_error (command, "what is '%s'?", argv[0]);
     if (!strcmp (what, "list"))
@@ -518,11 +551,8 @@ static int s_dispatch (char *command, const s_given_t *given, int argc, char **a
         return s_status (given);
     if (!strcmp (what, "down"))
         return s_say (command, given, "stop");
-    if (!strcmp (what, "clean")) {
-        printf ("%zu removed\n", bn_lab_clean (true));
-        return BN_EXIT_OK;
-    }
-    return bn_usage_error ("lab", "there is no order '%s'", what);
+    printf ("%zu removed\n", bn_lab_clean (true));
+    return BN_EXIT_OK;
 }
 
 int bn_cli_lab (int argc, char **argv)
@@ -536,6 +566,8 @@ int bn_cli_lab (int argc, char **argv)
          "up: the orchestrator's data on a disk of that size, in memory", 0, 0},
         {"scale", 0, BN_OPTION_TEXT, &given.scale, "FACTOR",
          "run: of all times in the drill; 0.1 is ten times as fast", 0, 0},
+        {"lenient", 0, BN_OPTION_FLAG, &given.lenient, NULL,
+         "run: limits of times do not count, as on a busy machine", 0, 0},
         {"seed", 0, BN_OPTION_TEXT, &given.seed, "N", "of load and random trouble", 0, 0},
         {"keep", 0, BN_OPTION_FLAG, &given.keep, NULL, "up, run: the folder stays", 0, 0},
         {"check", 0, BN_OPTION_FLAG, &given.check, NULL, "up, run: only check the file", 0, 0},
@@ -564,8 +596,9 @@ int bn_cli_lab (int argc, char **argv)
         return bn_lab_worker (argc - 1, argv + 1);
     }
     if (argv[1][0] != '-') {
-        if (snprintf (name, sizeof (name), "lab %s", argv[1]) >= (int)sizeof (name))
-            return bn_usage_error ("lab", "there is no order '%.20s...'", argv[1]);
+        if (!s_is_known (argv[1]))
+            return bn_usage_error ("lab", "there is no 'baton lab %.40s'", argv[1]);
+        snprintf (name, sizeof (name), "lab %.40s", argv[1]);
         argv++;
         argc--;
     }

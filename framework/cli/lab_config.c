@@ -324,6 +324,62 @@ static baton_err_t s_load (bn_lab_config_t *self, zconfig_t *section, char detai
     return BATON_OK;
 }
 
+static bool s_is_host (const bn_lab_config_t *self, const char *name)
+{
+    uint64_t number;
+    return !strncmp (name, "host", 4) && bn_parse_uint (name + 4, &number) && number >= 1 &&
+           number <= self->hosts;
+}
+
+/*  Whether there is somebody of that name: an actor, or, with its name in front, an instance.  */
+static bool s_is_actor (const bn_lab_config_t *self, const char *name, bool or_instance)
+{
+    for (size_t i = 0; i < self->plan.service_count; i++) {
+        const char *is = self->plan.services[i].name;
+        size_t size = strlen (is);
+        if (!strncmp (name, is, size) && (!name[size] || (or_instance && name[size] == '-')))
+            return true;
+    }
+    return false;
+}
+
+/*  A step for somebody who does not exist would be found out only after it was waited for.  */
+static bool s_may_be_meant (const bn_lab_config_t *self, const bn_lab_order_t *order)
+{
+    const char *name = order->target;
+    if (order->random)
+        return true;
+    switch (order->kind) {
+    case BN_LAB_KILL:
+    case BN_LAB_PAUSE:
+    case BN_LAB_RESUME:
+        return !strcmp (name, "orchestrator") || !strcmp (name, "orchestrator-1") ||
+               s_is_host (self, name) || s_is_actor (self, name, true);
+    case BN_LAB_RESTART:
+    case BN_LAB_SCALE:
+        return s_is_actor (self, name, false);
+    case BN_LAB_PARTITION:
+    case BN_LAB_SLOW:
+    case BN_LAB_LOSSY:
+        return s_is_host (self, name);
+    case BN_LAB_HEAL:
+        return !strcmp (name, "all") || s_is_host (self, name);
+    default:
+        return true;
+    }
+}
+
+static baton_err_t s_check_steps (bn_lab_config_t *self, char detail[512])
+{
+    zconfig_t *item = s_child (bn_zpl_root (self->zpl), "steps");
+    item = item ? zconfig_child (item) : NULL;
+    for (size_t i = 0; i < self->drill.step_count; i++, item = zconfig_next (item))
+        if (!s_may_be_meant (self, &self->drill.steps[i].order))
+            return bn_zpl_refuse (self->zpl, item, detail, "%s: there is no '%s' in this system",
+                                  self->drill.steps[i].text, self->drill.steps[i].order.target);
+    return BATON_OK;
+}
+
 static baton_err_t s_steps (bn_lab_config_t *self, zconfig_t *section, char detail[512])
 {
     uint64_t before_ms = 0;
@@ -438,15 +494,17 @@ static baton_err_t s_head (bn_lab_config_t *self, zconfig_t *section, bool *read
                 self->disk_bytes < DISK_MIN || self->disk_bytes > DISK_MAX)
                 err = bn_zpl_refuse (self->zpl, item, detail, "disk = %s: expected 16MiB to 4GiB",
                                      s_value (item));
-        } else if (!strcmp (name, "drain"))
+        } else if (!strcmp (name, "start"))
+            err = s_time (self->zpl, item, &self->drill.start_ms, detail);
+        else if (!strcmp (name, "drain"))
             err = s_time (self->zpl, item, &self->drill.drain_ms, detail);
         else if (!strcmp (name, "ready")) {
             *ready = true;
             err = s_ready (self, item, detail);
         } else
             err = bn_zpl_refuse (self->zpl, item, detail,
-                                 "unknown property '%s': expected about, hosts, disk, drain or "
-                                 "ready",
+                                 "unknown property '%s': expected about, hosts, disk, start, "
+                                 "drain or ready",
                                  name);
     }
     return err;
@@ -528,6 +586,8 @@ static baton_err_t s_sections (bn_lab_config_t *self, char detail[512])
     }
     self->hosts = self->hosts ? self->hosts : 1;
     err = s_drill_system (self, system, detail);
+    if (!err)
+        err = s_check_steps (self, detail);
     for (size_t i = 0; i < self->plan.service_count && !ready && !err; i++)
         snprintf (self->drill.ready[self->drill.ready_count++], BATON_NAME_BYTES_MAX + 1, "%s",
                   self->plan.services[i].name);

@@ -27,6 +27,7 @@ typedef struct {
     uint64_t logged;  /* bytes */
     uint64_t due_ms;  /* when to start it again; 0: not */
     bool has_work;
+    bool frozen; /* paused */
     bool killed; /* by us: its end is no surprise */
     bool asked;  /* to stop */
 } s_node_t;
@@ -227,7 +228,7 @@ static baton_err_t s_start (bn_lab_processes_t *self, uint32_t host, char detail
     const char *argv[] = {self->program, "up", node->conf, NULL};
     bn_process_options_t options = {.argv = argv, .capture = BN_CAPTURE_BOTH};
     node->due_ms = 0;
-    node->killed = node->asked = false;
+    node->frozen = node->killed = node->asked = false;
     baton_err_t err = bn_lab_hosts_enter (self->hosts, host);
     if (err)
         snprintf (detail, 512, "%s: its namespace: %s", node->name, strerror (errno));
@@ -358,7 +359,7 @@ bool bn_lab_processes_host (const bn_lab_processes_t *self, const char *name, ui
 static json_t *s_ask (const s_node_t *node, const char *request)
 {
     char *text;
-    if (!node->up || bn_control_ask (node->data_dir, request, &text))
+    if (!node->up || node->frozen || bn_control_ask (node->data_dir, request, &text))
         return NULL;
     json_t *answer = json_loads (text, 0, NULL);
     free (text);
@@ -434,6 +435,11 @@ static pid_t s_parent_of (pid_t pid)
 bool bn_lab_victim_signal (const bn_lab_victim_t *victim, int number)
 {
     return s_parent_of (victim->pid) == victim->parent && kill (-victim->pid, number) == 0;
+}
+
+void bn_lab_processes_freeze (bn_lab_processes_t *self, uint32_t host, bool frozen)
+{
+    self->nodes[host].frozen = frozen;
 }
 
 void bn_lab_processes_kill_host (bn_lab_processes_t *self, uint32_t host, uint64_t down_ms)

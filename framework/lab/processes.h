@@ -86,6 +86,8 @@ bool bn_lab_processes_host (const bn_lab_processes_t *self, const char *name, ui
 /*  Signals the victim's process group, if the victim is still the child that it was.  */
 bool bn_lab_victim_signal (const bn_lab_victim_t *victim, int number);
 
+/*  A host that is paused is not asked for anything: it would not answer.  */
+void bn_lab_processes_freeze (bn_lab_processes_t *self, uint32_t host, bool frozen);
 /*  Kills a host and starts it again after so long.  */
 void bn_lab_processes_kill_host (bn_lab_processes_t *self, uint32_t host, uint64_t down_ms);
 /*  Passes "restart NAME" or "scale NAME N" on to the hosts that have the actor; `says` (256 bytes)

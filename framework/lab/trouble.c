@@ -139,10 +139,13 @@ static void s_provider_path (const bn_lab_trouble_t *self, const char *name, cha
 static void s_undo (bn_lab_trouble_t *self, s_undo_t *undo, char says[256])
 {
     char path[PATH_MAX];
+    uint32_t host;
     switch (undo->order.kind) {
     case BN_LAB_PAUSE:
         for (size_t i = undo->victim_count; i-- > 0;)
             bn_lab_victim_signal (&undo->victims[i], SIGCONT);
+        if (bn_lab_processes_host (self->options.processes, undo->order.target, &host))
+            bn_lab_processes_freeze (self->options.processes, host, false);
         s_say (says, BATON_OK, "%s goes on", undo->victim_count ? undo->victims[0].name : "nobody");
         break;
     case BN_LAB_PARTITION:
@@ -231,6 +234,9 @@ static baton_err_t s_pause (bn_lab_trouble_t *self, const bn_lab_order_t *order,
     for (size_t i = 0; i < count; i++)
         bn_lab_victim_signal (&victims[i], SIGSTOP);
     char time[32];
+    uint32_t host;
+    if (bn_lab_processes_host (self->options.processes, order->target, &host))
+        bn_lab_processes_freeze (self->options.processes, host, true);
     s_seconds (order->for_ms, time);
     return s_say (says, BATON_OK, "paused %s (%zu process%s) for %s", order->target, count,
                   count == 1 ? "" : "es", time);
