@@ -15,7 +15,10 @@ import time
 import unittest
 
 RUN = sys.argv.pop(1)
-DEADLINE_S = 90
+DEADLINE_S = float(os.environ.get("BATON_TEST_DEADLINE", "90"))
+# Where processes take longer to start, they need more time between their deaths to get anywhere.
+KILL_EVERY_MS = round(100 * DEADLINE_S / 90)
+SETTLE_S = round(300 * DEADLINE_S / 90)
 
 
 class Shop(unittest.TestCase):
@@ -65,7 +68,8 @@ class Shop(unittest.TestCase):
         self.assertEqual(result["shipments_requested"], result["payments_charged"])
 
     def test_nothing_is_lost_while_processes_are_killed(self):
-        done = self.run_it("--count", "1500", "--instances", "3", "--kill-every", "100")
+        done = self.run_it("--count", "1500", "--instances", "3",
+                           "--kill-every", str(KILL_EVERY_MS), "--timeout", str(SETTLE_S))
         result = self.assert_reconciled(done, 1500)
         self.assertGreater(result["kills"], 0)
 
