@@ -163,6 +163,28 @@ static bool forget (sim_t *sim)
     return false;
 }
 
+/*  Looks at the status or at dead letters.  */
+static void ask (sim_t *sim)
+{
+    uint32_t a = (uint32_t)sim_below (sim, sim->config.actor_count);
+    const char *actor = sim->config.actors[a].name;
+    uint64_t dice = sim_below (sim, 4);
+    if (dice == 0)
+        admin_send (sim, &(bn_message_t){.type = BN_STATUS});
+    if (dice != 1)
+        return;
+    sim_asked_t asked = {.request = sim->admin_request + 1,
+                         .actor = a,
+                         .from = sim_below (sim, 2) ? sim_below (sim, sim->model->tail + 1) : 0,
+                         .count = 1 + (uint32_t)sim_below (sim, 5)};
+    sim->asked[asked.request % SIM_ASKED] = asked;
+    admin_send (sim, &(bn_message_t){.type = BN_DEAD,
+                                     .dead = {.op = BN_DEAD_LIST,
+                                              .actor = {actor, strlen (actor)},
+                                              .from = asked.from,
+                                              .count_max = asked.count}});
+}
+
 /*  During the faults letters are redriven, one, some or all; afterwards they are let go, so that
  *  their bound holds nobody up.  */
 static void administrate (sim_t *sim)
@@ -170,6 +192,7 @@ static void administrate (sim_t *sim)
     sim_push (sim, sim->now_us + sim_about (sim, ADMIN_US), EVENT_ADMIN, 0, 0, 0);
     if (!sim->admin_ready || forget (sim))
         return;
+    ask (sim);
     const char *actor = sim->config.actors[sim_below (sim, sim->config.actor_count)].name;
     uint64_t offsets[4];
     bn_message_t message = {.type = BN_DEAD,

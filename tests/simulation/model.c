@@ -235,8 +235,7 @@ static void change_patterns (sim_t *sim, uint32_t a)
             actor->shares[p].floor = model->tail;
 }
 
-static void register_new (sim_t *sim, uint32_t a, const bn_register_record_t *record,
-                          uint64_t sequence)
+static void register_new (sim_t *sim, uint32_t a, const bn_register_record_t *record)
 {
     sim_model_t *model = sim->model;
     sim_actor_t *actor = &model->actors[a];
@@ -245,12 +244,6 @@ static void register_new (sim_t *sim, uint32_t a, const bn_register_record_t *re
                   sim->config.actors[a].name, record->actor_id);
     actor->id = model->actor_id_last = record->actor_id;
     actor->start = record->start;
-    actor->registered = sequence;
-    /*  What retention has let go before is nobody's.  */
-    if (model->checking)
-        actor->let_go = sim->server.first_base;
-    if (actor->start < actor->let_go)
-        actor->start = actor->let_go;
     for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
         actor->shares[p].floor = record->start;
     for (uint64_t o = 0; o < model->tail; o++) {
@@ -259,7 +252,7 @@ static void register_new (sim_t *sim, uint32_t a, const bn_register_record_t *re
     }
 }
 
-static void apply_register (sim_t *sim, const bn_register_record_t *record, uint64_t sequence)
+static void apply_register (sim_t *sim, const bn_register_record_t *record)
 {
     for (uint32_t a = 0; a < sim->config.actor_count && !sim->failed; a++) {
         sim_actor_t *actor = &sim->model->actors[a];
@@ -274,7 +267,7 @@ static void apply_register (sim_t *sim, const bn_register_record_t *record, uint
         for (uint32_t p = 0; p < record->pattern_count && p < SIM_PATTERNS; p++)
             copy_text (actor->patterns[p], sizeof actor->patterns[p], &record->patterns[p]);
         if (!actor->id)
-            register_new (sim, a, record, sequence);
+            register_new (sim, a, record);
         else if (!same)
             change_patterns (sim, a);
     }
@@ -294,8 +287,8 @@ static void apply_forget (sim_t *sim, uint32_t id)
     for (size_t g = 0; g < model->grave_count; g++)
         if (model->graves[g].actor == a)
             model->graves[g].open = false;
-    if (actor->duties)
-        memset (actor->duties, 0, actor->duty_capacity * sizeof *actor->duties);
+    for (size_t o = 0; o < actor->duty_capacity; o++)
+        actor->duties[o] = (sim_duty_t){.call = model->checking ? 0 : actor->duties[o].call};
     if (model->checking)
         actor->epoch++;
     sim_say (sim, "%s is forgotten", sim->config.actors[a].name);
@@ -497,7 +490,7 @@ static void apply (sim_t *sim, const bn_record_t *record, const sim_record_t *ra
     uint32_t a;
     switch (record->type) {
     case BN_RECORD_REGISTER:
-        apply_register (sim, &record->registration, sequence);
+        apply_register (sim, &record->registration);
         break;
     case BN_RECORD_PUBLISH:
         add_events (sim, record->publish.sections, record->publish.section_count);
@@ -567,15 +560,6 @@ void sim_model_record (sim_t *sim, const bn_effect_t *effect, uint64_t sequence)
         fold (sim, sequence);
 }
 
-void sim_model_trimmed (sim_t *sim, uint64_t first_base, uint64_t decided)
-{
-    for (uint32_t a = 0; a < sim->config.actor_count; a++) {
-        sim_actor_t *actor = &sim->model->actors[a];
-        if (actor->id && actor->registered > decided && actor->start < first_base)
-            actor->start = actor->let_go = first_base;
-    }
-}
-
 /*  What only the lost records said is no longer so: calls were made for nothing, receipts too, and
  *  offsets and generations are given out again.  */
 void sim_model_lost (sim_t *sim, uint64_t count)
@@ -594,6 +578,7 @@ void sim_model_lost (sim_t *sim, uint64_t count)
         for (uint64_t o = tail; o < model->actors[a].duty_capacity; o++)
             model->actors[a].duties[o].call = 0;
     }
+    sim_watcher_lost (sim, tail);
     /*  An old settle, repeated, could be one of a new generation.  */
     for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++)
         sim_message_fini (&sim->processes[slot].said);

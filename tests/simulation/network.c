@@ -264,6 +264,10 @@ static void step_link (sim_t *sim, uint32_t peer, bool up)
         break;
     case PEER_ADMIN:
         sim_admin_link (sim, up);
+        break;
+    case PEER_WATCHER:
+        sim_watcher_link (sim, up);
+        break;
     }
 }
 
@@ -318,8 +322,10 @@ static void to_peer (sim_t *sim, sim_event_t *event)
                            (bn_outbox_event_t){.kind = BN_OUTBOX_MESSAGE,
                                                .frames = frames,
                                                .frame_count = event->message.count});
-    else
+    else if (peer->kind == PEER_ADMIN)
         sim_admin_message (sim, &event->message);
+    else if (connection->life == sim->server.life)
+        sim_watcher_message (sim, frames, event->message.count);
     free (frames);
 }
 

@@ -122,13 +122,15 @@ static void check_start (sim_t *sim, uint32_t a, const bn_register_record_t *rec
     const sim_model_t *model = sim->model;
     const sim_actor_config_t *config = &sim->config.actors[a];
     uint64_t start = record->start;
+    uint64_t oldest = sim_server_first (sim);
+    uint64_t given = config->start_value < model->tail ? config->start_value : model->tail;
     bool ok = start <= model->tail;
     if (config->start_kind == BATON_START_TAIL)
         ok = start == model->tail;
     else if (config->start_kind == BATON_START_BEGINNING)
-        ok = start == 0;
+        ok = start == oldest;
     else if (config->start_kind == BATON_START_OFFSET)
-        ok = start == (config->start_value < model->tail ? config->start_value : model->tail);
+        ok = start == (given > oldest ? given : oldest);
     else if (!sim->config.faults[FAULT_CLOCK]) {
         uint64_t started = SIM_EPOCH_US + process->started_us;
         uint64_t first = model->tail, last = 0;
@@ -139,7 +141,7 @@ static void check_start (sim_t *sim, uint32_t a, const bn_register_record_t *rec
             else if (one->count > 0 && one->base + one->count > last)
                 last = one->base + one->count;
         }
-        ok = start <= first || start <= sim->server.first_base;
+        ok = start <= first || start <= oldest;
         ok = ok && (start >= last || config->start_value > started);
     }
     if (!ok)
@@ -566,6 +568,11 @@ const char *sim_oracle_waiting (sim_t *sim, char text[256])
                       producer->groups_receipted, sim->config.groups);
             return text;
         }
+    }
+    if (sim->watcher.next < model->tail) {
+        snprintf (text, 256, "the reader is at %" PRIu64 " of %" PRIu64, sim->watcher.next,
+                  model->tail);
+        return text;
     }
     for (uint32_t a = 0; a < sim->config.actor_count; a++) {
         const char *name = sim->config.actors[a].name;

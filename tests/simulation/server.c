@@ -183,7 +183,6 @@ static void trim_wanted (sim_t *sim)
                         : server->views   ? server->views->sequence
                                           : 0;
     server->trim_offset = end;
-    server->trim_decided = state->sequence;
     server->trim_sequence = included + 1;
 }
 
@@ -268,7 +267,6 @@ static void job_rest (sim_t *sim)
         if (journal_failed (sim, err, detail))
             return;
         server->first_base = first_base;
-        sim_model_trimmed (sim, first_base, server->trim_decided);
         bn_journal_reader_trimmed (server->reader, first_base);
         server->trim_offset = 0;
         sim_say (sim, "trimmed to offset %" PRIu64, first_base);
@@ -335,6 +333,12 @@ static void schedule_tick (sim_t *sim)
     }
 }
 
+uint64_t sim_server_first (const sim_t *sim)
+{
+    const sim_server_t *server = &sim->server;
+    return server->trim_offset > server->first_base ? server->trim_offset : server->first_base;
+}
+
 static void step (sim_t *sim, bn_conductor_event_t event)
 {
     sim_server_t *server = &sim->server;
@@ -343,10 +347,21 @@ static void step (sim_t *sim, bn_conductor_event_t event)
     event.random = sim_random (sim);
     event.partitions = sim->config.partitions;
     event.disk_full = server->disk_full;
+    event.first = sim_server_first (sim);
     bn_conductor_step (server->conductor, &event, &server->effects);
+    bn_blob_t *answer = NULL;
+    for (size_t i = 0; i < server->effects.count && sim->server.sender; i++)
+        if (server->effects.items[i].kind == BN_EFFECT_SEND &&
+            server->effects.items[i].route == sim->server.sender)
+            answer = server->effects.items[i].head;
+    if (answer)
+        bn_blob_ref (answer);
     bool ok =
         !server->effects.failed && bn_gate_push (server->gate, &server->effects, persist, sim);
     bn_assert (ok);
+    if (answer)
+        sim_oracle_answer (sim, answer);
+    bn_blob_unref (&answer);
     if (before / CHECK_RECORDS != server->sequence_next / CHECK_RECORDS)
         sim_oracle_state (sim, false);
     release (sim);

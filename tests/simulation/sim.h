@@ -13,8 +13,10 @@
  *      server.c     the orchestrator's shell: conductor, gate, journal jobs, crash and recovery
  *      process.c    an actor's process: mailbox and model handler
  *      client.c     producers and an administrator
+ *      watcher.c    somebody who reads along
  *      model.c      what the journal's records add up to, worked out again
  *      oracle.c     what must hold
+ *      answers.c    what the administrator must be told
  *      nemesis.c    faults
  *
  *  INVARIANT: nothing here reads a clock, an address or the machine's randomness.  */
@@ -35,7 +37,7 @@
 #define SIM_PROCESSES_MAX  24 /* slots; those that run at a time */
 #define SIM_PRODUCERS_MAX  3
 #define SIM_NAMES_MAX      4 /* instances of one actor */
-#define SIM_PEERS_MAX      (SIM_PROCESSES_MAX + SIM_PRODUCERS_MAX + 1)
+#define SIM_PEERS_MAX      (SIM_PROCESSES_MAX + SIM_PRODUCERS_MAX + 2)
 #define SIM_STORY_LINES    48
 #define SIM_LINE_BYTES     200
 #define SIM_EPOCH_US       UINT64_C (1700000000000000)
@@ -147,6 +149,7 @@ typedef enum {
     EVENT_PROCESS,   /* a: actor; b: name: start a process */
     EVENT_PRODUCE,   /* a: producer */
     EVENT_ADMIN,
+    EVENT_WATCHER,
     EVENT_NEMESIS
 } sim_event_kind_t;
 
@@ -171,7 +174,7 @@ typedef struct {
     uint64_t held_us[2]; /* nothing arrives before */
 } sim_connection_t;
 
-typedef enum { PEER_PROCESS, PEER_PRODUCER, PEER_ADMIN } sim_peer_kind_t;
+typedef enum { PEER_PROCESS, PEER_PRODUCER, PEER_ADMIN, PEER_WATCHER } sim_peer_kind_t;
 
 typedef struct {
     sim_peer_kind_t kind;
@@ -253,7 +256,6 @@ typedef struct {
     uint64_t slow_until_us;
     struct sim_views *job_views;
     uint64_t trim_offset, trim_sequence;
-    uint64_t trim_decided; /* last record when it was */
     uint64_t first_base;
     uint64_t kept;           /* records that the last crash must have left */
     bool cut;                /* power may go during a disk call */
@@ -266,11 +268,30 @@ typedef struct {
 
 typedef struct {
     uint64_t steps, events, emitted, settles, calls, crashes, virtual_us, records, recoveries,
-        rot_cases, torn, lost;
+        rot_cases, torn, lost, read, answers;
     uint64_t faults[FAULT_COUNT];
     uint64_t fanout_drops;
     uint64_t refusals;
 } sim_stats_t;
+
+/*  Of the requests for lists of dead letters: to check their answers.  */
+#define SIM_ASKED 8
+
+typedef struct {
+    uint64_t request;
+    uint32_t actor;
+    uint64_t from;
+    uint32_t count;
+} sim_asked_t;
+
+typedef struct {
+    bool ready;
+    uint64_t request; /* in flight; 0: none */
+    uint64_t request_last;
+    uint64_t asked_us;
+    uint64_t next;
+    const char *pattern; /* NULL: everything */
+} sim_watcher_t;
 
 typedef struct sim_model sim_model_t;
 
@@ -297,6 +318,8 @@ typedef struct {
     uint32_t forget_actor; /* that was asked for last */
     uint64_t admin_request;
     bool admin_ready;
+    sim_asked_t asked[SIM_ASKED];
+    sim_watcher_t watcher;
     sim_server_t server;
     sim_model_t *model;
     sim_stats_t stats;
@@ -363,6 +386,8 @@ void sim_server_left (sim_t *sim, uint64_t connection);
 /*  The process ends; with power: the disk loses what was not synced.  */
 void sim_server_crash (sim_t *sim, bool power);
 bool sim_server_recover (sim_t *sim);
+/*  The oldest offset that the journal keeps, as soon as the order to trim is out.  */
+uint64_t sim_server_first (const sim_t *sim);
 void sim_server_rot (sim_t *sim);
 
 /*  ---- process.c ---- */
@@ -383,6 +408,14 @@ void sim_producer_step (sim_t *sim, uint32_t index, bn_outbox_event_t event);
 void sim_admin_link (sim_t *sim, bool up);
 void sim_admin_message (sim_t *sim, const sim_message_t *message);
 void sim_client_event (sim_t *sim, sim_event_t *event);
+
+/*  ---- watcher.c ---- */
+void sim_watcher_init (sim_t *sim);
+void sim_watcher_link (sim_t *sim, bool up);
+void sim_watcher_message (sim_t *sim, const bn_frame_t *frames, size_t count);
+void sim_watcher_look (sim_t *sim);
+/*  The journal ends here now.  */
+void sim_watcher_lost (sim_t *sim, uint64_t tail);
 
 /*  ---- nemesis.c ---- */
 void sim_nemesis_event (sim_t *sim);
@@ -470,9 +503,7 @@ typedef struct {
     char patterns[SIM_PATTERNS][16];
     uint32_t pattern_count;
     uint64_t start;
-    uint64_t let_go;     /* below: let go before it registered; outlives a crash */
-    uint64_t registered; /* the record that did */
-    uint64_t epoch;      /* goes up when what its processes know is no longer true */
+    uint64_t epoch; /* goes up when what its processes know is no longer true */
     uint32_t dead;
     sim_share_t shares[SIM_PARTITIONS_MAX];
     sim_duty_t *duties; /* owned; by offset */
@@ -508,8 +539,6 @@ void sim_model_destroy (sim_model_t **model_p);
 uint64_t sim_model_serial (sim_model_t *model);
 /*  A record is on its way to the journal: it counts from now on.  */
 void sim_model_record (sim_t *sim, const bn_effect_t *effect, uint64_t sequence);
-/*  Retention has let everything below go: also for actors that registered after it was decided.  */
-void sim_model_trimmed (sim_t *sim, uint64_t first_base, uint64_t decided);
 /*  After a crash only the first `count` records are there.  */
 void sim_model_rewind (sim_t *sim, uint64_t count);
 /*  Records that others have seen are gone.  */
@@ -537,6 +566,8 @@ void sim_oracle_receipt (sim_t *sim, uint32_t producer, const bn_outbox_effect_t
 /*  The journal as it can be read is what was written.  */
 void sim_oracle_journal (sim_t *sim, const bn_journal_record_t *record);
 void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery);
+/*  What the conductor answers, in the moment in which it does.  */
+void sim_oracle_answer (sim_t *sim, const bn_blob_t *head);
 /*  Records up to this one are on disk: their events may be seen.  */
 void sim_oracle_durable (sim_t *sim, uint64_t sequence);
 void sim_oracle_state (sim_t *sim, bool thorough);

@@ -200,6 +200,9 @@ static void happen (sim_t *sim, sim_event_t *event)
     case EVENT_ADMIN:
         sim_client_event (sim, event);
         break;
+    case EVENT_WATCHER:
+        sim_watcher_look (sim);
+        break;
     case EVENT_NEMESIS:
         sim_nemesis_event (sim);
         break;
@@ -245,6 +248,7 @@ void sim_run (sim_t *sim)
 {
     sim_server_init (sim);
     sim_clients_init (sim);
+    sim_watcher_init (sim);
     for (uint32_t actor = 0; actor < sim->config.actor_count; actor++)
         for (uint32_t name = 0; name < sim->config.actors[actor].names; name++)
             sim_push (sim, sim_below (sim, sim->config.safety_us / 8), EVENT_PROCESS, actor, name,
