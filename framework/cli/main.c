@@ -31,6 +31,7 @@ static const struct {
     {"read", bn_cli_read, "print events from the journal"},
     {"status", bn_cli_status, "show the orchestrator, its topics and its actors"},
     {"top", bn_cli_top, "show what flows, live"},
+    {"monitor", bn_cli_monitor, "serve the figures to Prometheus"},
     {"why", bn_cli_why, "tell where an event is, and what it waits for"},
     {"dead", bn_cli_dead, "list, show, redrive or discard dead letters"},
     {"forget", bn_cli_forget, "unregister an actor"},
