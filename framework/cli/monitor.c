@@ -2,10 +2,11 @@
 
 /*  monitor.c - `baton monitor`: the figures of the status for a monitoring system, over HTTP.
  *
- *  DESIGN. A process of its own, so that nothing in the orchestrator speaks HTTP: to it this is one more admin that asks for the status. libmicrohttpd has the connections, a
- *  thread each, at most CONNECTIONS_MAX. The sample is shared by all of them under one lock and is
- *  taken again when it is older than a second: so the orchestrator is asked at most once a second,
- *  and not at all when nobody scrapes. Whoever waits for the lock gets what was taken meanwhile.  */
+ *  DESIGN. A process of its own, so that nothing in the orchestrator speaks HTTP: to it this is one
+ *  more admin that asks for the status. libmicrohttpd has the connections, a thread each, at most
+ *  CONNECTIONS_MAX. The sample is shared by all of them under one lock and is taken again when it
+ *  is older than a second: so the orchestrator is asked at most once a second, and not at all when
+ *  nobody scrapes. Whoever waits for the lock gets what was taken meanwhile.  */
 
 #include "cli/cli.h"
 #include "cli/options.h"
