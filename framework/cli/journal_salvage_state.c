@@ -21,7 +21,7 @@
 
 #define GENERATIONS_SKIPPED (UINT64_C (1) << 32)
 #define RECORD_BYTES_MAX    (1u << 30)
-#define PRODUCERS_MAX       1000000 /* of the new views: no fewer than any orchestrator keeps */
+#define PRODUCERS_MAX       10000000 /* of the new views: no fewer than any orchestrator keeps */
 #define SEGMENT_BYTES       (16u << 20)
 
 typedef struct {

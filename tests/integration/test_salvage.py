@@ -260,7 +260,8 @@ class Salvage(unittest.TestCase):
             self.run_baton("journal", "salvage", *arguments, code=USAGE)
         self.run_baton("journal", "salvage", self.data, self.out, code=NOT_DONE)
         self.assertFalse(self.out.exists())
-        process, _ = self.orchestrator(self.data)
+        process, endpoint = self.orchestrator(self.data)
+        self.publish(endpoint, "jobs.1", [{"k": "a"}])  # with its receipt all before it is there
         self.run_baton("journal", "salvage", self.data, self.out, code=NOT_DONE)
         process.kill()
         process.communicate(timeout=DEADLINE_S)
