@@ -367,7 +367,8 @@ static void s_tell (const char *line, void *arg)
 {
     FILE *out = arg;
     fprintf (out, "%s\n", line);
-    fflush (out);
+    if (fflush (out))
+        kill (getpid (), SIGTERM); /* nobody listens any more: it ends as after Ctrl-C */
 }
 
 /*  So that a system's commands may say just "baton", and ip and tc are found.  */
@@ -604,6 +605,7 @@ int bn_cli_lab (int argc, char **argv)
     }
     argv[0] = name;
     bn_log_setup ("lab", BN_LOG_TEXT, BN_LOG_WARNING);
+    signal (SIGPIPE, SIG_IGN);
     /*  What follows belongs to the command.  */
     if (!strcmp (name, "lab exec")) {
         if (argc < 2)

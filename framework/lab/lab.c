@@ -212,6 +212,7 @@ static baton_err_t s_make (s_lab_t *self)
     sigemptyset (&set);
     sigaddset (&set, SIGINT);
     sigaddset (&set, SIGTERM);
+    sigaddset (&set, SIGHUP); /* the terminal has gone */
     sigprocmask (SIG_BLOCK, &set, NULL);
     self->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     setenv (BN_LAB_VARIABLE, self->folder, 1);
@@ -536,6 +537,10 @@ static baton_err_t s_conclude (s_lab_t *self)
     s_figures (self);
     bn_lab_load_stop (self->load, FLUSH_MS);
     bn_lab_observer_stop (self->observer);
+    bn_lab_load_stats_t stats;
+    bn_lab_load_stats (self->load, &stats);
+    if (stats.error[0])
+        s_missed (self->result, "%.150s", stats.error);
     baton_err_t err = bn_lab_read_journal (&journal, bn_lab_processes_endpoint (self->processes));
     bn_lab_processes_stop (self->processes);
     s_enter (self, PART_STOP);

@@ -17,8 +17,9 @@
 #define TEXT_BYTES (BATON_ATTRIBUTE_BYTES_MAX + 32)
 
 typedef struct {
-    bool counts;          /* it has been seen once since the beginning */
-    uint64_t done;        /* settled and died, at the last progress */
+    char name[BATON_NAME_BYTES_MAX + 1]; /* of the actor; "": free */
+    bool counts;                         /* it has been seen once since the beginning */
+    uint64_t done;                       /* settled and died, at the last progress */
     uint64_t progress_ms; /* when it was last seen to make progress, or to have nothing to do */
 } watch_t;
 
@@ -176,6 +177,18 @@ static void watch (watch_t *self, bn_lab_actor_t *actor, uint64_t taken_ms)
     self->progress_ms = taken_ms;
 }
 
+/*  There is one for each actor of a picture: as many as a picture has room for, and none that was
+ *  there is forgotten.  */
+static watch_t *watch_of (bn_lab_observer_t *self, const char *name)
+{
+    size_t place = 0;
+    while (place < BN_LAB_ACTORS_MAX - 1 && *self->watches[place].name &&
+           strcmp (self->watches[place].name, name))
+        place++;
+    snprintf (self->watches[place].name, sizeof self->watches[place].name, "%s", name);
+    return &self->watches[place];
+}
+
 static void take_actor (bn_lab_observer_t *self, bn_lab_picture_t *picture, baton_value_t it,
                         uint64_t taken_ms)
 {
@@ -198,12 +211,10 @@ static void take_actor (bn_lab_observer_t *self, bn_lab_picture_t *picture, bato
         if (!strcmp (self->picture.actors[i].name, actor->name))
             actor->outage_ms = self->picture.actors[i].outage_ms;
     if (self->begun)
-        watch (&self->watches[picture->actor_count], actor, taken_ms);
+        watch (watch_of (self, actor->name), actor, taken_ms);
     picture->actor_count++;
 }
 
-/*  Actors are listed by name and none is forgotten, so that a place is a name once all have
- *  registered, which is before the watching begins.  */
 static baton_err_t sample (bn_lab_observer_t *self)
 {
     const bn_message_t *reply;
