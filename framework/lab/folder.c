@@ -18,13 +18,13 @@
 #define KEEP_NAME "keep"
 #define YOUNG_S   60
 
-static const char *parent (void)
+static const char *s_parent (void)
 {
     const char *folder = getenv ("TMPDIR");
     return folder && *folder == '/' ? folder : "/tmp";
 }
 
-static void prefix (char text[64])
+static void s_prefix (char text[64])
 {
     snprintf (text, 64, BN_LAB_PREFIX "%ju-", (uintmax_t)getuid ());
 }
@@ -32,17 +32,17 @@ static void prefix (char text[64])
 baton_err_t bn_lab_folder_new (char folder[PATH_MAX], char detail[512])
 {
     char name[64];
-    prefix (name);
-    if (snprintf (folder, PATH_MAX, "%s/%sXXXXXX", parent (), name) >= PATH_MAX ||
+    s_prefix (name);
+    if (snprintf (folder, PATH_MAX, "%s/%sXXXXXX", s_parent (), name) >= PATH_MAX ||
         !mkdtemp (folder)) {
-        snprintf (detail, 512, "a folder in %s: %s", parent (), strerror (errno));
+        snprintf (detail, 512, "a folder in %s: %s", s_parent (), strerror (errno));
         *folder = 0;
         return BATON_ERR_SYSTEM;
     }
     return BATON_OK;
 }
 
-static int remove_one (const char *path, const struct stat *status, int type, struct FTW *place)
+static int s_remove_one (const char *path, const struct stat *status, int type, struct FTW *place)
 {
     (void)status;
     (void)type;
@@ -53,7 +53,7 @@ static int remove_one (const char *path, const struct stat *status, int type, st
 
 void bn_lab_folder_remove (const char *folder)
 {
-    nftw (folder, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    nftw (folder, s_remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 void bn_lab_folder_keep (const char *folder)
@@ -74,7 +74,7 @@ const char *bn_lab_folder_name (const char *folder)
 }
 
 /*  The lock of a folder, taken: -1: a living lab has it, or the folder is no (finished) lab's.  */
-static int take_lock (int folder, bool *alive)
+static int s_take_lock (int folder, bool *alive)
 {
     struct stat status;
     *alive = false;
@@ -92,23 +92,23 @@ static int take_lock (int folder, bool *alive)
 }
 
 /*  Calls `each` with every folder of this user's labs; `lock` is held during the call, or -1.  */
-typedef void (each_fn) (const char *path, bool alive, bool kept, int lock, void *arg);
+typedef void (s_each_fn) (const char *path, bool alive, bool kept, int lock, void *arg);
 
-static void walk (each_fn *each, void *arg)
+static void s_walk (s_each_fn *each, void *arg)
 {
     char start[64];
-    prefix (start);
-    DIR *folders = opendir (parent ());
+    s_prefix (start);
+    DIR *folders = opendir (s_parent ());
     for (struct dirent *entry; folders && (entry = readdir (folders));) {
         char path[PATH_MAX];
         bool alive;
         if (strncmp (entry->d_name, start, strlen (start)) ||
-            snprintf (path, sizeof path, "%s/%s", parent (), entry->d_name) >= PATH_MAX)
+            snprintf (path, sizeof path, "%s/%s", s_parent (), entry->d_name) >= PATH_MAX)
             continue;
         int folder = open (path, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (folder < 0)
             continue;
-        int lock = take_lock (folder, &alive);
+        int lock = s_take_lock (folder, &alive);
         if (alive || lock >= 0)
             each (path, alive, faccessat (folder, KEEP_NAME, F_OK, 0) == 0, lock, arg);
         if (lock >= 0)
@@ -122,11 +122,11 @@ static void walk (each_fn *each, void *arg)
 typedef struct {
     bn_lab_found_t *found;
     size_t count;
-} list_t;
+} s_list_t;
 
-static void list (const char *path, bool alive, bool kept, int lock, void *arg)
+static void s_list (const char *path, bool alive, bool kept, int lock, void *arg)
 {
-    list_t *self = arg;
+    s_list_t *self = arg;
     (void)lock;
     if (self->count == BN_LAB_FOUND_MAX)
         return;
@@ -138,19 +138,19 @@ static void list (const char *path, bool alive, bool kept, int lock, void *arg)
 
 size_t bn_lab_find (bn_lab_found_t found[BN_LAB_FOUND_MAX])
 {
-    list_t self = {.found = found};
-    walk (list, &self);
+    s_list_t self = {.found = found};
+    s_walk (s_list, &self);
     return self.count;
 }
 
 typedef struct {
     bool all;
     size_t count;
-} sweep_t;
+} s_sweep_t;
 
-static void sweep (const char *path, bool alive, bool kept, int lock, void *arg)
+static void s_sweep (const char *path, bool alive, bool kept, int lock, void *arg)
 {
-    sweep_t *self = arg;
+    s_sweep_t *self = arg;
     if (alive || lock < 0 || (kept && !self->all))
         return;
     bn_lab_folder_remove (path);
@@ -159,7 +159,7 @@ static void sweep (const char *path, bool alive, bool kept, int lock, void *arg)
 
 size_t bn_lab_clean (bool all)
 {
-    sweep_t self = {.all = all};
-    walk (sweep, &self);
+    s_sweep_t self = {.all = all};
+    s_walk (s_sweep, &self);
     return self.count;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /*  Room for one more item of `size` bytes; the array may move.  */
-static baton_err_t grow (void **items, size_t count, size_t *capacity, size_t size)
+static baton_err_t s_grow (void **items, size_t count, size_t *capacity, size_t size)
 {
     if (count < *capacity)
         return BATON_OK;
@@ -22,7 +22,7 @@ static baton_err_t grow (void **items, size_t count, size_t *capacity, size_t si
 
 /*  Copies texts into one piece of memory and makes each point there. The first of them is the
  *  piece.  */
-static bool keep (const char ***texts, size_t count)
+static bool s_keep (const char ***texts, size_t count)
 {
     size_t total = 0;
     for (size_t i = 0; i < count; i++)
@@ -57,11 +57,11 @@ baton_err_t bn_lab_history_add (bn_lab_history_t *self, const bn_lab_event_t *ev
     bn_lab_event_t copy = *event;
     const char **texts[] = {&copy.id,  &copy.source, &copy.topic,
                             &copy.key, &copy.cause,  &copy.correlation};
-    baton_err_t err = grow (&items, self->count, &self->capacity, sizeof copy);
+    baton_err_t err = s_grow (&items, self->count, &self->capacity, sizeof copy);
     self->events = items;
     if (err)
         return err;
-    if (!keep (texts, sizeof texts / sizeof *texts))
+    if (!s_keep (texts, sizeof texts / sizeof *texts))
         return BATON_ERR_MEMORY;
     self->events[self->count++] = copy;
     return BATON_OK;
@@ -98,11 +98,11 @@ baton_err_t bn_lab_log_add (bn_lab_log_t *self, const bn_lab_sent_t *event)
     void *items = self->events;
     bn_lab_sent_t copy = *event;
     const char **texts[] = {&copy.id, &copy.topic, &copy.key};
-    baton_err_t err = grow (&items, self->count, &self->capacity, sizeof copy);
+    baton_err_t err = s_grow (&items, self->count, &self->capacity, sizeof copy);
     self->events = items;
     if (err)
         return err;
-    if (!keep (texts, sizeof texts / sizeof *texts))
+    if (!s_keep (texts, sizeof texts / sizeof *texts))
         return BATON_ERR_MEMORY;
     self->events[self->count++] = copy;
     return BATON_OK;

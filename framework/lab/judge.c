@@ -19,7 +19,7 @@ typedef struct {
     bn_map_t *counts; /* composed keys -> how often, as a pointer */
     bn_map_t *last;   /* composed keys -> offset + 1, as a pointer */
     bool no_memory;
-} court_t;
+} s_court_t;
 
 void bn_lab_verdict_broken (bn_lab_verdict_t *self, uint64_t *count, const char *format, ...)
 {
@@ -38,36 +38,36 @@ bool bn_lab_verdict_ok (const bn_lab_verdict_t *self)
 }
 
 /*  A key of several parts for the maps: a letter for what it is, then the parts, NUL between.  */
-static size_t compose (char key[KEY_BYTES], char what, const char *a, const char *b)
+static size_t s_compose (char key[KEY_BYTES], char what, const char *a, const char *b)
 {
     int size = snprintf (key, KEY_BYTES, "%c%s%c%s", what, a, 0, b);
     return size < KEY_BYTES ? (size_t)size : KEY_BYTES - 1;
 }
 
 /*  Counts one more under a key; how many there are now.  */
-static size_t count_up (court_t *self, char what, const char *a, const char *b)
+static size_t s_count_up (s_court_t *self, char what, const char *a, const char *b)
 {
     char key[KEY_BYTES];
-    size_t size = compose (key, what, a, b);
+    size_t size = s_compose (key, what, a, b);
     size_t count = (size_t)(uintptr_t)bn_map_get (self->counts, key, size) + 1;
     if (!bn_map_put (self->counts, key, size, (void *)(uintptr_t)count, NULL))
         self->no_memory = true;
     return count;
 }
 
-static size_t counted (const court_t *self, char what, const char *a, const char *b)
+static size_t s_counted (const s_court_t *self, char what, const char *a, const char *b)
 {
     char key[KEY_BYTES];
-    size_t size = compose (key, what, a, b);
+    size_t size = s_compose (key, what, a, b);
     return (size_t)(uintptr_t)bn_map_get (self->counts, key, size);
 }
 
 /*  Notes the offset under a key; false if a higher one was there.  */
-static bool ascends (court_t *self, char what, const char *a, const char *b, uint64_t offset,
-                     uint64_t *before)
+static bool s_ascends (s_court_t *self, char what, const char *a, const char *b, uint64_t offset,
+                       uint64_t *before)
 {
     char key[KEY_BYTES];
-    size_t size = compose (key, what, a, b);
+    size_t size = s_compose (key, what, a, b);
     uintptr_t last = (uintptr_t)bn_map_get (self->last, key, size);
     *before = last - 1;
     if (last && offset < last - 1)
@@ -77,13 +77,13 @@ static bool ascends (court_t *self, char what, const char *a, const char *b, uin
     return true;
 }
 
-static bool is_dead_letter (const bn_lab_event_t *event)
+static bool s_is_dead_letter (const bn_lab_event_t *event)
 {
     return event->dead_offset != BN_LAB_NO_OFFSET;
 }
 
 /*  The actor that an event comes from; NULL: none.  */
-static const char *actor_of (const bn_lab_event_t *event)
+static const char *s_actor_of (const bn_lab_event_t *event)
 {
     return strncmp (event->source, ACTORS, strlen (ACTORS)) ? NULL
                                                             : event->source + strlen (ACTORS);
@@ -91,7 +91,7 @@ static const char *actor_of (const bn_lab_event_t *event)
 
 /*  ---- what must be there ---- */
 
-static void check_receipts (court_t *self)
+static void s_check_receipts (s_court_t *self)
 {
     bn_lab_verdict_t *verdict = self->verdict;
     for (size_t i = 0; i < self->it->sent->count; i++) {
@@ -108,7 +108,7 @@ static void check_receipts (court_t *self)
                 verdict, &verdict->lost,
                 "lost: %s (topic %s, key %s) has a receipt for offset %" PRIu64 "; there is %s",
                 sent->id, sent->topic, sent->key, sent->offset, event ? event->id : "nothing");
-        else if (*sent->key && !ascends (self, 's', sent->key, "", sent->offset, &before))
+        else if (*sent->key && !s_ascends (self, 's', sent->key, "", sent->offset, &before))
             bn_lab_verdict_broken (verdict, &verdict->out_of_order,
                                    "out of order: %s (key %s) was sent after what is at offset "
                                    "%" PRIu64 ", and is at offset %" PRIu64,
@@ -116,7 +116,7 @@ static void check_receipts (court_t *self)
     }
 }
 
-static void check_seen (court_t *self)
+static void s_check_seen (s_court_t *self)
 {
     for (size_t i = 0; self->it->seen && i < self->it->seen->count; i++) {
         const bn_lab_event_t *seen = &self->it->seen->events[i];
@@ -131,11 +131,11 @@ static void check_seen (court_t *self)
 
 /*  ---- what must be there once ---- */
 
-static void check_twice (court_t *self, const bn_lab_event_t *event)
+static void s_check_twice (s_court_t *self, const bn_lab_event_t *event)
 {
     bn_lab_verdict_t *verdict = self->verdict;
-    if (count_up (self, 'i', event->source, event->id) > 1) {
-        bool is_effect = is_dead_letter (event) || *event->cause;
+    if (s_count_up (self, 'i', event->source, event->id) > 1) {
+        bool is_effect = s_is_dead_letter (event) || *event->cause;
         bn_lab_verdict_broken (verdict, is_effect ? &verdict->double_effects : &verdict->duplicated,
                                "%s: %s of %s is again at offset %" PRIu64,
                                is_effect ? "double effect" : "duplicated", event->id, event->source,
@@ -146,37 +146,38 @@ static void check_twice (court_t *self, const bn_lab_event_t *event)
 }
 
 /*  An effect or a dead letter, and the event that it comes from.  */
-static void check_effect (court_t *self, const bn_lab_event_t *event, const bn_lab_event_t *cause)
+static void s_check_effect (s_court_t *self, const bn_lab_event_t *event,
+                            const bn_lab_event_t *cause)
 {
     bn_lab_verdict_t *verdict = self->verdict;
-    const char *actor = actor_of (event);
+    const char *actor = s_actor_of (event);
     uint64_t before;
-    if (*cause->key && !ascends (self, 'o', actor, cause->key, cause->offset, &before))
+    if (*cause->key && !s_ascends (self, 'o', actor, cause->key, cause->offset, &before))
         bn_lab_verdict_broken (verdict, &verdict->out_of_order,
                                "out of order: %s had done with offset %" PRIu64
                                " of key %s, and then with offset %" PRIu64 " (at offset %" PRIu64
                                ")",
                                actor, before, cause->key, cause->offset, event->offset);
-    if (is_dead_letter (event)) {
-        if (count_up (self, 'd', actor, cause->id) > 1)
+    if (s_is_dead_letter (event)) {
+        if (s_count_up (self, 'd', actor, cause->id) > 1)
             bn_lab_verdict_broken (verdict, &verdict->double_effects,
                                    "double effect: a second dead letter of %s for %s at offset "
                                    "%" PRIu64,
                                    actor, cause->id, event->offset);
     } else
-        count_up (self, 'e', actor, cause->id);
-    if (counted (self, 'd', actor, cause->id) && counted (self, 'e', actor, cause->id))
+        s_count_up (self, 'e', actor, cause->id);
+    if (s_counted (self, 'd', actor, cause->id) && s_counted (self, 'e', actor, cause->id))
         bn_lab_verdict_broken (verdict, &verdict->double_effects,
                                "double effect: %s has given %s up and has effects of it (offset "
                                "%" PRIu64 ")",
                                actor, cause->id, event->offset);
-    for (size_t i = 0; i < self->it->effect_count && !is_dead_letter (event); i++) {
+    for (size_t i = 0; i < self->it->effect_count && !s_is_dead_letter (event); i++) {
         const bn_lab_effect_t *effect = &self->it->effects[i];
         char number[32];
         if (strcmp (effect->actor, actor) || strcmp (effect->to, event->topic))
             continue;
         snprintf (number, sizeof number, "%zu", i);
-        if (count_up (self, 'n', number, cause->id) > 1)
+        if (s_count_up (self, 'n', number, cause->id) > 1)
             bn_lab_verdict_broken (verdict, &verdict->double_effects,
                                    "double effect: %s has emitted one more %s for %s at offset "
                                    "%" PRIu64,
@@ -184,27 +185,27 @@ static void check_effect (court_t *self, const bn_lab_event_t *event, const bn_l
     }
 }
 
-static void check_journal (court_t *self)
+static void s_check_journal (s_court_t *self)
 {
     const bn_lab_history_t *journal = self->it->journal;
     for (size_t i = 0; i < journal->count; i++)
-        check_twice (self, &journal->events[i]);
+        s_check_twice (self, &journal->events[i]);
     for (size_t i = 0; i < journal->count; i++) {
         const bn_lab_event_t *event = &journal->events[i];
         const bn_lab_event_t *cause = NULL;
-        if (is_dead_letter (event)) {
+        if (s_is_dead_letter (event)) {
             self->verdict->dead_letters++;
             cause = bn_lab_history_at (journal, event->dead_offset);
         } else if (*event->cause)
             cause = bn_map_get_str (self->by_id, event->cause);
-        if (cause && actor_of (event))
-            check_effect (self, event, cause);
+        if (cause && s_actor_of (event))
+            s_check_effect (self, event, cause);
     }
     self->verdict->journal = journal->count;
 }
 
 /*  Declared effects that are missing.  */
-static void check_missing (court_t *self)
+static void s_check_missing (s_court_t *self)
 {
     for (size_t i = 0; i < self->it->effect_count; i++) {
         const bn_lab_effect_t *effect = &self->it->effects[i];
@@ -212,11 +213,11 @@ static void check_missing (court_t *self)
         snprintf (number, sizeof number, "%zu", i);
         for (size_t k = 0; k < self->it->journal->count; k++) {
             const bn_lab_event_t *event = &self->it->journal->events[k];
-            if (is_dead_letter (event) ||
+            if (s_is_dead_letter (event) ||
                 !bn_pattern_matches (effect->from, strlen (effect->from), event->topic,
                                      strlen (event->topic)) ||
-                counted (self, 'n', number, event->id) ||
-                counted (self, 'd', effect->actor, event->id))
+                s_counted (self, 'n', number, event->id) ||
+                s_counted (self, 'd', effect->actor, event->id))
                 continue;
             bn_lab_verdict_broken (self->verdict, &self->verdict->lost,
                                    "lost: %s has neither emitted %s for %s (offset %" PRIu64
@@ -228,24 +229,24 @@ static void check_missing (court_t *self)
 
 /*  ---- how long it took ---- */
 
-static bn_lab_phase_t phase_of (const bn_lab_case_t *it, uint64_t due_us)
+static bn_lab_phase_t s_phase_of (const bn_lab_case_t *it, uint64_t due_us)
 {
     if (!it->trouble_from_us || due_us < it->trouble_from_us)
         return BN_LAB_BEFORE;
     return due_us <= it->trouble_to_us ? BN_LAB_DURING : BN_LAB_AFTER;
 }
 
-static int ascending (const void *left_p, const void *right_p)
+static int s_ascending (const void *left_p, const void *right_p)
 {
     uint64_t left = *(const uint64_t *)left_p, right = *(const uint64_t *)right_p;
     return left < right ? -1 : left > right;
 }
 
-static bn_lab_latency_t summary (uint64_t *values, size_t count)
+static bn_lab_latency_t s_summary (uint64_t *values, size_t count)
 {
     if (!count)
         return (bn_lab_latency_t){0};
-    qsort (values, count, sizeof *values, ascending);
+    qsort (values, count, sizeof *values, s_ascending);
     return (bn_lab_latency_t){.count = count,
                               .p50_us = values[(count - 1) / 2],
                               .p99_us = values[(count - 1) * 99 / 100],
@@ -254,7 +255,7 @@ static bn_lab_latency_t summary (uint64_t *values, size_t count)
 
 /*  When the last effect of each event of the load was seen: by the event's place + 1, in the order
  *  of `sent`; 0: it has none. Owned by the caller; NULL: no memory.  */
-static uint64_t *last_effects (court_t *self)
+static uint64_t *s_last_effects (s_court_t *self)
 {
     const bn_lab_log_t *sent = self->it->sent;
     uint64_t *done_us = calloc (sent->count + 1, sizeof *done_us);
@@ -264,7 +265,7 @@ static uint64_t *last_effects (court_t *self)
         fine = bn_map_put_str (places, sent->events[i].id, (void *)(uintptr_t)(i + 1), NULL);
     for (size_t i = 0; fine && self->it->seen && i < self->it->seen->count; i++) {
         const bn_lab_event_t *event = &self->it->seen->events[i];
-        uintptr_t place = *event->correlation && !is_dead_letter (event)
+        uintptr_t place = *event->correlation && !s_is_dead_letter (event)
                               ? (uintptr_t)bn_map_get_str (places, event->correlation)
                               : 0;
         if (place && event->seen_us > done_us[place])
@@ -278,10 +279,10 @@ static uint64_t *last_effects (court_t *self)
     return NULL;
 }
 
-static bool measure (court_t *self)
+static bool s_measure (s_court_t *self)
 {
     const bn_lab_log_t *sent = self->it->sent;
-    uint64_t *done_us = last_effects (self);
+    uint64_t *done_us = s_last_effects (self);
     uint64_t *receipts = calloc (sent->count + 1, sizeof *receipts);
     uint64_t *dones = calloc (sent->count + 1, sizeof *dones);
     bool fine = done_us && receipts && dones;
@@ -289,15 +290,15 @@ static bool measure (court_t *self)
         size_t receipt_count = 0, done_count = 0;
         for (size_t i = 0; i < sent->count; i++) {
             const bn_lab_sent_t *event = &sent->events[i];
-            if (!event->receipt_us || phase_of (self->it, event->due_us) != phase)
+            if (!event->receipt_us || s_phase_of (self->it, event->due_us) != phase)
                 continue;
             if (event->receipt_us >= event->due_us)
                 receipts[receipt_count++] = event->receipt_us - event->due_us;
             if (done_us[i + 1] >= event->due_us)
                 dones[done_count++] = done_us[i + 1] - event->due_us;
         }
-        self->verdict->receipt[phase] = summary (receipts, receipt_count);
-        self->verdict->done[phase] = summary (dones, done_count);
+        self->verdict->receipt[phase] = s_summary (receipts, receipt_count);
+        self->verdict->done[phase] = s_summary (dones, done_count);
     }
     free (done_us);
     free (receipts);
@@ -307,19 +308,19 @@ static bool measure (court_t *self)
 
 baton_err_t bn_lab_judge (bn_lab_verdict_t *verdict, const bn_lab_case_t *it)
 {
-    court_t self = {.it = it,
-                    .verdict = verdict,
-                    .by_id = bn_map_new (),
-                    .counts = bn_map_new (),
-                    .last = bn_map_new ()};
+    s_court_t self = {.it = it,
+                      .verdict = verdict,
+                      .by_id = bn_map_new (),
+                      .counts = bn_map_new (),
+                      .last = bn_map_new ()};
     *verdict = (bn_lab_verdict_t){0};
     bool fine = self.by_id && self.counts && self.last;
     if (fine) {
-        check_receipts (&self);
-        check_seen (&self);
-        check_journal (&self);
-        check_missing (&self);
-        fine = measure (&self) && !self.no_memory;
+        s_check_receipts (&self);
+        s_check_seen (&self);
+        s_check_journal (&self);
+        s_check_missing (&self);
+        fine = s_measure (&self) && !self.no_memory;
     }
     bn_map_t **maps[] = {&self.by_id, &self.counts, &self.last};
     for (size_t i = 0; i < 3; i++)

@@ -97,8 +97,8 @@ typedef struct {
     void *tell_arg;
 } bn_lab_options_t;
 
-/*  Runs it to its end, or until SIGINT, SIGTERM or SIGHUP (a second one kills). Must be called before any
- *  other thread is made. Errors: SYSTEM, MEMORY and the like, with result->failure.  */
+/*  Runs it to its end, or until SIGINT, SIGTERM or SIGHUP (a second one kills). Must be called
+ *  before any other thread is made. Errors: SYSTEM, MEMORY and the like, with result->failure.  */
 baton_err_t bn_lab_run (const bn_lab_options_t *options, bn_lab_result_t *result);
 
 /*  ---- labs that are there ---- */

@@ -24,7 +24,7 @@ typedef struct {
     double due_us;     /* of the next event */
     uint64_t sent;
     bool over;
-} stream_t;
+} s_stream_t;
 
 struct bn_lab_load {
     pthread_mutex_t lock; /* over everything below */
@@ -34,7 +34,7 @@ struct bn_lab_load {
     baton_producer_t *producer; /* owned */
     char name[64];
     bn_prng_t prng;
-    stream_t streams[BN_LAB_STREAMS_MAX];
+    s_stream_t streams[BN_LAB_STREAMS_MAX];
     size_t stream_count;
     double factor;
     bn_map_t *numbers; /* key -> number of the last event, as a pointer */
@@ -46,13 +46,13 @@ struct bn_lab_load {
     char *padding;
 };
 
-static uint64_t now_us (void)
+static uint64_t s_now_us (void)
 {
     return bn_clock_mono_ns () / 1000;
 }
 
 /*  On the producer's thread: receipts come in the order of publishing.  */
-static void on_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void *arg)
+static void s_on_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void *arg)
 {
     bn_lab_load_t *self = arg;
     (void)ticket;
@@ -60,7 +60,7 @@ static void on_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void 
     if (self->receipts < self->log.count) {
         bn_lab_sent_t *sent = &self->log.events[self->receipts++];
         if (!err) {
-            sent->receipt_us = now_us ();
+            sent->receipt_us = s_now_us ();
             sent->offset = offset;
         } else if (err != BATON_ERR_CLOSED) {
             self->refused++;
@@ -72,8 +72,8 @@ static void on_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void 
 }
 
 /*  Publishes one event, with the lock held. It is in the log before the producer can answer.  */
-static baton_err_t publish (bn_lab_load_t *self, const char *topic, const char *key,
-                            const void *data, size_t size, uint64_t due_us)
+static baton_err_t s_publish (bn_lab_load_t *self, const char *topic, const char *key,
+                              const void *data, size_t size, uint64_t due_us)
 {
     char id[96];
     snprintf (id, sizeof id, "%s-%zu", self->name, self->log.count);
@@ -92,7 +92,7 @@ static baton_err_t publish (bn_lab_load_t *self, const char *topic, const char *
     return err;
 }
 
-static void key_of (bn_lab_load_t *self, const stream_t *stream, char key[64])
+static void s_key_of (bn_lab_load_t *self, const s_stream_t *stream, char key[64])
 {
     key[0] = 0;
     if (!stream->it.keys)
@@ -104,13 +104,13 @@ static void key_of (bn_lab_load_t *self, const stream_t *stream, char key[64])
 }
 
 /*  The next event of a stream, with the lock held.  */
-static baton_err_t next (bn_lab_load_t *self, stream_t *stream)
+static baton_err_t s_next (bn_lab_load_t *self, s_stream_t *stream)
 {
     char key[64];
     bn_prng_t before = self->prng;
     size_t size = stream->it.data_size;
     const void *data = stream->data;
-    key_of (self, stream, key);
+    s_key_of (self, stream, key);
     uintptr_t number = (uintptr_t)bn_map_get_str (self->numbers, key) + 1;
     if (!data) {
         baton_data_clear (self->data);
@@ -120,7 +120,7 @@ static baton_err_t next (bn_lab_load_t *self, stream_t *stream)
         data = baton_data_bytes (self->data, &size);
     }
     baton_err_t err =
-        data ? publish (self, stream->it.topic, key, data, size, (uint64_t)stream->due_us)
+        data ? s_publish (self, stream->it.topic, key, data, size, (uint64_t)stream->due_us)
              : BATON_ERR_MEMORY;
     if (err) {
         self->prng = before; /* the same one again */
@@ -133,7 +133,7 @@ static baton_err_t next (bn_lab_load_t *self, stream_t *stream)
 }
 
 /*  Sends what is due of a stream. AGAIN: the producer is full.  */
-static baton_err_t serve (bn_lab_load_t *self, stream_t *stream, uint64_t now)
+static baton_err_t s_serve (bn_lab_load_t *self, s_stream_t *stream, uint64_t now)
 {
     for (int i = 0; i < BATCH && !stream->over; i++) {
         uint64_t end_us =
@@ -144,7 +144,7 @@ static baton_err_t serve (bn_lab_load_t *self, stream_t *stream, uint64_t now)
         else if (stream->due_us > (double)now)
             return BATON_OK;
         else {
-            baton_err_t err = next (self, stream);
+            baton_err_t err = s_next (self, stream);
             if (err)
                 return err;
         }
@@ -152,14 +152,14 @@ static baton_err_t serve (bn_lab_load_t *self, stream_t *stream, uint64_t now)
     return BATON_OK;
 }
 
-static void *run (void *arg)
+static void *s_run (void *arg)
 {
     bn_lab_load_t *self = arg;
     pthread_mutex_lock (&self->lock);
     while (!self->stopping) {
-        uint64_t now = now_us (), pause_us = IDLE_US;
+        uint64_t now = s_now_us (), pause_us = IDLE_US;
         for (size_t i = 0; i < self->stream_count && !self->stopping; i++) {
-            baton_err_t err = serve (self, &self->streams[i], now);
+            baton_err_t err = s_serve (self, &self->streams[i], now);
             if (err == BATON_ERR_AGAIN)
                 pause_us = BLOCK_MS * 100;
             else if (err) {
@@ -196,11 +196,11 @@ baton_err_t bn_lab_load_new (bn_lab_load_t **load, const bn_lab_load_options_t *
         memset (self->padding, 'x', BYTES_MAX);
         baton_producer_options_t producer = {.endpoint = options->endpoint,
                                              .source = "/baton/lab",
-                                             .on_receipt = on_receipt,
+                                             .on_receipt = s_on_receipt,
                                              .on_receipt_arg = self};
         err = baton_producer_new (&self->producer, &producer);
     }
-    if (!err && pthread_create (&self->thread, NULL, run, self))
+    if (!err && pthread_create (&self->thread, NULL, s_run, self))
         err = BATON_ERR_SYSTEM;
     self->running = !err;
     if (err)
@@ -251,7 +251,7 @@ baton_err_t bn_lab_load_add (bn_lab_load_t *self, const bn_lab_stream_t *stream)
         return BATON_ERR_MEMORY;
     if (data)
         memcpy (data, stream->data, stream->data_size);
-    uint64_t start_us = now_us () + stream->start_ms * 1000;
+    uint64_t start_us = s_now_us () + stream->start_ms * 1000;
     baton_err_t err = BATON_ERR_LIMIT;
     pthread_mutex_lock (&self->lock);
     size_t place = 0; /* of a stream that is over, if need be */
@@ -262,7 +262,7 @@ baton_err_t bn_lab_load_add (bn_lab_load_t *self, const bn_lab_stream_t *stream)
             self->stream_count++;
         else
             free (self->streams[place].data);
-        self->streams[place] = (stream_t){
+        self->streams[place] = (s_stream_t){
             .it = *stream, .data = data, .start_us = start_us, .due_us = (double)start_us};
         data = NULL;
         err = BATON_OK;
@@ -276,7 +276,7 @@ baton_err_t bn_lab_load_single (bn_lab_load_t *self, const char *topic, const ch
                                 const void *data, size_t data_size)
 {
     pthread_mutex_lock (&self->lock);
-    baton_err_t err = publish (self, topic, key, data, data_size, now_us ());
+    baton_err_t err = s_publish (self, topic, key, data, data_size, s_now_us ());
     pthread_mutex_unlock (&self->lock);
     return err;
 }

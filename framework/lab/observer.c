@@ -21,7 +21,7 @@ typedef struct {
     bool counts;                         /* it has been seen once since the beginning */
     uint64_t done;                       /* settled and died, at the last progress */
     uint64_t progress_ms; /* when it was last seen to make progress, or to have nothing to do */
-} watch_t;
+} s_watch_t;
 
 struct bn_lab_observer {
     pthread_mutex_t lock; /* over picture, stopping, begun */
@@ -33,17 +33,17 @@ struct bn_lab_observer {
     bn_admin_t *admin;        /* owned; the thread's from here on */
     bn_lab_history_t history; /* its thread's while it runs */
     uint64_t from;            /* offset up to which the journal was seen */
-    watch_t watches[BN_LAB_ACTORS_MAX];
+    s_watch_t watches[BN_LAB_ACTORS_MAX];
 };
 
-static uint64_t now_ms (void)
+static uint64_t s_now_ms (void)
 {
     return bn_clock_now ().mono_ms;
 }
 
 /*  ---- the journal ---- */
 
-static const char *copy_text (char text[TEXT_BYTES], bn_text_t from)
+static const char *s_copy_text (char text[TEXT_BYTES], bn_text_t from)
 {
     size_t size = from.size < TEXT_BYTES - 1 ? from.size : TEXT_BYTES - 1;
     if (size)
@@ -52,17 +52,17 @@ static const char *copy_text (char text[TEXT_BYTES], bn_text_t from)
     return text;
 }
 
-static const char *copy_ext (char text[TEXT_BYTES], const bn_event_fields_t *fields,
-                             const char *name)
+static const char *s_copy_ext (char text[TEXT_BYTES], const bn_event_fields_t *fields,
+                               const char *name)
 {
     bn_text_t value = {.size = 0};
     if (fields->ext)
         bn_ext_get (fields->ext, fields->ext_size, name, &value);
-    return copy_text (text, value);
+    return s_copy_text (text, value);
 }
 
-static baton_err_t note (bn_lab_history_t *history, bn_text_t topic, uint64_t offset,
-                         const bn_event_fields_t *fields, uint64_t seen_us)
+static baton_err_t s_note (bn_lab_history_t *history, bn_text_t topic, uint64_t offset,
+                           const bn_event_fields_t *fields, uint64_t seen_us)
 {
     char id[TEXT_BYTES], source[TEXT_BYTES], name[TEXT_BYTES], key[TEXT_BYTES];
     char cause[TEXT_BYTES], correlation[TEXT_BYTES], dead[TEXT_BYTES];
@@ -70,24 +70,24 @@ static baton_err_t note (bn_lab_history_t *history, bn_text_t topic, uint64_t of
         snprintf (id, sizeof id, "%.*s-%" PRIu64, (int)fields->id_prefix.size,
                   fields->id_prefix.size ? fields->id_prefix.text : "", fields->id_number);
     else
-        copy_text (id, fields->id);
+        s_copy_text (id, fields->id);
     bn_lab_event_t event = {.offset = offset,
                             .seen_us = seen_us,
                             .dead_offset = BN_LAB_NO_OFFSET,
                             .id = id,
-                            .source = copy_text (source, fields->source),
-                            .topic = copy_text (name, topic),
-                            .key = copy_text (key, fields->key),
-                            .cause = copy_ext (cause, fields, "causationid"),
-                            .correlation = copy_ext (correlation, fields, "correlationid")};
-    if (*copy_ext (dead, fields, "deadoffset"))
+                            .source = s_copy_text (source, fields->source),
+                            .topic = s_copy_text (name, topic),
+                            .key = s_copy_text (key, fields->key),
+                            .cause = s_copy_ext (cause, fields, "causationid"),
+                            .correlation = s_copy_ext (correlation, fields, "correlationid")};
+    if (*s_copy_ext (dead, fields, "deadoffset"))
         event.dead_offset = strtoull (dead, NULL, 10);
     return bn_lab_history_add (history, &event);
 }
 
 /*  One READ from *from on; *more: there was something.  */
-static baton_err_t read_on (bn_admin_t *admin, bn_lab_history_t *history, uint64_t *from,
-                            uint32_t wait_ms, uint64_t seen_us, bool *more)
+static baton_err_t s_read_on (bn_admin_t *admin, bn_lab_history_t *history, uint64_t *from,
+                              uint32_t wait_ms, uint64_t seen_us, bool *more)
 {
     const bn_message_t *reply;
     bn_message_t request = {.type = BN_READ,
@@ -107,7 +107,7 @@ static baton_err_t read_on (bn_admin_t *admin, bn_lab_history_t *history, uint64
                                     section->count);
         for (uint64_t offset = section->base; !err && bn_batch_next (&reader, &fields); offset++)
             if (offset >= *from)
-                err = note (history, section->topic, offset, &fields, seen_us);
+                err = s_note (history, section->topic, offset, &fields, seen_us);
         if (!err)
             err = reader.mp.err;
     }
@@ -131,14 +131,14 @@ baton_err_t bn_lab_read_journal (bn_lab_history_t *history, const char *endpoint
     uint64_t from = 0, upto = welcome ? welcome->tail : 0;
     bool more = true;
     while (welcome && !err && more && from < upto)
-        err = read_on (admin, history, &from, 0, 0, &more);
+        err = s_read_on (admin, history, &from, 0, 0, &more);
     bn_admin_destroy (&admin);
     return err;
 }
 
 /*  ---- the status ---- */
 
-static uint64_t number_of (baton_value_t map, const char *name)
+static uint64_t s_number_of (baton_value_t map, const char *name)
 {
     baton_value_t value;
     uint64_t number = 0;
@@ -147,7 +147,7 @@ static uint64_t number_of (baton_value_t map, const char *name)
     return number;
 }
 
-static uint32_t connected_of (baton_value_t actor)
+static uint32_t s_connected_of (baton_value_t actor)
 {
     baton_value_t list, instance, value;
     uint32_t connected = 0;
@@ -163,7 +163,7 @@ static uint32_t connected_of (baton_value_t actor)
 }
 
 /*  How long it has been out, now that a picture of it was taken.  */
-static void watch (watch_t *self, bn_lab_actor_t *actor, uint64_t taken_ms)
+static void s_watch (s_watch_t *self, bn_lab_actor_t *actor, uint64_t taken_ms)
 {
     uint64_t done = actor->settled + actor->died;
     uint64_t out_ms = self->counts ? taken_ms - self->progress_ms : 0;
@@ -179,7 +179,7 @@ static void watch (watch_t *self, bn_lab_actor_t *actor, uint64_t taken_ms)
 
 /*  There is one for each actor of a picture: as many as a picture has room for, and none that was
  *  there is forgotten.  */
-static watch_t *watch_of (bn_lab_observer_t *self, const char *name)
+static s_watch_t *s_watch_of (bn_lab_observer_t *self, const char *name)
 {
     size_t place = 0;
     while (place < BN_LAB_ACTORS_MAX - 1 && *self->watches[place].name &&
@@ -189,8 +189,8 @@ static watch_t *watch_of (bn_lab_observer_t *self, const char *name)
     return &self->watches[place];
 }
 
-static void take_actor (bn_lab_observer_t *self, bn_lab_picture_t *picture, baton_value_t it,
-                        uint64_t taken_ms)
+static void s_take_actor (bn_lab_observer_t *self, bn_lab_picture_t *picture, baton_value_t it,
+                          uint64_t taken_ms)
 {
     baton_value_t value;
     const char *text;
@@ -199,23 +199,23 @@ static void take_actor (bn_lab_observer_t *self, bn_lab_picture_t *picture, bato
         !baton_value_str (value, &text, &size) || size > BATON_NAME_BYTES_MAX)
         return;
     bn_lab_actor_t *actor = &picture->actors[picture->actor_count];
-    *actor = (bn_lab_actor_t){.instances = connected_of (it),
-                              .lag = number_of (it, "lag"),
-                              .parked = number_of (it, "parked"),
-                              .dead = number_of (it, "dead"),
-                              .settled = number_of (it, "settled"),
-                              .died = number_of (it, "died"),
-                              .retried = number_of (it, "retried")};
+    *actor = (bn_lab_actor_t){.instances = s_connected_of (it),
+                              .lag = s_number_of (it, "lag"),
+                              .parked = s_number_of (it, "parked"),
+                              .dead = s_number_of (it, "dead"),
+                              .settled = s_number_of (it, "settled"),
+                              .died = s_number_of (it, "died"),
+                              .retried = s_number_of (it, "retried")};
     memcpy (actor->name, text, size);
     for (size_t i = 0; i < self->picture.actor_count; i++)
         if (!strcmp (self->picture.actors[i].name, actor->name))
             actor->outage_ms = self->picture.actors[i].outage_ms;
     if (self->begun)
-        watch (watch_of (self, actor->name), actor, taken_ms);
+        s_watch (s_watch_of (self, actor->name), actor, taken_ms);
     picture->actor_count++;
 }
 
-static baton_err_t sample (bn_lab_observer_t *self)
+static baton_err_t s_sample (bn_lab_observer_t *self)
 {
     const bn_message_t *reply;
     bn_message_t request = {.type = BN_STATUS};
@@ -224,16 +224,16 @@ static baton_err_t sample (bn_lab_observer_t *self)
         return err;
     baton_value_t status = baton_value_wrap (reply->status.data, reply->status.size);
     baton_value_t list, it, value;
-    bn_lab_picture_t picture = {.taken_ms = now_ms ()};
+    bn_lab_picture_t picture = {.taken_ms = s_now_ms ()};
     if (baton_value_get (status, "orchestrator", &it)) {
-        picture.tail = number_of (it, "tail");
+        picture.tail = s_number_of (it, "tail");
         if (baton_value_get (it, "disk_full", &value))
             baton_value_bool (value, &picture.disk_full);
     }
     pthread_mutex_lock (&self->lock);
     if (baton_value_get (status, "actors", &list))
         for (size_t i = 0; baton_value_at (list, i, &it); i++)
-            take_actor (self, &picture, it, picture.taken_ms);
+            s_take_actor (self, &picture, it, picture.taken_ms);
     self->picture = picture;
     pthread_mutex_unlock (&self->lock);
     return BATON_OK;
@@ -241,7 +241,7 @@ static baton_err_t sample (bn_lab_observer_t *self)
 
 /*  ---- the thread ---- */
 
-static void *run (void *arg)
+static void *s_run (void *arg)
 {
     bn_lab_observer_t *self = arg;
     uint64_t sample_ms = 0;
@@ -249,10 +249,10 @@ static void *run (void *arg)
     while (!over) {
         bool more = false;
         baton_err_t err =
-            read_on (self->admin, &self->history, &self->from, SAMPLE_MS / 2, 0, &more);
-        if (!err && now_ms () >= sample_ms) {
-            sample_ms = now_ms () + SAMPLE_MS;
-            err = sample (self);
+            s_read_on (self->admin, &self->history, &self->from, SAMPLE_MS / 2, 0, &more);
+        if (!err && s_now_ms () >= sample_ms) {
+            sample_ms = s_now_ms () + SAMPLE_MS;
+            err = s_sample (self);
         }
         pthread_mutex_lock (&self->lock);
         over = self->stopping;
@@ -282,7 +282,7 @@ baton_err_t bn_lab_observer_new (bn_lab_observer_t **observer, const char *endpo
     bn_admin_options_t options = {
         .endpoint = endpoint, .name = "lab-observer", .timeout_ms = ANSWER_MS};
     baton_err_t err = bn_admin_new (&self->admin, &options);
-    if (!err && pthread_create (&self->thread, NULL, run, self))
+    if (!err && pthread_create (&self->thread, NULL, s_run, self))
         err = BATON_ERR_SYSTEM;
     self->running = !err;
     if (err)

@@ -395,9 +395,11 @@ static baton_err_t s_burst (bn_lab_trouble_t *self, const bn_lab_order_t *order,
 /*  Picks what the order leaves open: kind, target, how long. false: there is nobody now.  */
 static bool s_pick (bn_lab_trouble_t *self, bn_prng_t *prng, bn_lab_order_t *order)
 {
-    static const bn_lab_kind_t all[] = {BN_LAB_KILL, BN_LAB_KILL,      BN_LAB_PAUSE,
-                                        BN_LAB_SLOW, BN_LAB_PARTITION, BN_LAB_LOSSY};
-    uint64_t kinds = bn_lab_hosts_apart (self->options.hosts) ? 6 : 3;
+    /*  Links last: only where there are some.  */
+    static const bn_lab_kind_t all[] = {BN_LAB_KILL,      BN_LAB_KILL, BN_LAB_KILL,  BN_LAB_KILL,
+                                        BN_LAB_KILL,      BN_LAB_KILL, BN_LAB_PAUSE, BN_LAB_PAUSE,
+                                        BN_LAB_PARTITION, BN_LAB_SLOW, BN_LAB_LOSSY};
+    uint64_t kinds = bn_lab_hosts_apart (self->options.hosts) ? 11 : 8;
     uint32_t hosts = bn_lab_hosts_count (self->options.hosts);
     bool times = order->kind == BN_LAB_TROUBLE || !order->for_given || order->rate > 0;
     if (order->kind == BN_LAB_TROUBLE)

@@ -25,16 +25,16 @@ typedef struct {
     double fail_rate;
     char provider[PATH_MAX]; /* file that is there while it is down; "": none */
     bn_prng_t prng;
-} worker_t;
+} s_worker_t;
 
-static void pause_ms (uint64_t ms)
+static void s_pause_ms (uint64_t ms)
 {
     struct timespec rest = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
     while (ms && nanosleep (&rest, &rest) && errno == EINTR)
         ;
 }
 
-static bool is_poisoned (const baton_event_t *event)
+static bool s_is_poisoned (const baton_event_t *event)
 {
     baton_value_t value;
     bool poison = false;
@@ -42,14 +42,14 @@ static bool is_poisoned (const baton_event_t *event)
            poison;
 }
 
-static baton_verdict_t handle (baton_context_t *context, const baton_event_t *event, void *arg)
+static baton_verdict_t s_handle (baton_context_t *context, const baton_event_t *event, void *arg)
 {
-    worker_t *self = arg;
+    s_worker_t *self = arg;
     size_t size;
     const void *data = baton_event_data (event, &size);
-    if (is_poisoned (event))
+    if (s_is_poisoned (event))
         kill (getpid (), SIGKILL); /* nothing can be put in order any more */
-    pause_ms (self->handle_ms);
+    s_pause_ms (self->handle_ms);
     if (*self->provider && access (self->provider, F_OK) == 0) {
         baton_reason (context, "the provider is down");
         return BATON_RETRY;
@@ -65,7 +65,7 @@ static baton_verdict_t handle (baton_context_t *context, const baton_event_t *ev
     return BATON_ACK;
 }
 
-static bool take_provider (worker_t *self, const char *name)
+static bool s_take_provider (s_worker_t *self, const char *name)
 {
     const char *folder = getenv (BN_LAB_VARIABLE);
     if (!*name || strchr (name, '/'))
@@ -79,7 +79,7 @@ static bool take_provider (worker_t *self, const char *name)
            (int)sizeof self->provider;
 }
 
-static bool take (worker_t *self, int option, const char *value)
+static bool s_take (s_worker_t *self, int option, const char *value)
 {
     char *end;
     switch (option) {
@@ -97,19 +97,19 @@ static bool take (worker_t *self, int option, const char *value)
         self->fail_rate = strtod (value, &end);
         return end != value && !*end && self->fail_rate >= 0 && self->fail_rate <= 1;
     case 'p':
-        return take_provider (self, value);
+        return s_take_provider (self, value);
     default:
         return false;
     }
 }
 
-static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void *arg)
+static baton_err_t s_configure (baton_actor_t *actor, int argc, char **argv, void *arg)
 {
     static const struct option options[] = {
         {"on", required_argument, NULL, 'o'},       {"emit", required_argument, NULL, 'e'},
         {"handle", required_argument, NULL, 't'},   {"fail-rate", required_argument, NULL, 'f'},
         {"provider", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
-    worker_t *self = arg;
+    s_worker_t *self = arg;
     char program[] = "baton lab worker";
     char *words[64] = {program};
     if (argc > 62)
@@ -121,7 +121,7 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
     while ((option = getopt_long (argc + 1, words, "+", options, &index)) != -1) {
         if (option == '?')
             return BATON_ERR_ARGUMENT;
-        if (!take (self, option, optarg)) {
+        if (!s_take (self, option, optarg)) {
             fprintf (stderr, "baton lab worker: --%s: not a valid value: %s\n", options[index].name,
                      optarg);
             return BATON_ERR_ARGUMENT;
@@ -133,7 +133,7 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
         return BATON_ERR_ARGUMENT;
     }
     for (size_t i = 0; i < self->pattern_count; i++) {
-        baton_err_t err = baton_actor_on (actor, self->patterns[i], handle, self);
+        baton_err_t err = baton_actor_on (actor, self->patterns[i], s_handle, self);
         if (err) {
             fprintf (stderr, "baton lab worker: --on %s: %s\n", self->patterns[i],
                      baton_err_text (err));
@@ -145,8 +145,8 @@ static baton_err_t configure (baton_actor_t *actor, int argc, char **argv, void 
 
 int bn_lab_worker (int argc, char **argv)
 {
-    worker_t self = {.handle_ms = 0};
+    s_worker_t self = {.handle_ms = 0};
     baton_actor_options_t options = {.name = "worker"};
     bn_prng_init (&self.prng, bn_random_u64 ());
-    return baton_actor_main (argc, argv, &options, configure, &self);
+    return baton_actor_main (argc, argv, &options, s_configure, &self);
 }

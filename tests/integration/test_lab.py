@@ -304,7 +304,7 @@ class Lab(unittest.TestCase):
 
     def test_shipped_drills(self):
         listed = json.loads(self.lab("list", "--json").stdout)
-        self.assertEqual(len(listed), 8)
+        self.assertEqual(len(listed), 9)
         for drill in listed:
             name = drill["name"]
             with self.subTest(drill=name):
