@@ -9,7 +9,7 @@
 static const char *const s_fault_names[FAULT_COUNT] = {
     "power",      "kill",  "disk-cut", "disk-error", "disk-full", "disk-slow", "rot",
     "disconnect", "split", "fanout",   "crash",      "poison",    "hang",      "pause",
-    "replace",    "stop",  "replay",   "clock",      "deploy",    "forget"};
+    "replace",    "stop",  "replay",   "clock",      "deploy",    "forget",    "memory"};
 
 const char *sim_fault_name (sim_fault_t fault)
 {

@@ -151,6 +151,17 @@ void sim_forgotten (sim_t *sim, uint32_t actor)
     sim->forget_asked[actor] = false;
 }
 
+static void starve (sim_t *sim)
+{
+    uint32_t slot;
+    sim_process_t *process = some_process (sim, &slot);
+    uint64_t allocation = 1 + sim_below (sim, 12);
+    if (sim_below (sim, 2) || !process)
+        sim->server.starved = allocation;
+    else
+        process->starved = allocation;
+}
+
 static void fan_out_break (sim_t *sim)
 {
     uint32_t slot;
@@ -200,6 +211,9 @@ static void strike (sim_t *sim, sim_fault_t fault)
         break;
     case FAULT_CLOCK:
         sim->wall_skew_us += (int64_t)sim_below (sim, 20000000) - 10000000;
+        break;
+    case FAULT_MEMORY:
+        starve (sim);
         break;
     case FAULT_DEPLOY:
         deploy (sim);

@@ -146,6 +146,7 @@ static bool perform (sim_t *sim, uint32_t slot, bn_mailbox_effect_t *effect, boo
     case BN_MAILBOX_FATAL:
         sim_say (sim, "%s: fatal: %.150s", process->instance, effect->text);
         if (effect->err != BATON_ERR_FENCED && effect->err != BATON_ERR_IO &&
+            (effect->err != BATON_ERR_MEMORY || !sim->config.faults[FAULT_MEMORY]) &&
             (effect->err != BATON_ERR_CONFLICT || !sim->config.faults[FAULT_DEPLOY]))
             sim_fail (sim, "%s cannot go on: %s", process->instance, effect->text);
         return false;
@@ -167,8 +168,15 @@ void sim_process_step (sim_t *sim, uint32_t slot, bn_mailbox_event_t event)
     bn_mailbox_effects_init (&effects);
     event.now = sim_time (sim);
     event.random = sim_random (sim);
+    if (process->starved)
+        sim_memory_short (process->starved, sim_below (sim, 2));
     bn_mailbox_step (process->mailbox, &event, &effects);
-    bool goes_on = true;
+    if (!sim_memory_enough ()) {
+        sim->stats.starved++;
+        process->starved = 0;
+        sim_say (sim, "%s: no memory%s", process->instance, effects.failed ? ", and it ends" : "");
+    }
+    bool goes_on = !effects.failed;
     bool reset = false;
     for (size_t i = 0; goes_on && i < effects.count; i++)
         goes_on = perform (sim, slot, &effects.items[i], &reset);

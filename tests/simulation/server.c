@@ -339,6 +339,8 @@ uint64_t sim_server_first (const sim_t *sim)
     return server->trim_offset > server->first_base ? server->trim_offset : server->first_base;
 }
 
+static void starve_to_death (sim_t *sim);
+
 static void step (sim_t *sim, bn_conductor_event_t event)
 {
     sim_server_t *server = &sim->server;
@@ -348,7 +350,19 @@ static void step (sim_t *sim, bn_conductor_event_t event)
     event.partitions = sim->config.partitions;
     event.disk_full = server->disk_full;
     event.first = sim_server_first (sim);
+    if (server->starved)
+        sim_memory_short (server->starved, sim_below (sim, 2));
     bn_conductor_step (server->conductor, &event, &server->effects);
+    if (!sim_memory_enough ()) {
+        sim->stats.starved++;
+        server->starved = 0;
+        sim_say (sim, "orchestrator: no memory");
+    }
+    /*  The shell lets none of the step out, and ends: what it decided was never true.  */
+    if (server->effects.failed) {
+        starve_to_death (sim);
+        return;
+    }
     bn_blob_t *answer = NULL;
     for (size_t i = 0; i < server->effects.count && sim->server.sender; i++)
         if (server->effects.items[i].kind == BN_EFFECT_SEND &&
@@ -356,8 +370,7 @@ static void step (sim_t *sim, bn_conductor_event_t event)
             answer = server->effects.items[i].head;
     if (answer)
         bn_blob_ref (answer);
-    bool ok =
-        !server->effects.failed && bn_gate_push (server->gate, &server->effects, persist, sim);
+    bool ok = bn_gate_push (server->gate, &server->effects, persist, sim);
     bn_assert (ok);
     if (answer)
         sim_oracle_answer (sim, answer);
@@ -420,14 +433,10 @@ static void lost_power (sim_t *sim, bool power)
     server->cut = false;
 }
 
-void sim_server_crash (sim_t *sim, bool power)
+static void end (sim_t *sim, bool power)
 {
     sim_server_t *server = &sim->server;
-    if (!server->up)
-        return;
     sim->stats.crashes++;
-    sim_say (sim, power ? "the orchestrator's machine loses power" : "the orchestrator dies");
-    sim_oracle_state (sim, true);
     server->kept = sim->model->visible;
     lost_power (sim, power);
     if (power)
@@ -438,6 +447,21 @@ void sim_server_crash (sim_t *sim, bool power)
     close_all (sim);
     sim_server_gone (sim);
     sim_push (sim, sim->now_us + sim_about (sim, 200000), EVENT_SERVER_START, 0, 0, 0);
+}
+
+static void starve_to_death (sim_t *sim)
+{
+    sim_say (sim, "the orchestrator has no memory, and ends");
+    end (sim, false);
+}
+
+void sim_server_crash (sim_t *sim, bool power)
+{
+    if (!sim->server.up)
+        return;
+    sim_say (sim, power ? "the orchestrator's machine loses power" : "the orchestrator dies");
+    sim_oracle_state (sim, true);
+    end (sim, power);
 }
 
 typedef struct {

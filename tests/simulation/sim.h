@@ -18,6 +18,7 @@
  *      oracle.c     what must hold
  *      answers.c    what the administrator must be told
  *      nemesis.c    faults
+ *      memory.c     allocations that fail
  *
  *  INVARIANT: nothing here reads a clock, an address or the machine's randomness.  */
 #ifndef BN_SIM_H
@@ -65,6 +66,7 @@ typedef enum {
     FAULT_CLOCK,      /* the wall clock jumps */
     FAULT_DEPLOY,     /* an actor comes back with other patterns; some old processes stay */
     FAULT_FORGET,     /* an actor is stopped, forgotten, and started as a new one */
+    FAULT_MEMORY,     /* an allocation within a step fails, or all from one on */
     FAULT_COUNT
 } sim_fault_t;
 
@@ -204,6 +206,7 @@ typedef struct {
     bool current; /* the one that is started again when it ends */
     bool stopping;
     uint64_t paused_us;
+    uint64_t starved;   /* the allocation of its next step that fails; 0: none */
     sim_message_t said; /* its last SETTLE, and where */
     uint64_t said_connection;
     /*  Fan-out.  */
@@ -262,13 +265,14 @@ typedef struct {
     struct sim_views *views; /* the checkpoint on disk, or NULL */
     bool rotten;             /* recovery is being tried on a copy with rot */
     bn_state_t *shadow;      /* the journaled records, decoded and applied once more */
+    uint64_t starved;        /* the allocation of the next step that fails; 0: none */
     uint64_t sender;         /* connection whose message is being stepped; 0: none */
     bool armed;              /* a disk call was made to fail: an error is no surprise */
 } sim_server_t;
 
 typedef struct {
     uint64_t steps, events, emitted, settles, calls, crashes, virtual_us, records, recoveries,
-        rot_cases, torn, lost, read, answers;
+        rot_cases, torn, lost, read, answers, starved;
     uint64_t faults[FAULT_COUNT];
     uint64_t fanout_drops;
     uint64_t refusals;
@@ -422,6 +426,12 @@ void sim_nemesis_event (sim_t *sim);
 void sim_nemesis_end (sim_t *sim); /* heals what it can */
 /*  The administrator hears that it is done.  */
 void sim_forgotten (sim_t *sim, uint32_t actor);
+
+/*  ---- memory.c ---- */
+/*  That allocation from now fails (1: the next), with `on` all later ones, too, until enough.  */
+void sim_memory_short (uint64_t allocation, bool on);
+/*  False: one failed.  */
+bool sim_memory_enough (void);
 
 /*  ---- what is in an event's data ---- */
 typedef struct {

@@ -81,11 +81,11 @@ static void print_json (const options_t *options, const sim_stats_t *stats, uint
             ",\"handled\":%" PRIu64 ",\"settles\":%" PRIu64 ",\"records\":%" PRIu64
             ",\"crashes\":%" PRIu64 ",\"recoveries\":%" PRIu64 ",\"torn_tails\":%" PRIu64
             ",\"records_lost\":%" PRIu64 ",\"read\":%" PRIu64 ",\"answers\":%" PRIu64
-            ",\"rot_cases\":%" PRIu64 ",\"fanout_drops\":%" PRIu64 ",\"virtual_seconds\":%" PRIu64
-            ",\"trace\":\"%016" PRIx64 "\",\"faults\":{",
+            ",\"starved\":%" PRIu64 ",\"rot_cases\":%" PRIu64 ",\"fanout_drops\":%" PRIu64
+            ",\"virtual_seconds\":%" PRIu64 ",\"trace\":\"%016" PRIx64 "\",\"faults\":{",
             seeds, options->from, failures, stats->steps, stats->events, stats->emitted,
             stats->calls, stats->settles, stats->records, stats->crashes, stats->recoveries,
-            stats->torn, stats->lost, stats->read, stats->answers, stats->rot_cases,
+            stats->torn, stats->lost, stats->read, stats->answers, stats->starved, stats->rot_cases,
             stats->fanout_drops, stats->virtual_us / 1000000, trace);
     for (int fault = 0; fault < FAULT_COUNT; fault++)
         printf ("%s\"%s\":%" PRIu64, fault ? "," : "", sim_fault_name ((sim_fault_t)fault),

@@ -132,7 +132,8 @@ void sim_watcher_message (sim_t *sim, const bn_frame_t *frames, size_t count)
         else if (message.type == BN_ERROR)
             sim_say (sim, "reader: refused: %.*s", (int)message.error.text.size,
                      message.error.text.text);
-        if (message.type == BN_ERROR && !sim->server.armed)
+        bool disk = sim->config.faults[FAULT_DISK_ERROR] || sim->config.faults[FAULT_DISK_CUT];
+        if (message.type == BN_ERROR && !disk && message.error.code != BATON_ERR_MEMORY)
             sim_fail (sim, "READ from %" PRIu64 " is refused: %.*s", watcher->next,
                       (int)message.error.text.size, message.error.text.text);
         if (message.type != BN_ERROR && !sim->failed)
