@@ -154,6 +154,7 @@ static uint64_t in_flight (const bn_actor_live_t *live)
 
 typedef struct {
     uint64_t pending;
+    uint64_t pending_most; /* in one partition */
     uint64_t parked;
     uint64_t parked_most; /* in one partition */
     uint64_t busy;        /* partitions with pending events */
@@ -170,6 +171,8 @@ static sums_t sum_up (const bn_conductor_t *self, const bn_actor_state_t *actor)
         bn_map_node_t *lowest = bn_map_first (partition->parked);
         uint64_t parked = bn_map_count (partition->parked);
         sums.pending += partition->pending;
+        if (partition->pending > sums.pending_most)
+            sums.pending_most = partition->pending;
         sums.busy += partition->pending ? 1 : 0;
         sums.parked += parked;
         sums.parked_most = parked > sums.parked_most ? parked : sums.parked_most;
@@ -191,7 +194,7 @@ static void put_actors (const bn_conductor_t *self, list_t *list)
         sums_t sums = sum_up (self, actor);
         size_t start = list->items.size;
         msgpack_packer packer = bn_mp_packer (&list->items);
-        msgpack_pack_map (&packer, 19);
+        msgpack_pack_map (&packer, 20);
         put_text (&packer, "name", actor->name);
         put_number (&packer, "id", actor->id);
         bn_mp_pack_cstr (&packer, "patterns");
@@ -203,6 +206,7 @@ static void put_actors (const bn_conductor_t *self, list_t *list)
         put_number (&packer, "lag", sums.pending + sums.parked);
         put_bool (&packer, "lag_exact", sums.exact);
         put_number (&packer, "ready", sums.pending);
+        put_number (&packer, "ready_most", sums.pending_most);
         put_number (&packer, "in_flight", in_flight (bn_map_get_u64 (self->live, actor->id)));
         put_number (&packer, "parked", sums.parked);
         put_number (&packer, "parked_most", sums.parked_most);

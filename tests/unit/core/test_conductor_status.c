@@ -104,6 +104,7 @@ static void status_tells_published_and_busy_partitions (void **state)
     assert_load (h, admin, 3, 1);
     uint64_t last = harness_event (h, "t", harness_key (h, 0, 0));
     assert_load (h, admin, 4, 2);
+    assert_int_equal (number (the_actor (h, admin), "ready_most"), 3);
     bn_settlement_t settlement = harness_settlement (h, "a", 0, last + 1);
     settlement.handled = 1;
     assert_int_equal (harness_settle (h, owner, &settlement, NULL, 0), BATON_OK);
