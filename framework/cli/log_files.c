@@ -130,28 +130,19 @@ static bool s_fill (bn_log_files_t *self)
     }
 }
 
-static bool s_is_time (const char *text)
-{
-    static const char shape[] = "dddd-dd-ddTdd:dd:dd.dddZ";
-    for (size_t i = 0; i < BN_LOGBOOK_TIME_SIZE; i++)
-        if (shape[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
-            return false;
-    return true;
-}
-
 static void s_set_line (bn_log_files_t *self, size_t size)
 {
     bn_log_line_t *line = &self->line;
     line->line = self->buffer + self->start;
     line->size = size;
     line->text = 0;
-    if (size > BN_LOGBOOK_TIME_SIZE && s_is_time (line->line) &&
+    if (size > BN_LOGBOOK_TIME_SIZE && bn_logbook_is_time (line->line, size) &&
         line->line[BN_LOGBOOK_TIME_SIZE] == ' ') {
         memcpy (line->time, line->line, BN_LOGBOOK_TIME_SIZE);
         line->text = BN_LOGBOOK_TIME_SIZE + 1;
     } else if (size > JSON_TIME_SIZE + BN_LOGBOOK_TIME_SIZE &&
                memcmp (line->line, JSON_TIME, JSON_TIME_SIZE) == 0 &&
-               s_is_time (line->line + JSON_TIME_SIZE))
+               bn_logbook_is_time (line->line + JSON_TIME_SIZE, BN_LOGBOOK_TIME_SIZE))
         memcpy (line->time, line->line + JSON_TIME_SIZE, BN_LOGBOOK_TIME_SIZE);
     self->ready = true;
 }

@@ -26,10 +26,14 @@ static const char s_details[] =
     "      data_dir = ./.baton\n"
     "      endpoint = tcp://127.0.0.1:7711     port *: a free one, kept over restarts\n"
     "  restart_backoff_max = 10s     between restarts of what keeps ending; default 10s\n"
+    "  log_bytes_max = 64MiB         of an instance's output in data_dir/logs; 0: none is kept\n"
     "  actors                        started in this order\n"
     "      payment\n"
     "          command = \"./payment --max-attempts 3\"    words; no shell\n"
     "          instances = 2         default 1; baton scale payment N changes it\n"
+    "          instances = 1..8      as many as the lag asks for; the log says why\n"
+    "          target_lag = 1000     events for each instance; more of them start more instances\n"
+    "          cooldown = 30s        how long fewer must do before some are stopped\n"
     "          restart = permanent   or transient (not after exit code 0), temporary (never)\n"
     "          intensity = 10 in 60s an instance that ends more often is parked; 0: never\n"
     "          watchdog = 30s        one that says it lives (sd_notify) and then is silent for\n"
@@ -46,16 +50,25 @@ static const char s_details[] =
     "NOTIFY_SOCKET and WATCHDOG_USEC, as systemd gives them.\n"
     "At most 256 instances. Relative paths start from the current directory.\n"
     "\n"
-    "Exit codes: 0 stopped cleanly, 1 the orchestrator did not come up or the data directory "
-    "cannot\n"
-    "be used, 2 wrong usage or a wrong file.";
+    "What instances print is also kept in data_dir/logs: see `baton logs`. With --detach, which\n"
+    "returns when every instance is ready, only there; `baton down` stops it.\n"
+    "\n"
+    "Exit codes: 0 stopped cleanly (detached: everything is ready), 1 the orchestrator did not\n"
+    "come up or the data directory cannot be used (detached: or an instance keeps ending, or is not\n"
+    "ready in time; everything is stopped then), 2 wrong usage or a wrong file, 130 interrupted\n"
+    "while detaching.";
 
 int bn_cli_up (int argc, char **argv)
 {
     const char *log = getenv ("BATON_LOG");
-    bool check = false;
+    bool check = false, detach = false;
+    uint64_t ready_s = 60;
     const bn_option_t table[] = {
         {"check", 0, BN_OPTION_FLAG, &check, NULL, "only check FILE", 0, 0},
+        {"detach", 'd', BN_OPTION_FLAG, &detach, NULL,
+         "return when everything is ready; it goes on in the background", 0, 0},
+        {"wait", 0, BN_OPTION_UINT, &ready_s, "SECONDS",
+         "with --detach: stop it if it is not ready by then (default: 60)", 1, 86400},
         {"log", 0, BN_OPTION_TEXT, &log, "text|json",
          "how lines look, the processes' too (default: $BATON_LOG, or text)", 0, 0},
     };
@@ -88,7 +101,11 @@ int bn_cli_up (int argc, char **argv)
         printf ("%s: ok\n", argv[first]);
         code = BN_EXIT_OK;
     } else
-        code = bn_up_run (argv[first], &config, log);
+        code = bn_up_run (&(bn_up_options_t){.path = argv[first],
+                                             .config = &config,
+                                             .log = log,
+                                             .detach = detach,
+                                             .ready_s = (uint32_t)ready_s});
     bn_up_config_fini (&config);
     return code;
 }

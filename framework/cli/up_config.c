@@ -3,6 +3,7 @@
 #include "cli/up_config.h"
 #include "cli/options.h"
 #include "shell/clock.h"
+#include "supervisor/logbook.h"
 #include "supervisor/process.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,6 +22,7 @@
 #define INTENSITY           10 /* in */
 #define INTENSITY_PERIOD_MS 60000
 #define WATCHDOG_MS         30000
+#define TARGET_LAG_MAX      1000000000
 
 int bn_up_words (char *command, char **argv, size_t argv_max, const char **what)
 {
@@ -167,6 +169,25 @@ static baton_err_t s_restart (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *ite
                           "restart = %s: expected permanent, transient or temporary", value);
 }
 
+/*  "2", or "1..8".  */
+static baton_err_t s_instances (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                const char *value, char detail[512])
+{
+    char first[8] = "";
+    uint64_t least = 0, most;
+    const char *dots = strstr (value, "..");
+    if (dots && (size_t)(dots - value) < sizeof (first))
+        memcpy (first, value, (size_t)(dots - value));
+    if (!bn_parse_uint (dots ? dots + 2 : value, &most) || most > INSTANCES_MAX ||
+        (dots && (!bn_parse_uint (first, &least) || least < 1 || least > most)))
+        return bn_zpl_refuse (zpl, item, detail,
+                              "instances = %s: expected 0 to %d, or a range such as 1..8", value,
+                              INSTANCES_MAX);
+    self->instances = (uint32_t)(dots ? least : most);
+    self->instances_max = (uint32_t)most;
+    return BATON_OK;
+}
+
 static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
                                      char detail[512])
 {
@@ -178,14 +199,18 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
         return s_text (zpl, item, &self->directory, detail);
     if (!strcmp (name, "environment"))
         return s_environment (self, zpl, item, detail);
-    if (!strcmp (name, "instances")) {
-        uint64_t count;
-        if (!bn_parse_uint (value, &count) || count > INSTANCES_MAX)
-            return bn_zpl_refuse (zpl, item, detail, "instances = %s: expected 0 to %d", value,
-                                  INSTANCES_MAX);
-        self->instances = (uint32_t)count;
+    if (!strcmp (name, "instances"))
+        return s_instances (self, zpl, item, value, detail);
+    if (!strcmp (name, "target_lag")) {
+        uint64_t lag;
+        if (!bn_parse_uint (value, &lag) || lag < 1 || lag > TARGET_LAG_MAX)
+            return bn_zpl_refuse (zpl, item, detail, "target_lag = %s: expected 1 to %d", value,
+                                  TARGET_LAG_MAX);
+        self->target_lag = (uint32_t)lag;
         return BATON_OK;
     }
+    if (!strcmp (name, "cooldown"))
+        return s_time (zpl, item, &self->cooldown_ms, detail);
     if (!strcmp (name, "stop_timeout"))
         return s_time (zpl, item, &self->stop_timeout_ms, detail);
     if (!strcmp (name, "restart"))
@@ -197,8 +222,9 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
         return !strcmp (value, "0") ? BATON_OK : s_time (zpl, item, &self->watchdog_ms, detail);
     }
     return bn_zpl_refuse (zpl, item, detail,
-                          "unknown property '%s': expected command, instances, restart, intensity, "
-                          "watchdog, directory, stop_timeout or environment",
+                          "unknown property '%s': expected command, instances, target_lag, "
+                          "cooldown, restart, intensity, watchdog, directory, stop_timeout or "
+                          "environment",
                           name);
 }
 
@@ -226,7 +252,7 @@ static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item
 
     bn_up_actor_t *actor = &self->actors[self->actor_count++];
     snprintf (actor->name, sizeof (actor->name), "%s", name);
-    actor->instances = 1;
+    actor->instances = actor->instances_max = 1;
     actor->intensity = INTENSITY;
     actor->intensity_period_ms = INTENSITY_PERIOD_MS;
     actor->watchdog_ms = WATCHDOG_MS;
@@ -238,11 +264,14 @@ static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item
         if (err)
             return err;
     }
+    if (actor->instances_max == actor->instances && (actor->target_lag || actor->cooldown_ms))
+        return bn_zpl_refuse (zpl, item, detail, "%s: %s needs a range, such as instances = 1..8",
+                              name, actor->target_lag ? "target_lag" : "cooldown");
     if (!actor->command)
         return bn_zpl_refuse (zpl, item, detail, "%s has no command", name);
     uint32_t total = self->orchestrator_set;
     for (size_t i = 0; i < self->actor_count; i++)
-        total += self->actors[i].instances;
+        total += self->actors[i].instances_max;
     if (total > INSTANCES_MAX)
         return bn_zpl_refuse (zpl, item, detail, "more than %d instances in all", INSTANCES_MAX);
     return BATON_OK;
@@ -258,6 +287,14 @@ static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *it
         return s_text (zpl, item, &self->data_dir, detail);
     if (!strcmp (name, "restart_backoff_max"))
         return s_time (zpl, item, &self->backoff_max_ms, detail);
+    if (!strcmp (name, "log_bytes_max")) {
+        const char *value = zconfig_value (item) ? zconfig_value (item) : "";
+        if (!bn_config_bytes (value, &self->log_bytes_max) ||
+            (self->log_bytes_max && self->log_bytes_max < BN_LOGBOOK_BYTES_MIN))
+            return bn_zpl_refuse (zpl, item, detail,
+                                  "log_bytes_max = %s: expected 0, or 64KiB and more", value);
+        return BATON_OK;
+    }
     if (!strcmp (name, "orchestrator")) {
         if (self->orchestrator_set)
             return bn_zpl_refuse (zpl, item, detail, "a second section 'orchestrator'");
@@ -278,8 +315,8 @@ static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *it
         return BATON_OK;
     }
     return bn_zpl_refuse (zpl, item, detail,
-                          "unknown section '%s': expected orchestrator, actors, connect, data_dir "
-                          "or restart_backoff_max",
+                          "unknown section '%s': expected orchestrator, actors, connect, "
+                          "data_dir, log_bytes_max or restart_backoff_max",
                           name);
 }
 
@@ -313,6 +350,7 @@ baton_err_t bn_up_config_load (bn_up_config_t *self, const char *path, char deta
 {
     bn_zpl_t *zpl;
     memset (self, 0, sizeof (*self));
+    self->log_bytes_max = BN_LOGBOOK_BYTES_DEFAULT;
     bn_orchestrator_config_init (&self->orchestrator);
     baton_err_t err = bn_zpl_load (&zpl, path, detail);
     if (err)

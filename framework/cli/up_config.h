@@ -7,13 +7,16 @@
  *    connect = tcp://10.0.0.1:7711   # instead of that section: the orchestrator runs elsewhere
  *    data_dir = ./.baton             # only with connect: where the control socket is
  *    restart_backoff_max = 10s       # between restarts of what keeps ending; default 10s
+ *    log_bytes_max = 64MiB           # of the output of an instance, kept in data_dir/logs; 0: none
  *    actors
  *        payment                     # name of the actor; started in this order
  *            command = "./payment --max-attempts 3"
- *            instances = 2           # default 1
+ *            instances = 2           # default 1; or 1..8: as many as the lag asks for, and then
+ *            target_lag = 1000       #   events that are ready, for each instance; default 1000
+ *            cooldown = 30s          #   how long fewer must do before some go; default 30s
  *            restart = permanent     # or transient, temporary; default permanent
  *            intensity = 10 in 60s   # more ends of an instance park it; 0: never; default as here
- *            watchdog = 30s          # silence of an instance that gets it killed; 0: off; default 30s
+ *            watchdog = 30s          # silence that gets an instance killed; 0: off; default 30s
  *            directory = ./work      # to run in; default: where baton up runs
  *            stop_timeout = 10s      # from SIGTERM to SIGKILL; default 10s
  *            environment
@@ -37,6 +40,9 @@ typedef struct {
     char *environment[BN_UP_ENVIRONMENT_MAX + 1]; /* owned; NULL-terminated */
     char *directory;                              /* owned; may be NULL */
     uint32_t instances;
+    uint32_t instances_max; /* more than instances: elastic */
+    uint32_t target_lag;    /* 0: the default */
+    uint32_t cooldown_ms;   /* 0: the default */
     uint32_t stop_timeout_ms;
     bn_restart_t restart;
     uint32_t intensity;
@@ -51,6 +57,7 @@ typedef struct {
     char *connect;                         /* owned; where the actors connect to */
     char *data_dir;                        /* owned */
     uint32_t backoff_max_ms;               /* 0: the default */
+    uint64_t log_bytes_max;                /* 0: what instances print is not kept */
     bn_up_actor_t actors[BN_SUPERVISOR_SERVICES_MAX];
     size_t actor_count;
 } bn_up_config_t;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "cli/up_output.h"
+#include "shell/clock.h"
 #include <baton/event.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -49,12 +50,14 @@ void bn_up_output_line (bn_up_output_t *self, const char *service, uint32_t slot
 {
     char prefix[128];
     unsigned hue = 0;
-    if (self->closed)
-        return;
     for (const char *at = service; *at; at++)
         hue = hue * 31 + (unsigned char)*at;
     char name[BATON_NAME_BYTES_MAX + 16];
     snprintf (name, sizeof (name), "%s-%" PRIu32, service, slot);
+    if (self->logbook)
+        bn_logbook_write (self->logbook, name, bn_clock_wall_us (), line, size);
+    if (self->closed || self->quiet)
+        return;
     if (self->as_json) {
         s_json_line (self, name, line, size);
         return;

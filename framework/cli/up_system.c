@@ -2,11 +2,14 @@
 
 #include "cli/up_system.h"
 #include "cli/options.h"
+#include "cli/up_detach.h"
+#include "cli/up_elastic.h"
 #include "cli/up_output.h"
 #include "cli/up_watch.h"
 #include "client/admin.h"
 #include "shell/clock.h"
 #include "shell/log.h"
+#include "shell/notify.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,16 +27,26 @@
 #define GATE_PATIENCE_MS         5000  /* between two lines that say that it is not */
 #define ORCHESTRATOR_WATCHDOG_MS 60000 /* its death stops everybody: twice an actor's */
 #define DESCRIPTORS              2048  /* enough for the most instances that there can be */
+#define LOOK_MS                  100   /* between two looks whether everything is ready */
+#define STATUS_MS                1000  /* between two looks how all is, for who started us */
 
 typedef struct {
     const char *path;       /* of FILE */
     bn_up_config_t *config; /* what runs */
     bn_supervisor_t *supervisor;
     bn_up_output_t output;
-    bn_up_watch_t *watch; /* owned */
-    bn_admin_t *admin;    /* owned; asks whether the orchestrator is there; NULL: not now */
-    uint64_t warn_ms;     /* when to say that it does not answer */
-    bool terminal;        /* it was started from one */
+    bn_up_watch_t *watch;  /* owned */
+    bn_admin_t *admin;     /* owned; asks whether the orchestrator is there; NULL: not now */
+    uint64_t warn_ms;      /* when to say that it does not answer */
+    bool terminal;         /* it was started from one */
+    bn_logbook_t *logbook; /* owned; NULL: none */
+    bn_up_elastic_t elastic;
+    int wake_fd;        /* owned eventfd: the watch has samples */
+    bn_notify_t notify; /* who started us */
+    bool ready;         /* everything was, once */
+    bool failed;        /* detached, and something will not be */
+    int ready_fd;       /* owned; detached: where to say so; -1: not, or not any more */
+    uint64_t look_ms;   /* when to look again how all is */
 } s_up_t;
 
 /*  ---- the orchestrator ---- */
@@ -243,6 +257,7 @@ static baton_err_t s_reload (bn_supervisor_t *supervisor, char *detail, size_t d
         bn_up_config_t before = *self->config;
         *self->config = *config;
         *config = before;
+        bn_up_elastic_follow (&self->elastic, self->config, self->watch);
     }
     if (config)
         bn_up_config_fini (config);
@@ -269,6 +284,110 @@ static void s_ended (const bn_supervisor_end_t *end, void *arg)
     bn_up_watch_gone (self->watch, instance, end->incarnation);
 }
 
+/*  ---- how all is ---- */
+
+typedef struct {
+    uint32_t all, ready, parked;
+    char one[2 * BATON_NAME_BYTES_MAX]; /* that is parked */
+    char reason[128];
+} s_census_t;
+
+static void s_count (const s_up_t *self, s_census_t *census)
+{
+    bn_instance_info_t info;
+    *census = (s_census_t){0};
+    for (size_t i = 0; i < bn_supervisor_services (self->supervisor); i++)
+        for (size_t k = 0; bn_supervisor_instance (self->supervisor, i, k, &info); k++) {
+            bool parked = !strcmp (info.state, "parked");
+            census->all++;
+            census->ready += info.ready || !strcmp (info.state, "done");
+            if (parked && !census->parked++) {
+                snprintf (census->one, sizeof (census->one), "%s-%" PRIu32, info.service,
+                          info.slot);
+                snprintf (census->reason, sizeof (census->reason), "%s", info.reason);
+            }
+        }
+}
+
+static void s_become_ready (s_up_t *self, const s_census_t *census)
+{
+    self->ready = true;
+    bn_log (BN_LOG_INFO, "everything is ready: %" PRIu32 " instances", census->all);
+    bn_notify_ready (&self->notify);
+    if (self->ready_fd < 0)
+        return;
+    self->output.quiet = true; /* the instances have files of their own */
+    if (write (self->ready_fd, BN_UP_DETACH_READY, 1) != 1)
+        bn_log (BN_LOG_WARNING, "nobody waits for it: %m");
+    close (self->ready_fd);
+    self->ready_fd = -1;
+}
+
+/*  Looks how all is, and tells who wants to know. Returns when to look again.  */
+static uint64_t s_look (s_up_t *self, uint64_t now_ms)
+{
+    bool asked = self->notify.fd >= 0;
+    if (bn_supervisor_stopping (self->supervisor)) {
+        bn_notify_stopping (&self->notify);
+        return UINT64_MAX;
+    }
+    if (now_ms >= self->look_ms && (asked || !self->ready)) {
+        s_census_t census;
+        s_count (self, &census);
+        self->look_ms = now_ms + (self->ready ? STATUS_MS : LOOK_MS);
+        bn_notify_status (&self->notify, now_ms, "%" PRIu32 " of %" PRIu32 " instances ready%s%s",
+                          census.ready, census.all, census.parked ? "; parked: " : "", census.one);
+        if (!self->ready && census.ready == census.all)
+            s_become_ready (self, &census);
+        else if (self->ready_fd >= 0 && census.parked) {
+            bn_log (BN_LOG_ERROR, "%s keeps ending (%s); giving up", census.one, census.reason);
+            self->failed = true;
+            bn_supervisor_stop (self->supervisor);
+            return now_ms;
+        }
+    }
+    bn_notify_alive (&self->notify, now_ms);
+    uint64_t due_ms = bn_notify_due_ms (&self->notify);
+    return (asked || !self->ready) && self->look_ms < due_ms ? self->look_ms : due_ms;
+}
+
+static uint64_t s_turn (bn_supervisor_t *supervisor, uint64_t now_ms, void *arg)
+{
+    s_up_t *self = arg;
+    if (self->logbook)
+        bn_logbook_turn (self->logbook);
+    bool changed = bn_up_elastic_turn (&self->elastic, supervisor, self->watch);
+    uint64_t next_ms = s_look (self, now_ms);
+    return changed ? now_ms : next_ms;
+}
+
+/*  Where what instances print is kept; detached, also where our own words go. A disk that does not
+ *  take them is no reason not to run, unless there is nowhere else to say anything.  */
+static baton_err_t s_open_logbook (s_up_t *self, char detail[512])
+{
+    const bn_up_config_t *config = self->config;
+    char directory[PATH_MAX];
+    baton_err_t err = BATON_OK;
+    if (!config->log_bytes_max && self->ready_fd < 0)
+        return BATON_OK;
+    snprintf (directory, sizeof (directory), "%.4000s/logs", config->data_dir);
+    err = bn_logbook_new (&self->logbook, directory, config->log_bytes_max);
+    if (!err && config->log_bytes_max)
+        self->output.logbook = self->logbook;
+    if (!err && self->ready_fd >= 0) {
+        err = bn_logbook_take_over (self->logbook, "up");
+        if (!err && write (self->ready_fd, BN_UP_DETACH_OWN_OUTPUT, 1) != 1)
+            err = BATON_ERR_SYSTEM;
+    }
+    if (!err)
+        return BATON_OK;
+    snprintf (detail, 512, "%.400s: %s", directory, baton_err_text (err));
+    if (self->ready_fd >= 0)
+        return err;
+    bn_log (BN_LOG_WARNING, "what instances print is not kept: %s", detail);
+    return BATON_OK;
+}
+
 /*  Three descriptors for each instance, and some more: the usual 1,024 are not enough for all.  */
 static void s_raise_descriptors (void)
 {
@@ -289,48 +408,76 @@ static int s_run (s_up_t *self)
     baton_err_t err =
         bn_supervisor_listen (self->supervisor, config->data_dir, detail, sizeof (detail));
     if (!err)
+        err = s_open_logbook (self, detail);
+    if (!err)
         err = bn_up_config_settle (self->config, detail);
     if (!err)
         err = s_start (self, detail);
     if (err)
         return bn_failure ("up", err, "%s", detail);
-    err = bn_up_watch_new (&self->watch, config->connect);
+    err = bn_up_watch_new (&self->watch, config->connect, self->wake_fd);
     if (err)
         return bn_failure ("up", err, "%s", baton_err_text (err));
+    bn_up_elastic_follow (&self->elastic, config, self->watch);
     bn_log (BN_LOG_INFO, "endpoint %s, data in %s, pid %d", config->connect, config->data_dir,
             (int)getpid ());
-    return bn_supervisor_run (self->supervisor) ? BN_EXIT_FAILED : BN_EXIT_OK;
+    err = bn_supervisor_run (self->supervisor);
+    return err || self->failed ? BN_EXIT_FAILED : BN_EXIT_OK;
 }
 
-int bn_up_run (const char *path, bn_up_config_t *config, const char *log)
+static int s_run_here (s_up_t *self, const char *log)
 {
-    s_up_t self = {.path = path,
-                   .config = config,
-                   .output = {.colour = isatty (STDOUT_FILENO) && !getenv ("NO_COLOR"),
-                              .as_json = log && strcmp (log, "json") == 0,
-                              .name_width = strlen ("orchestrator.1")},
-                   .terminal = s_terminal_is_there ()};
     bn_supervisor_options_t options = {.line = s_line,
                                        .ended = s_ended,
                                        .reload = s_reload,
-                                       .arg = &self,
+                                       .turn = s_turn,
+                                       .arg = self,
                                        .instance_variable = "BATON_INSTANCE",
                                        .incarnation_variable = "BATON_INCARNATION"};
-
+    const char *why;
+    if (!bn_notify_init (&self->notify, &why))
+        bn_log (BN_LOG_WARNING, "%s", why);
     if (log)
         setenv ("BATON_LOG", log, 1); /* for the children too */
     signal (SIGPIPE, SIG_IGN);
     s_raise_descriptors ();
-    for (size_t i = 0; i < config->actor_count; i++) {
-        size_t width = strlen (config->actors[i].name) + 2;
-        self.output.name_width = width > self.output.name_width ? width : self.output.name_width;
+    self->terminal = s_terminal_is_there ();
+    self->wake_fd = options.wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->wake_fd < 0)
+        return bn_failure ("up", BATON_ERR_SYSTEM, "eventfd: %s", strerror (errno));
+    for (size_t i = 0; i < self->config->actor_count; i++) {
+        size_t width = strlen (self->config->actors[i].name) + 2;
+        self->output.name_width = width > self->output.name_width ? width : self->output.name_width;
     }
-    baton_err_t err = bn_supervisor_new (&self.supervisor, &options);
-    if (err)
-        return bn_failure ("up", err, "%s", baton_err_text (err));
-    int code = s_run (&self);
-    bn_supervisor_destroy (&self.supervisor);
-    bn_up_watch_destroy (&self.watch);
-    bn_admin_destroy (&self.admin);
+    baton_err_t err = bn_supervisor_new (&self->supervisor, &options);
+    int code = err ? bn_failure ("up", err, "%s", baton_err_text (err)) : s_run (self);
+    bn_supervisor_destroy (&self->supervisor);
+    bn_up_watch_destroy (&self->watch);
+    bn_admin_destroy (&self->admin);
+    bn_logbook_destroy (&self->logbook);
+    bn_notify_fini (&self->notify);
+    close (self->wake_fd);
     return code;
+}
+
+int bn_up_run (const bn_up_options_t *options)
+{
+    const char *log = options->log;
+    s_up_t self = {.path = options->path,
+                   .config = options->config,
+                   .output = {.colour = isatty (STDOUT_FILENO) && !getenv ("NO_COLOR"),
+                              .as_json = log && strcmp (log, "json") == 0,
+                              .name_width = strlen ("orchestrator.1")},
+                   .ready_fd = -1};
+    if (options->detach) {
+        bn_up_detach_options_t detach = {.data_dir = options->config->data_dir,
+                                         .ready_s = options->ready_s};
+        if (!s_make_directory (detach.data_dir))
+            return bn_failure ("up", BATON_OK, "%s: %s", detach.data_dir, strerror (errno));
+        self.output.colour = false;
+        int code = bn_up_detach (&detach, &self.ready_fd);
+        if (code >= 0)
+            return code;
+    }
+    return s_run_here (&self, log);
 }

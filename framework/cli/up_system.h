@@ -7,8 +7,15 @@
 
 #include "cli/up_config.h"
 
-/*  Runs what FILE says until it is stopped; the exit code. `config` is what was read from it
- *  (consumed); it is read anew at SIGHUP. `log` is for BATON_LOG, or NULL.  */
-int bn_up_run (const char *path, bn_up_config_t *config, const char *log);
+typedef struct {
+    const char *path;       /* of FILE; it is read anew at SIGHUP */
+    bn_up_config_t *config; /* what was read from it; consumed */
+    const char *log;        /* for BATON_LOG, or NULL */
+    bool detach;            /* see up_detach.h */
+    uint32_t ready_s;       /* detach: how long to wait for everything to be ready */
+} bn_up_options_t;
+
+/*  Runs what FILE says until it is stopped, or, detached, until it is ready; the exit code.  */
+int bn_up_run (const bn_up_options_t *options);
 
 #endif

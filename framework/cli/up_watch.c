@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "cli/up_watch.h"
+#include "cli/sample.h"
 #include "client/admin.h"
 #include "shell/clock.h"
 #include "shell/log.h"
@@ -10,12 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define REPORTS_MAX       256
 #define ANSWER_TIMEOUT_MS 1000
 #define AGAIN_MS          500 /* after no answer */
 #define GIVE_UP_MS        60000
 #define FAREWELL_MS       1000 /* and one answer more */
+#define SAMPLE_MS         1000 /* between two samples */
 
 typedef struct {
     char instance[BATON_NAME_BYTES_MAX + 1];
@@ -34,6 +37,12 @@ struct bn_up_watch {
     size_t first, count;
     bool stopping;
     uint64_t stop_ms; /* when to be gone at the latest */
+    char names[BN_SUPERVISOR_SERVICES_MAX][BATON_NAME_BYTES_MAX + 1]; /* to be sampled */
+    size_t name_count;
+    uint64_t sample_ms; /* when to take the next ones */
+    bn_up_sample_t samples[BN_SUPERVISOR_SERVICES_MAX];
+    size_t sample_count;
+    int wake_fd; /* borrowed; there are samples; not guarded */
 };
 
 static uint64_t s_now_ms (void)
@@ -41,17 +50,22 @@ static uint64_t s_now_ms (void)
     return bn_clock_now ().mono_ms;
 }
 
-/*  True: the report is done with. Not under the mutex: it waits.  */
-static bool s_tell (bn_up_watch_t *self, const s_report_t *report)
+static baton_err_t s_connect (bn_up_watch_t *self)
 {
     const bn_admin_options_t options = {
         .endpoint = self->endpoint, .name = "up", .timeout_ms = ANSWER_TIMEOUT_MS};
+    return self->admin ? BATON_OK : bn_admin_new (&self->admin, &options);
+}
+
+/*  True: the report is done with. Not under the mutex: it waits.  */
+static bool s_tell (bn_up_watch_t *self, const s_report_t *report)
+{
     const bn_message_t *reply;
     bn_message_t gone = {.type = BN_GONE,
                          .gone = {.actor = {"", 0},
                                   .instance = {report->instance, strlen (report->instance)},
                                   .incarnation = report->incarnation}};
-    baton_err_t err = self->admin ? BATON_OK : bn_admin_new (&self->admin, &options);
+    baton_err_t err = s_connect (self);
     if (err == BATON_OK)
         err = bn_admin_request (self->admin, &gone, BN_GONE_REPLY, 0, &reply);
     if (err == BATON_OK)
@@ -62,6 +76,100 @@ static bool s_tell (bn_up_watch_t *self, const s_report_t *report)
             self->admin ? bn_admin_error_text (self->admin) : baton_err_text (err));
     return true;
 }
+
+/*  ---- samples ---- */
+
+/*  The actor of a name, or, where a program calls its actor otherwise, the one that has an instance
+ *  NAME-1, NAME-2, ...; NULL: none yet.  */
+static json_t *s_find_actor (json_t *status, const char *name)
+{
+    json_t *actor, *instance, *found = NULL;
+    size_t i, k, size = strlen (name);
+    json_array_foreach (json_object_get (status, "actors"), i, actor)
+    {
+        if (!strcmp (bn_sample_text (actor, "name"), name))
+            return actor;
+        json_array_foreach (json_object_get (actor, "instances"), k, instance)
+        {
+            const char *text = bn_sample_text (instance, "name");
+            bool ours = !strncmp (text, name, size) && text[size] == '-' && text[size + 1] &&
+                        !text[size + 1 + strspn (text + size + 1, "0123456789")];
+            found = ours ? actor : found;
+        }
+    }
+    return found;
+}
+
+static uint64_t s_number (const json_t *object, const char *name)
+{
+    json_int_t value = bn_sample_int (object, name);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void s_read_actor (bn_up_sample_t *self, const char *name, const json_t *actor,
+                          const json_t *orchestrator)
+{
+    snprintf (self->name, sizeof (self->name), "%s", name);
+    self->sample = (bn_scaler_sample_t){
+        .now_ms = s_now_ms (),
+        .ready = s_number (actor, "ready"),
+        .ready_most = s_number (actor, "ready_most"),
+        .parked = s_number (actor, "parked"),
+        .published = s_number (actor, "published"),
+        .settled = s_number (actor, "settled"),
+        .partitions = (uint32_t)s_number (orchestrator, "partitions"),
+        .busy_partitions = (uint32_t)s_number (actor, "busy_partitions"),
+    };
+}
+
+/*  Under the mutex, which it gives back while it waits.  */
+static void s_sample (bn_up_watch_t *self)
+{
+    baton_err_t err;
+    self->sample_ms = s_now_ms () + SAMPLE_MS;
+    pthread_mutex_unlock (&self->mutex);
+    err = s_connect (self);
+    json_t *status = err ? NULL : bn_sample_take (self->admin, &err);
+    pthread_mutex_lock (&self->mutex);
+    self->sample_count = 0;
+    for (size_t i = 0; status && i < self->name_count; i++) {
+        const json_t *actor = s_find_actor (status, self->names[i]);
+        if (actor)
+            s_read_actor (&self->samples[self->sample_count++], self->names[i], actor,
+                          json_object_get (status, "orchestrator"));
+    }
+    uint64_t one = 1;
+    if (self->sample_count > 0 && write (self->wake_fd, &one, sizeof (one)) < 0)
+        bn_log (BN_LOG_WARNING, "eventfd: %m"); /* the next samples will be heard */
+    json_decref (status);
+}
+
+void bn_up_watch_names (bn_up_watch_t *self, const char *const *names, size_t count)
+{
+    pthread_mutex_lock (&self->mutex);
+    for (size_t i = 0; i < count && i < BN_SUPERVISOR_SERVICES_MAX; i++)
+        snprintf (self->names[i], sizeof (self->names[i]), "%s", names[i]);
+    self->name_count = count < BN_SUPERVISOR_SERVICES_MAX ? count : BN_SUPERVISOR_SERVICES_MAX;
+    self->sample_count = 0;
+    self->sample_ms = s_now_ms ();
+    pthread_cond_signal (&self->changed);
+    pthread_mutex_unlock (&self->mutex);
+}
+
+size_t bn_up_watch_take (bn_up_watch_t *self, bn_up_sample_t *samples)
+{
+    uint64_t count;
+    if (read (self->wake_fd, &count, sizeof (count)) < 0)
+        return 0;
+    pthread_mutex_lock (&self->mutex);
+    size_t taken = self->sample_count;
+    memcpy (samples, self->samples, taken * sizeof (*samples));
+    self->sample_count = 0;
+    pthread_mutex_unlock (&self->mutex);
+    return taken;
+}
+
+/*  ---- the thread ---- */
 
 /*  Waits until something has changed, at most that long; the mutex is held.  */
 static void s_wait (bn_up_watch_t *self, uint64_t ms)
@@ -81,8 +189,16 @@ static void *s_watch (void *arg)
     for (;;) {
         if (self->stopping && (self->count == 0 || s_now_ms () >= self->stop_ms))
             break;
+        uint64_t now_ms = s_now_ms ();
+        if (self->name_count > 0 && now_ms >= self->sample_ms && !self->stopping) {
+            s_sample (self);
+            continue;
+        }
         if (self->count == 0) {
-            pthread_cond_wait (&self->changed, &self->mutex);
+            if (self->name_count > 0)
+                s_wait (self, self->sample_ms - now_ms);
+            else
+                pthread_cond_wait (&self->changed, &self->mutex);
             continue;
         }
         s_report_t report = self->reports[self->first];
@@ -108,7 +224,7 @@ static void s_free (bn_up_watch_t *self)
     free (self);
 }
 
-baton_err_t bn_up_watch_new (bn_up_watch_t **watch, const char *endpoint)
+baton_err_t bn_up_watch_new (bn_up_watch_t **watch, const char *endpoint, int wake_fd)
 {
     pthread_condattr_t attributes;
     sigset_t all, before;
@@ -122,6 +238,7 @@ baton_err_t bn_up_watch_new (bn_up_watch_t **watch, const char *endpoint)
     pthread_cond_init (&self->changed, &attributes);
     pthread_condattr_destroy (&attributes);
     self->endpoint = strdup (endpoint);
+    self->wake_fd = wake_fd;
     /*  Signals are the supervisor's.  */
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);

@@ -260,6 +260,8 @@ bool bn_child_ready (const bn_child_t *self, uint64_t now_ms, uint64_t *when_ms)
         return false;
     if (self->service->speaks)
         return self->health.ready;
+    if (self->health.watched || self->health.status[0])
+        return false; /* it does know of READY=1 */
     *when_ms = self->started_ms + ALIVE_MS;
     return *when_ms <= now_ms;
 }

@@ -137,6 +137,17 @@ static s_file_t *s_file (bn_logbook_t *self, const char *name)
     return oldest->fd < 0 ? NULL : oldest;
 }
 
+bool bn_logbook_is_time (const char *text, size_t size)
+{
+    static const char shape[] = "dddd-dd-ddTdd:dd:dd.dddZ";
+    if (size < BN_LOGBOOK_TIME_SIZE)
+        return false;
+    for (size_t i = 0; i < BN_LOGBOOK_TIME_SIZE; i++)
+        if (shape[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
+            return false;
+    return true;
+}
+
 static void s_time (char text[BN_LOGBOOK_TIME_SIZE + 2], uint64_t now_us)
 {
     time_t seconds = (time_t)(now_us / 1000000);
@@ -152,11 +163,13 @@ static void s_time (char text[BN_LOGBOOK_TIME_SIZE + 2], uint64_t now_us)
 static int s_append (s_file_t *self, uint64_t now_us, const char *line, size_t size)
 {
     char time[BN_LOGBOOK_TIME_SIZE + 2];
+    bool has_time = size > BN_LOGBOOK_TIME_SIZE && bn_logbook_is_time (line, size) &&
+                    line[BN_LOGBOOK_TIME_SIZE] == ' ';
     s_time (time, now_us);
-    struct iovec parts[3] = {{.iov_base = time, .iov_len = BN_LOGBOOK_TIME_SIZE + 1},
+    struct iovec parts[3] = {{.iov_base = time, .iov_len = has_time ? 0 : BN_LOGBOOK_TIME_SIZE + 1},
                              {.iov_base = (void *)(uintptr_t)line, .iov_len = size},
                              {.iov_base = (void *)(uintptr_t) "\n", .iov_len = 1}};
-    size_t all = BN_LOGBOOK_TIME_SIZE + 1 + size + 1;
+    size_t all = parts[0].iov_len + size + 1;
     ssize_t written;
     do
         written = writev (self->fd, parts, 3);

@@ -6,8 +6,9 @@
  *      DIRECTORY/NAME.log.1    those before
  *      DIRECTORY/NAME.log.3    the oldest
  *
- *  A line is "2026-01-31T12:00:00.000Z TEXT"; the time is when it was read. A file that has reached
- *  its share of the bytes becomes .1, and the oldest one goes.
+ *  A line is "2026-01-31T12:00:00.000Z TEXT"; the time is when it was read, unless the line itself
+ *  begins with one of that form. A file that has reached its share of the bytes becomes .1, and the
+ *  oldest one goes.
  *
  *  DESIGN. Lines are written as they come, each with one write(2), by the supervisor's thread:
  *  after a crash of anything but the kernel they are all there. A few files are kept open, those
@@ -20,6 +21,7 @@
 #define BN_LOGBOOK_H
 
 #include <baton/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +34,7 @@
 
 typedef struct bn_logbook bn_logbook_t;
 
-/*  bytes_max: of all files of one name; 0: the default. Makes the directory, but not those above it.
+/*  bytes_max: of all files of a name; 0: the default. Makes the directory, but not those above it.
  *  Errors: MEMORY, and PERMISSION, NOT_FOUND, DISK_FULL or SYSTEM with errno set.  */
 baton_err_t bn_logbook_new (bn_logbook_t **logbook, const char *directory, uint64_t bytes_max);
 void bn_logbook_destroy (bn_logbook_t **self_p);
@@ -45,6 +47,9 @@ void bn_logbook_write (bn_logbook_t *self, const char *name, uint64_t now_us, co
  *  of their own. From then on bn_logbook_turn, called now and then, keeps its size bounded.  */
 baton_err_t bn_logbook_take_over (bn_logbook_t *self, const char *name);
 void bn_logbook_turn (bn_logbook_t *self);
+
+/*  True if a text begins with such a time.  */
+bool bn_logbook_is_time (const char *text, size_t size);
 
 /*  The path of the index-th newest file of a name, 0 to BN_LOGBOOK_FILES - 1, below a directory;
  *  the caller's. NULL: no memory.  */

@@ -319,6 +319,11 @@ void bn_supervisor_stop (bn_supervisor_t *self)
         self->stops_asked = 1;
 }
 
+bool bn_supervisor_stopping (const bn_supervisor_t *self)
+{
+    return self->stops_asked > 0;
+}
+
 /*  One that has been removed is nobody's business any more.  */
 static bn_supervised_t *s_find_present (const bn_supervisor_t *self, const char *name)
 {

@@ -140,6 +140,7 @@ baton_err_t bn_supervisor_apply (bn_supervisor_t *self, const bn_service_options
  *  come up; everything was stopped then, too.  */
 baton_err_t bn_supervisor_run (bn_supervisor_t *self);
 void bn_supervisor_stop (bn_supervisor_t *self); /* from within a callback */
+bool bn_supervisor_stopping (const bn_supervisor_t *self);
 
 /*  Changes how many instances are wanted. Fewer: those of the highest slots are stopped. Those that
  *  are parked, or done, start again. Errors: NOT_FOUND, LIMIT, CLOSED (it is stopping).  */

@@ -106,6 +106,38 @@ static void test_reads_a_file (void **state)
     bn_up_config_fini (&config);
 }
 
+static void test_elastic_actors_and_logs (void **state)
+{
+    bn_up_config_t config;
+    char detail[512] = "";
+    (void)state;
+    assert_int_equal (load (&config,
+                            "log_bytes_max = 1MiB\n"
+                            "orchestrator\n"
+                            "actors\n"
+                            "    a\n"
+                            "        command = true\n"
+                            "        instances = 2..8\n"
+                            "        target_lag = 500\n"
+                            "        cooldown = 5s\n"
+                            "    b\n"
+                            "        command = true\n"
+                            "        instances = 0\n",
+                            detail),
+                      BATON_OK);
+    assert_int_equal (config.log_bytes_max, 1024 * 1024);
+    assert_int_equal (config.actors[0].instances, 2);
+    assert_int_equal (config.actors[0].instances_max, 8);
+    assert_int_equal (config.actors[0].target_lag, 500);
+    assert_int_equal (config.actors[0].cooldown_ms, 5000);
+    assert_int_equal (config.actors[1].instances, 0);
+    assert_int_equal (config.actors[1].instances_max, 0);
+    bn_up_config_fini (&config);
+    assert_int_equal (load (&config, "log_bytes_max = 0\norchestrator\n", detail), BATON_OK);
+    assert_int_equal (config.log_bytes_max, 0);
+    bn_up_config_fini (&config);
+}
+
 static void test_connects_to_what_listens_everywhere (void **state)
 {
     bn_up_config_t config;
@@ -159,6 +191,19 @@ static void test_refuses_mistakes (void **state)
     refuses (ACTOR "        command = true\n        instances = 1\n        instances = 2\n", 6,
              "twice");
     refuses (ACTOR "        command = true\n        instances = 256\n", 3, "in all");
+    refuses (ACTOR "        command = true\n        instances = 1..256\n", 3, "in all");
+    static const char *const ranges[] = {"0..8",  "8..1",    "1..",   "..8",    "1..257",
+                                         "1...8", "1..8..9", "-1..8", "1 .. 8", "12345678..8"};
+    for (size_t i = 0; i < sizeof (ranges) / sizeof (ranges[0]); i++) {
+        char text[256];
+        snprintf (text, sizeof (text), ACTOR "        command = true\n        instances = %s\n",
+                  ranges[i]);
+        refuses (text, 5, "such as 1..8");
+    }
+    refuses (ACTOR "        command = true\n        target_lag = 0\n", 5, "target_lag = 0");
+    refuses (ACTOR "        command = true\n        target_lag = 10\n", 3, "needs a range");
+    refuses (ACTOR "        command = true\n        cooldown = 3s\n", 3, "needs a range");
+    refuses ("orchestrator\nlog_bytes_max = 1KiB\n", 2, "log_bytes_max = 1KiB");
     refuses (ACTOR "        command = true\n        stop_timeout = 2d\n", 5, "stop_timeout");
     refuses (ACTOR "        command = true\n    a\n        command = true\n", 5, "is taken");
     refuses ("orchestrator\nactors\n    a.b\n", 3, "'a.b'");
@@ -170,6 +215,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_reads_a_file),
+        cmocka_unit_test (test_elastic_actors_and_logs),
         cmocka_unit_test (test_connects_to_what_listens_everywhere),
         cmocka_unit_test (test_goes_without_an_orchestrator),
         cmocka_unit_test (test_refuses_mistakes),

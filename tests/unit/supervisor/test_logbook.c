@@ -100,6 +100,21 @@ static void test_lines_have_their_time (void **state)
     assert_int_equal (close_world (&world), 2);
 }
 
+static void test_a_line_keeps_its_own_time (void **state)
+{
+    (void)state;
+    world_t world;
+    open_world (&world, 0);
+    put (&world, "a-1", "2026-01-30T00:00:00.000Z info hello");
+    put (&world, "a-1", "2026-01-30T00:00:00.000Zno blank");
+    put (&world, "a-1", "2026-01-30T00:00:00.000Z");
+    expect (&world, "a-1", 0,
+            "2026-01-30T00:00:00.000Z info hello\n"
+            "2026-01-31T12:00:00.123Z 2026-01-30T00:00:00.000Zno blank\n"
+            "2026-01-31T12:00:00.123Z 2026-01-30T00:00:00.000Z\n");
+    close_world (&world);
+}
+
 static void test_goes_on_behind_what_is_there (void **state)
 {
     (void)state;
@@ -288,6 +303,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_lines_have_their_time),
+        cmocka_unit_test (test_a_line_keeps_its_own_time),
         cmocka_unit_test (test_goes_on_behind_what_is_there),
         cmocka_unit_test (test_is_bounded),
         cmocka_unit_test (test_a_line_larger_than_a_file),
