@@ -168,7 +168,9 @@ baton_err_t bn_why_find (bn_why_journal_t *self, bn_why_by_t by, const char *tex
         *range = (bn_why_range_t){.from = hint < end ? hint + 1 : end, .to = end};
         if (range->to - range->from > self->scan_max)
             range->to = range->from + self->scan_max;
-        return s_search (self, by, text, range->from, range->to, event);
+        err = s_search (self, by, text, range->from, range->to, event);
+        if (err || *event || range->to == end)
+            return err;
     }
     *range = (bn_why_range_t){.from = end, .to = end};
     uint64_t most = self->scan_max < end ? self->scan_max : end;

@@ -101,6 +101,7 @@ static void make (raw_t *raw, uint64_t kind)
         {.type = BN_READ, .read = {.bytes_max = 1000, .patterns = &pattern, .pattern_count = 1}},
         {.type = BN_DEAD, .dead = {.op = BN_DEAD_REDRIVE, .actor = peer_text ("hostile")}},
         {.type = BN_FORGET, .forget = peer_text ("hostile")},
+        {.type = BN_EXPLAIN, .explain = {.actor = peer_text ("hostile"), .key = peer_text ("k")}},
         {.type = BN_GONE, .gone = {.instance = peer_text ("x"), .incarnation = 1}},
     };
     size_t count = sizeof messages / sizeof *messages;
