@@ -3,6 +3,7 @@
 #include "lab/load.h"
 #include "base/map.h"
 #include "base/prng.h"
+#include "lab/template.h"
 #include "shell/clock.h"
 #include <baton/producer.h>
 #include <inttypes.h>
@@ -12,14 +13,16 @@
 #include <string.h>
 #include <time.h>
 
-#define IDLE_US   2000  /* between two looks at streams that are not due */
-#define BLOCK_MS  100   /* the producer is full: look again whether to stop */
-#define BATCH     256   /* events of one stream before the others are looked at */
+#define IDLE_US   2000 /* between two looks at streams that are not due */
+#define BLOCK_MS  100  /* the producer is full: look again whether to stop */
+#define BATCH     256  /* events of one stream before the others are looked at */
+#define ID_BYTES  96
 #define BYTES_MAX 65536 /* of padding */
 
 typedef struct {
     bn_lab_stream_t it;
     void *data;        /* owned copy */
+    bool varies;       /* data is to be filled in */
     uint64_t start_us; /* monotonic */
     double due_us;     /* of the next event */
     uint64_t sent;
@@ -43,6 +46,7 @@ struct bn_lab_load {
     uint64_t refused;
     char error[256];
     baton_data_t *data;
+    bn_buffer_t filled; /* scratch */
     char *padding;
 };
 
@@ -71,12 +75,17 @@ static void s_on_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, voi
     pthread_mutex_unlock (&self->lock);
 }
 
+static void s_next_id (const bn_lab_load_t *self, char id[ID_BYTES])
+{
+    snprintf (id, ID_BYTES, "%s-%zu", self->name, self->log.count);
+}
+
 /*  Publishes one event, with the lock held. It is in the log before the producer can answer.  */
 static baton_err_t s_publish (bn_lab_load_t *self, const char *topic, const char *key,
                               const void *data, size_t size, uint64_t due_us)
 {
-    char id[96];
-    snprintf (id, sizeof id, "%s-%zu", self->name, self->log.count);
+    char id[ID_BYTES];
+    s_next_id (self, id);
     baton_attributes_t attributes = {.id = id};
     baton_publication_t event = {
         .topic = topic, .key = key, .data = data, .data_size = size, .attributes = &attributes};
@@ -118,6 +127,16 @@ static baton_err_t s_next (bn_lab_load_t *self, s_stream_t *stream)
         if (stream->it.bytes)
             baton_data_put_strn (self->data, "padding", self->padding, stream->it.bytes);
         data = baton_data_bytes (self->data, &size);
+    } else if (stream->varies) {
+        char id[ID_BYTES];
+        s_next_id (self, id);
+        bn_lab_names_t names = {.key = key, .id = id, .n = number};
+        bn_buffer_clear (&self->filled);
+        baton_err_t err = bn_lab_template_fill (data, size, &names, &self->filled);
+        if (err)
+            return err;
+        data = bn_buffer_data (&self->filled);
+        size = self->filled.size;
     }
     baton_err_t err =
         data ? s_publish (self, stream->it.topic, key, data, size, (uint64_t)stream->due_us)
@@ -185,6 +204,7 @@ baton_err_t bn_lab_load_new (bn_lab_load_t **load, const bn_lab_load_options_t *
         return BATON_ERR_MEMORY;
     pthread_mutex_init (&self->lock, NULL);
     bn_lab_log_init (&self->log);
+    bn_buffer_init (&self->filled, BATON_DATA_BYTES_MAX);
     bn_prng_init (&self->prng, options->seed);
     snprintf (self->name, sizeof self->name, "%s", options->name);
     self->factor = 1;
@@ -236,6 +256,7 @@ void bn_lab_load_destroy (bn_lab_load_t **self_p)
     if (self->numbers)
         bn_map_destroy (&self->numbers);
     baton_data_destroy (&self->data);
+    bn_buffer_fini (&self->filled);
     bn_lab_log_fini (&self->log);
     free (self->padding);
     pthread_mutex_destroy (&self->lock);
@@ -262,8 +283,12 @@ baton_err_t bn_lab_load_add (bn_lab_load_t *self, const bn_lab_stream_t *stream)
             self->stream_count++;
         else
             free (self->streams[place].data);
-        self->streams[place] = (s_stream_t){
-            .it = *stream, .data = data, .start_us = start_us, .due_us = (double)start_us};
+        self->streams[place] =
+            (s_stream_t){.it = *stream,
+                         .data = data,
+                         .varies = data && bn_lab_template_varies (data, stream->data_size),
+                         .start_us = start_us,
+                         .due_us = (double)start_us};
         data = NULL;
         err = BATON_OK;
     }

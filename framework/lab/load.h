@@ -27,7 +27,7 @@ typedef struct {
     uint64_t start_ms; /* after the load's beginning */
     uint64_t for_ms;   /* 0: until count */
     uint64_t count;    /* 0: until for_ms */
-    void *data;        /* MessagePack of each event, borrowed; NULL: {"n": number in its key} */
+    void *data;        /* template.h, borrowed; NULL: {"n": number in its key} */
     size_t data_size;
     uint32_t bytes; /* of padding in the data; only without `data` */
 } bn_lab_stream_t;

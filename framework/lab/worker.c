@@ -146,7 +146,13 @@ static baton_err_t s_configure (baton_actor_t *actor, int argc, char **argv, voi
 int bn_lab_worker (int argc, char **argv)
 {
     s_worker_t self = {.handle_ms = 0};
-    baton_actor_options_t options = {.name = "worker"};
+    baton_actor_options_t options = {
+        .name = "worker",
+        .usage = "  --on PATTERN           handles these topics; may be repeated\n"
+                 "  --emit TOPIC           answers each with an event that has its data\n"
+                 "  --handle TIME          takes so long for each, such as 5ms\n"
+                 "  --fail-rate 0..1       share of the events that it tries again\n"
+                 "  --provider NAME        tries again while that provider is down (in a lab)\n"};
     bn_prng_init (&self.prng, bn_random_u64 ());
     return baton_actor_main (argc, argv, &options, s_configure, &self);
 }
