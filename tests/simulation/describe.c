@@ -1,10 +1,31 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  describe.c - what a mailbox is waiting for, for people: the only place that looks inside.  */
+/*  describe.c - how much a mailbox holds, and what it is waiting for, for people: the only place
+ *  that looks inside.  */
 #include "core/mailbox_internal.h"
 #include "simulation/sim.h"
 #include <inttypes.h>
 #include <stdio.h>
+
+/*  What is received: what fan-out and FETCH may each fill, and a section more that each brings, as
+ *  does a FETCH of parked events. What is unsettled: a run more than is allowed, and what was set
+ *  aside without a run, which had been received.  */
+void sim_oracle_bounds (sim_t *sim, uint32_t slot)
+{
+    const sim_process_t *process = &sim->processes[slot];
+    const bn_mailbox_t *mailbox = process->mailbox;
+    const sim_config_t *config = &sim->config;
+    size_t received = mailbox->queue_bytes + mailbox->out_bytes;
+    size_t received_max = 2 * (size_t)config->prefetch_bytes + 3 * sim->model->section_bytes_max;
+    size_t event = sim->model->section_bytes_max + 4096; /* and what makes a dead letter of it */
+    size_t unsettled_max = config->settle_bytes + received_max + (config->run_events + 1) * event;
+    if (received > received_max)
+        sim_fail (sim, "G7: %s holds %zu bytes received, of %u for prefetching", process->instance,
+                  received, config->prefetch_bytes);
+    if (mailbox->unsettled_bytes > unsettled_max)
+        sim_fail (sim, "G7: %s holds %zu bytes unsettled, of %u", process->instance,
+                  mailbox->unsettled_bytes, config->settle_bytes);
+}
 
 static void describe_slot (sim_t *sim, const sim_process_t *process, const bn_slot_t *slot)
 {

@@ -180,6 +180,8 @@ static void add_events (sim_t *sim, const bn_section_t *sections, uint32_t count
         const bn_section_t *section = &sections[i];
         bn_batch_reader_t reader;
         bn_event_fields_t event;
+        if (section->payload.size > model->section_bytes_max)
+            model->section_bytes_max = section->payload.size;
         bn_batch_reader_init (&reader, section->payload.data, section->payload.size,
                               section->count);
         for (uint32_t k = 0; k < section->count; k++) {

@@ -181,6 +181,8 @@ void sim_process_step (sim_t *sim, uint32_t slot, bn_mailbox_event_t event)
     for (size_t i = 0; goes_on && i < effects.count; i++)
         goes_on = perform (sim, slot, &effects.items[i], &reset);
     bn_mailbox_effects_fini (&effects);
+    if (goes_on)
+        sim_oracle_bounds (sim, slot);
     if (!goes_on) {
         sim_process_end (sim, slot);
         return;

@@ -526,7 +526,8 @@ struct sim_model {
     sim_log_t *log; /* owned; by offset */
     uint64_t tail, log_capacity;
     uint32_t actor_id_last;
-    sim_call_t *calls; /* owned */
+    size_t section_bytes_max; /* the largest so far */
+    sim_call_t *calls;        /* owned */
     uint64_t call_count, call_capacity;
     sim_actor_t actors[SIM_ACTORS_MAX];
     sim_grave_t *graves; /* owned */
@@ -569,6 +570,8 @@ void sim_oracle_emissions (sim_t *sim, uint32_t actor, const bn_settle_record_t 
                            uint64_t base, uint32_t count);
 /*  A handler is called: returns the number of the call.  */
 uint64_t sim_oracle_call (sim_t *sim, uint32_t slot, const bn_run_item_t *item);
+/*  After a step of its mailbox.  */
+void sim_oracle_bounds (sim_t *sim, uint32_t slot);
 /*  A handler is past its deadline: it may be charged for that.  */
 void sim_oracle_expired (sim_t *sim, uint32_t actor, uint64_t offset);
 void sim_oracle_verdict (sim_t *sim, uint64_t call, bn_result_t result, uint32_t emissions);
