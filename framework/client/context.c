@@ -3,6 +3,7 @@
 #include "client/context.h"
 #include "base/hash.h"
 #include "shell/clock.h"
+#include "shell/log.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #define ID_BYTES    (BATON_NAME_BYTES_MAX + 1 + 16 + 1 + 20 + 1 + 10 + 1)
 #define CHUNK_BYTES (64u * 1024) /* memory that small emissions share */
 #define SMALL_BYTES (4u * 1024)  /* a larger emission has memory of its own */
+#define LOG_MS      1000         /* a retry is logged that often; the rest is counted */
 _Static_assert(ID_BYTES - 1 <= BATON_ID_BYTES_MAX, "the id of an emitted event fits");
 
 bool bn_context_init (baton_context_t *self, const bn_context_options_t *options)
@@ -64,6 +66,25 @@ static void clean_reason (char *text)
             *at = '?';
 }
 
+/*  The reason of a dead letter is kept with it; that of an attempt that is to be made again is only
+ *  here.  */
+static void log_retry (baton_context_t *self, const bn_run_item_t *item)
+{
+    uint64_t now_ms = bn_clock_now ().mono_ms;
+    char more[48] = "";
+    if (self->logged_ms && now_ms - self->logged_ms < LOG_MS) {
+        self->unlogged++;
+        return;
+    }
+    if (self->unlogged)
+        snprintf (more, sizeof more, " (%" PRIu32 " more since the last such line)",
+                  self->unlogged);
+    bn_log (BN_LOG_INFO, "offset %" PRIu64 " of %s, attempt %" PRIu32 ": retry: %s%s", item->offset,
+            baton_event_topic (&self->event), item->attempt, self->reason, more);
+    self->logged_ms = now_ms;
+    self->unlogged = 0;
+}
+
 void bn_context_end (baton_context_t *self, baton_verdict_t verdict)
 {
     bn_run_item_t *item = self->item;
@@ -94,6 +115,8 @@ void bn_context_end (baton_context_t *self, baton_verdict_t verdict)
     if (!self->reason[0])
         snprintf (self->reason, sizeof self->reason, "the handler gave no reason");
     clean_reason (self->reason);
+    if (item->result == BN_RESULT_RETRY)
+        log_retry (self, item);
     free (item->reason);
     item->reason = strdup (self->reason); /* without memory: no reason */
 }

@@ -31,6 +31,8 @@ struct baton_context {
     baton_err_t emit_err; /* first failed emission of this call */
     char emit_what[BN_WHAT_BYTES];
     char reason[BN_REASON_BYTES_MAX + 1];
+    uint64_t logged_ms;   /* monotonic; the last retry that was logged; 0: none yet */
+    uint32_t unlogged;    /* retries since then */
 };
 
 bool bn_context_init (baton_context_t *self,

@@ -3,6 +3,7 @@
 """`baton why`: each state that an event can be in, of real actors, is named as it is."""
 
 import json
+import time
 import unittest
 
 from harness import System, wait_for
@@ -51,12 +52,27 @@ class Why(System):
         self.assertIn("behind it waits 1 of its key", text)
         self.assertIn("quick: ", text)  # all actors of the topic, unless one is named
 
+        # Why the attempt failed is in the log of the instance.
+        log = (self.dir / "slow-1.err").read_text()
+        self.assertIn(f"offset {first} of t, attempt 1: retry: told to retry", log)
+
         # The same by key: only what is not settled, first one first.
         report = self.why("b", "--key", "--actor", "slow")
         self.assertEqual([e["offset"] for e in report["events"]], [first, first + 1, first + 2])
         self.assertEqual(report["dead_letters"], [])
         self.assertIn("due in", self.baton("why", "b").stdout)
         self.assertIn("none of its events waits", self.baton("why", "a", "-a", "slow").stdout)
+
+    def test_a_storm_of_retries_does_not_flood_the_log(self):
+        begin = time.monotonic()
+        self.start_actor("actor", "t")
+        self.publish("t", [{"key": str(i), "do": "retry", "times": 1} for i in range(300)])
+        wait_for("all were tried again", lambda: self.actor_status("actor")["settled"] == 300)
+        elapsed_s = time.monotonic() - begin
+        self.assertEqual(self.actor_status("actor")["retried"], 300)
+        lines = [line for line in (self.dir / "actor-1.err").read_text().splitlines()
+                 if ": retry: told to retry" in line]
+        self.assertTrue(1 <= len(lines) <= elapsed_s + 1, (len(lines), elapsed_s))
 
     def test_a_ready_event_says_how_many_are_before_it_and_that_nobody_runs(self):
         probe = self.start_actor("actor", "t")
