@@ -121,6 +121,7 @@ static void s_add_orchestrator (s_services_t *self, s_up_t *up)
     self->orchestrator[0] = size > 0 ? self->program : "/proc/self/exe";
     self->orchestrator[1] = "orchestrator";
     self->orchestrator[2] = self->file;
+    self->orchestrator[3] = NULL;
     self->list[self->count++] = (bn_service_options_t){.name = "orchestrator",
                                                        .argv = self->orchestrator,
                                                        .instances = 1,
