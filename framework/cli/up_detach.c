@@ -103,9 +103,11 @@ static int s_wait (s_parent_t *self, const bn_up_detach_options_t *options)
             return BN_EXIT_OK;
         }
     }
+    struct signalfd_siginfo info;
+    bool interrupted = items[1].revents && read (self->signals, &info, sizeof (info)) > 0;
     kill (self->child, SIGTERM);
     s_end (self);
-    if (items[1].revents)
+    if (interrupted)
         return EXIT_INTERRUPTED;
     return bn_failure ("up", BATON_OK, "not everything was ready within %" PRIu32 " s; stopped",
                        options->ready_s);
