@@ -60,6 +60,8 @@ static const family_t s_actors[] = {
     {"actor_died_events_total", COUNTER, "died", INTEGER, "Events ever given up."},
     {"actor_lag_events", GAUGE, "lag", INTEGER, "Events that are not settled: ready and parked."},
     {"actor_ready_events", GAUGE, "ready", INTEGER, "Events to be handled, or being handled."},
+    {"actor_ready_most_events", GAUGE, "ready_most", INTEGER,
+     "Ready events of the partition that has most."},
     {"actor_in_flight_events", GAUGE, "in_flight", INTEGER,
      "Events that instances have received and not settled."},
     {"actor_parked_events", GAUGE, "parked", INTEGER,
