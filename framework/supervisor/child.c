@@ -149,8 +149,9 @@ static baton_err_t s_launch (bn_child_t *self, char *detail, size_t detail_size)
     self->incarnation = bn_random_u64 ();
     self->watchdog_ms = service->watchdog_ms;
     if (options->instance_variable)
-        snprintf (name, sizeof (name), "%s=%s-%" PRIu32, options->instance_variable, service->name,
-                  self->number);
+        snprintf (name, sizeof (name), "%s=%s-%" PRIu32 "%s", options->instance_variable,
+                  service->name, self->number,
+                  options->instance_suffix ? options->instance_suffix : "");
     if (options->incarnation_variable)
         snprintf (incarnation, sizeof (incarnation), "%s=%016" PRIx64 "/%d",
                   options->incarnation_variable, self->incarnation, (int)getpid ());

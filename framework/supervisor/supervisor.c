@@ -278,6 +278,16 @@ baton_err_t bn_supervisor_reload (bn_supervisor_t *self, char *detail, size_t de
     return err;
 }
 
+/*  Nothing that has begun to stop is held up any more.  */
+static bool s_may_stop (bn_supervisor_t *self)
+{
+    if (!self->may_stop && self->options.may_stop && !self->err)
+        self->may_stop = self->options.may_stop (self, self->options.arg);
+    else
+        self->may_stop = true;
+    return self->may_stop;
+}
+
 baton_err_t bn_supervisor_run (bn_supervisor_t *self)
 {
     char detail[512];
@@ -287,9 +297,12 @@ baton_err_t bn_supervisor_run (bn_supervisor_t *self)
         self->reload_asked = false;
         uint64_t now_ms = s_now_ms ();
         /*  First, because it sets the deadlines that s_tend says when to look at.  */
-        if (self->stops_asked && !s_stop_next (self, now_ms))
+        bool held = self->stops_asked == 1 && !s_may_stop (self);
+        if (self->stops_asked && !held && !s_stop_next (self, now_ms))
             return self->err;
         uint64_t next_ms = s_tend (self, now_ms);
+        if (held && now_ms + GATE_MS < next_ms)
+            next_ms = now_ms + GATE_MS;
         if (!self->stops_asked) {
             uint64_t start_ms = s_start_due (self, now_ms);
             next_ms = start_ms < next_ms ? start_ms : next_ms;
@@ -373,6 +386,12 @@ const char *bn_supervisor_service (const bn_supervisor_t *self, size_t index, ui
     return self->services[index]->name;
 }
 
+bool bn_supervisor_rolling (const bn_supervisor_t *self, size_t index)
+{
+    bn_assert (index < self->service_count);
+    return self->services[index]->rolling;
+}
+
 bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t index,
                              bn_instance_info_t *info)
 {
@@ -389,7 +408,8 @@ bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t
                                  .status = slot->process ? slot->health.status : "",
                                  .ready = bn_child_ready (slot, s_now_ms (), &when_ms),
                                  .current = slot->revision == slot->service->revision,
-                                 .restarts = slot->restarts};
+                                 .restarts = slot->restarts,
+                                 .incarnation = slot->incarnation};
     if (slot->process) {
         info->pid = bn_process_pid (slot->process);
         info->age_ms = s_now_ms () - slot->started_ms;

@@ -39,6 +39,7 @@
 #ifndef BN_SUPERVISOR_H
 #define BN_SUPERVISOR_H
 
+#include "base/buffer.h"
 #include <baton/error.h>
 #include <baton/event.h>
 #include <stdbool.h>
@@ -101,8 +102,15 @@ typedef struct {
      *  the latest, monotonic ms, UINT64_MAX: whenever. NULL: none.  */
     uint64_t (*turn) (bn_supervisor_t *self, uint64_t now_ms, void *arg);
     int wake_fd; /* with turn: readable when a turn is wanted, which reads it; -1: none */
+    /*  A request of the control socket; true: it was answered. NULL, or false: it is answered as
+     *  below.  */
+    bool (*answer) (bn_supervisor_t *self, const char *request, bn_buffer_t *reply, void *arg);
+    /*  Asked each 50 ms when a stop was asked for, until it says true: may the processes be stopped?
+     *  Meanwhile nothing is started. A second SIGINT or SIGTERM does not wait. NULL: yes.  */
+    bool (*may_stop) (bn_supervisor_t *self, void *arg);
     void *arg;
     const char *instance_variable; /* environment variable that gets "SERVICE-SLOT"; NULL: none */
+    const char *instance_suffix;   /* behind that; NULL: nothing */
     /*  Gets a random number, another one for each process, as 16 hexadecimal digits, '/' and the
      *  process id of the supervisor: who finds that this is not its parent is not meant. NULL:
      *  none.  */
@@ -161,11 +169,14 @@ typedef struct {
     bool current;      /* not to be replaced any more */
     uint32_t restarts; /* since the slot was made */
     uint64_t age_ms;   /* of the process; 0 if it does not run */
+    uint64_t incarnation; /* of the last process; 0: there was none yet */
 } bn_instance_info_t;
 
 size_t bn_supervisor_services (const bn_supervisor_t *self);
 /*  Name and wanted instances of the index-th service.  */
 const char *bn_supervisor_service (const bn_supervisor_t *self, size_t index, uint32_t *wanted);
+/*  True while instances of it are being replaced.  */
+bool bn_supervisor_rolling (const bn_supervisor_t *self, size_t index);
 /*  The index-th instance of a service, in the order of slots; false past the end.  */
 bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t index,
                              bn_instance_info_t *info);
@@ -189,5 +200,8 @@ bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t
  *  already); detail says more.  */
 baton_err_t bn_supervisor_listen (bn_supervisor_t *self, const char *directory, char *detail,
                                   size_t detail_size);
+
+/*  Appends what is answered where options.answer does not.  */
+void bn_supervisor_answer_request (bn_supervisor_t *self, const char *request, bn_buffer_t *reply);
 
 #endif

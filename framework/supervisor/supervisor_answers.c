@@ -145,6 +145,13 @@ static void s_answer_reload (bn_supervisor_t *self, bn_buffer_t *reply)
 void bn_supervisor_answer (const char *request, bn_buffer_t *reply, void *arg)
 {
     bn_supervisor_t *self = arg;
+    const bn_supervisor_options_t *options = &self->options;
+    if (!options->answer || !options->answer (self, request, reply, options->arg))
+        bn_supervisor_answer_request (self, request, reply);
+}
+
+void bn_supervisor_answer_request (bn_supervisor_t *self, const char *request, bn_buffer_t *reply)
+{
     if (!strcmp (request, "status"))
         s_answer_status (self, reply);
     else if (!strncmp (request, "scale ", 6))

@@ -93,6 +93,7 @@ struct bn_supervisor {
     bn_control_t *control; /* owned; NULL: none */
     bn_prng_t prng;
     uint32_t stops_asked; /* 1: stop, 2: kill */
+    bool may_stop;        /* options.may_stop has said yes */
     bool reload_asked;
     uint64_t gate_due_ms;
     baton_err_t err; /* what bn_supervisor_run returns */
