@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What the tests of `baton up` share: a folder, a file, a running `baton up`, and looks at it.
+
+BATON_BIN: folder of the programs; BATON_PROBE: the actor for tests.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+BATON = str(pathlib.Path(os.environ["BATON_BIN"]) / "baton")
+PROBE = os.environ["BATON_PROBE"]
+DEADLINE_S = 60
+
+#  Says its name and where to connect to, and then waits, in a process of its own.
+SLEEPER = "sh -c 'echo hello $BATON_INSTANCE $BATON_CONNECT $EXTRA; sleep 1000; echo over'"
+
+
+def wait_for(what, condition):
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"after {DEADLINE_S} s still not: {what}")
+        time.sleep(0.02)
+
+
+def runs(pid):
+    """True unless the process is gone; one that nobody has reaped yet is gone."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def children(pid):
+    found = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+class UpCase(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="baton-up-")
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+        self.data = self.dir / "data"
+        self.log = self.dir / "up.log"
+        self.pids = set()
+        self.addCleanup(self.kill_strays)
+
+    def kill_strays(self):
+        """Of a test that failed: what `baton up` had started, by the ids that it told."""
+        for pid in self.pids:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if str(self.dir) in pathlib.Path(f"/proc/{pid}/environ").read_text():
+                    os.kill(pid, signal.SIGKILL)
+
+    # ---- tools
+
+    def conf(self, actors, top="restart_backoff_max = 300ms\n", endpoint="tcp://127.0.0.1:*",
+             name="up.conf"):
+        text = top + f"orchestrator\n    data_dir = {self.data}\n    endpoint = {endpoint}\n" \
+            "    disk_reserve_bytes = 1MiB\n    segment_bytes = 1MiB\n"
+        if actors:
+            text += "actors\n" + actors
+        path = self.dir / name
+        path.write_text(text)
+        return path
+
+    def up(self, conf, *options):
+        with open(self.log, "ab") as log:
+            process = subprocess.Popen([BATON, "up", *options, str(conf)], stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=log,
+                                       env={**os.environ, "BATON_TEST_DIR": str(self.dir)})
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def heard(self):
+        return self.log.read_text() if self.log.exists() else ""
+
+    def wait_heard(self, pattern):
+        wait_for(f"{pattern} in {self.heard()}",
+                 lambda: re.search(pattern, self.heard(), re.MULTILINE))
+
+    def scale(self, *arguments):
+        return subprocess.run([BATON, "scale", "--data-dir", str(self.data),
+                               *map(str, arguments)], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=DEADLINE_S)
+
+    def instances(self):
+        """instance -> pid of those that run."""
+        done = self.scale("--json")
+        if done.returncode:
+            return {}
+        found = {instance["instance"]: instance["pid"]
+                 for service in json.loads(done.stdout)["services"]
+                 for instance in service["instances"] if instance["state"] == "running"}
+        self.pids.update(found.values())
+        return found
+
+    def wait_instances(self, *names):
+        wanted = {"orchestrator-1", *names}
+        return wait_for(f"{wanted} run", lambda: set(self.instances()) == wanted and
+                        self.instances())
+
+    def endpoint(self):
+        text = (self.data / "orchestrator.conf").read_text()
+        return re.search(r'endpoint = "([^"]+)"', text).group(1)
+
+    def baton(self, *arguments, stdin=""):
+        return subprocess.run([BATON, *arguments, "--connect", self.endpoint()], input=stdin,
+                              capture_output=True, text=True, timeout=DEADLINE_S)
+
+    def end(self, process, number=signal.SIGTERM):
+        process.send_signal(number)
+        return process.wait(timeout=DEADLINE_S)
