@@ -39,7 +39,17 @@
     X (nobody_suspected, "the next owner is not told to be careful")                               \
     X (attempts_doubled, "a retry counts twice")                                                   \
     X (parked_unbounded, "parked_max is not looked at")                                            \
-    X (dead_unbounded, "dead_max is not looked at")
+    X (dead_unbounded, "dead_max is not looked at")                                                \
+    X (actor_number_reused, "a forgotten actor's number is given out again")                       \
+    X (narrower_accepted, "patterns that leave out what waits are accepted")                       \
+    X (start_ignored, "a new actor starts at the tail, whatever it asks for")                      \
+    X (reader_not_woken, "a READ that waits is not woken")                                         \
+    X (list_skips, "a page of dead letters begins one too late")                                   \
+    X (lag_keeps_parked, "a parked event is still counted as ready")                               \
+    X (parked_not_needed, "retention lets go of what is parked")                                   \
+    X (recovery_not_synced, "what recovery keeps is not synced")                                   \
+    X (memory_ignored, "a record that cannot be applied for want of memory is not missed")         \
+    X (prefetch_unbounded, "prefetch_bytes is not looked at")
 
 #define BN_PLANT_ENUM(name, text) BN_PLANT_##name,
 typedef enum { BN_PLANT_NONE, BN_PLANTS (BN_PLANT_ENUM) BN_PLANT_COUNT } bn_plant_t;

@@ -8,6 +8,7 @@
  *  partition from its assignment; so that it learns of new ones, the partition is revoked from it,
  *  and comes back (to the same one if that is even) in a new generation once it has settled what it
  *  had in hand.  */
+#include "base/plant.h"
 #include "core/conductor_internal.h"
 
 static bn_actor_state_t *find_actor (bn_conductor_t *self, const bn_text_t *name)
@@ -24,7 +25,8 @@ static void list (bn_conductor_t *self, const bn_actor_state_t *actor, const bn_
     bn_dead_letter_t letters[BN_DEAD_PAGE_MAX];
     uint32_t most = dead->count_max < BN_DEAD_PAGE_MAX ? dead->count_max : BN_DEAD_PAGE_MAX;
     bn_message_t reply = {.type = BN_DEAD_REPLY, .dead_reply = {.letters = letters}};
-    bn_map_node_t *node = bn_map_at_least_u64 (actor->dead, dead->from);
+    bn_map_node_t *node =
+        bn_map_at_least_u64 (actor->dead, dead->from + (BN_PLANT (list_skips) ? 1 : 0));
     for (; node && reply.dead_reply.letter_count < most; node = bn_map_next (node))
         letters[reply.dead_reply.letter_count++] =
             ((const bn_dead_state_t *)bn_map_value (node))->letter;

@@ -108,7 +108,8 @@ void bn_conductor_notice (bn_conductor_t *self, const bn_topic_state_t *topic,
     bn_map_node_t *node = self->waiting_reads ? bn_map_first (self->waiting) : NULL;
     for (; node; node = bn_map_next (node)) {
         bn_session_t *session = bn_map_value (node);
-        if (session->waits_for_read && spec_matches (session->waiting, topic))
+        if (session->waits_for_read && spec_matches (session->waiting, topic) &&
+            !BN_PLANT (reader_not_woken))
             wake_later (self, session);
     }
 }

@@ -313,7 +313,7 @@ static bool check_narrower (bn_conductor_t *self, const bn_actor_state_t *actor,
         pending += partition->pending == 0 && partition->floor < partition->head ? 1 : 0;
         parked += bn_map_count (partition->parked);
     }
-    if (pending || parked)
+    if ((pending || parked) && !BN_PLANT (narrower_accepted))
         return bn_conductor_refuse (
             self, BATON_ERR_CONFLICT, 0,
             "actor %s is registered for topics that these patterns leave out, and %" PRIu64
@@ -370,7 +370,7 @@ static uint64_t start_of (bn_conductor_t *self, const bn_join_t *join)
 {
     uint64_t tail = self->state->tail;
     uint64_t start = join->start == BN_START_OFFSET ? join->start_offset : 0;
-    if (join->start == BN_START_TAIL || start > tail)
+    if (join->start == BN_START_TAIL || start > tail || BN_PLANT (start_ignored))
         return tail;
     uint64_t first = self->first < tail ? self->first : tail;
     if (start >= first)

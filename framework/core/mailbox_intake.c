@@ -191,7 +191,7 @@ void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
 
 static size_t room (const bn_mailbox_t *self)
 {
-    size_t used = self->queue_bytes + self->out_bytes;
+    size_t used = BN_PLANT (prefetch_unbounded) ? 0 : self->queue_bytes + self->out_bytes;
     return used < self->options.prefetch_bytes ? self->options.prefetch_bytes - used : 0;
 }
 

@@ -2,6 +2,7 @@
 
 /*  state.c - making, finding, checking and freeing what state.h describes.  */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/state_internal.h"
 #include "wire/topic.h"
 #include <inttypes.h>
@@ -325,7 +326,7 @@ uint64_t bn_state_needed_from (const bn_state_t *self)
             if (partition->floor < partition->head && partition->floor < needed)
                 needed = partition->floor;
             bn_map_node_t *lowest = bn_map_first (partition->parked);
-            if (lowest && bn_map_key_u64 (lowest) < needed)
+            if (lowest && bn_map_key_u64 (lowest) < needed && !BN_PLANT (parked_not_needed))
                 needed = bn_map_key_u64 (lowest);
         }
         for (bn_map_node_t *grave = bn_map_first (actor->dead); grave;

@@ -470,6 +470,8 @@ static void finish_settlement (settling_t *self, size_t parked_before)
     uint64_t parked_new = bn_map_count (partition->parked) + self->named - parked_before;
     uint64_t handled = settlement->handled;
     self->actor->settled += self->named + (handled > parked_new ? handled - parked_new : 0);
+    if (BN_PLANT (lag_keeps_parked))
+        handled -= handled > parked_new ? parked_new : handled;
     partition->pending -= handled < partition->pending ? handled : partition->pending;
     partition->floor = settlement->floor;
     if (partition->floor >= partition->head) {
@@ -576,6 +578,8 @@ static baton_err_t apply_forget (bn_state_t *self, uint32_t actor_id, char detai
     if (!actor)
         return BATON_ERR_ROT;
     bn_state_actor_remove (self, actor);
+    if (BN_PLANT (actor_number_reused))
+        self->actor_id_last = actor_id - 1;
     return BATON_OK;
 }
 

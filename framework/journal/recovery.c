@@ -320,7 +320,7 @@ static baton_err_t repair (scan_t *self)
         rc = rewrite (self, file, from, end);
     if (rc == 0)
         rc = bn_catalog_fill (self->vfs, file, end, end + self->torn);
-    if (rc == 0)
+    if (rc == 0 && !BN_PLANT (recovery_not_synced))
         rc = self->vfs->datasync (self->vfs, file);
     if (rc == 0)
         rc = self->vfs->sync_directory (self->vfs, BN_JOURNAL_FOLDER);
