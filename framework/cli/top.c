@@ -69,6 +69,7 @@ typedef struct {
     uint64_t width;
     const char *sort;
     bool batch;
+    bool as_json;
     bn_admin_t *admin; /* owned; the sampling thread's while it runs */
     bn_top_t top;
     bn_top_view_t view;
@@ -343,6 +344,15 @@ static int s_interactive (s_top_t *self)
 
 static void s_print (s_top_t *self)
 {
+    char *text = self->as_json
+                     ? json_dumps (self->top.samples[0], JSON_COMPACT | JSON_REAL_PRECISION (9))
+                     : NULL;
+    if (text) {
+        puts (text);
+        fflush (stdout);
+        free (text);
+        return;
+    }
     bn_top_draw_head (&self->top, self->connect.endpoint, (size_t)self->width);
     for (size_t i = 0; i < self->top.line_count; i++)
         puts (self->top.lines[i].text);
@@ -419,6 +429,8 @@ int bn_cli_top (int argc, char **argv)
         {"width", 'w', BN_OPTION_UINT, &self.width, "COLUMNS", "of --batch (default: 100)",
          BN_TOP_WIDTH_MIN, BN_TOP_WIDTH_MAX},
         BN_CONNECT_OPTIONS (&self.connect),
+        {"json", 0, BN_OPTION_FLAG, &self.as_json, NULL,
+         "JSON lines, as of 'baton status --watch'; implies --batch", 0, 0},
     };
     const bn_command_t command = {.usage = "top [OPTION]...",
                                   .about = s_about,
@@ -428,6 +440,7 @@ int bn_cli_top (int argc, char **argv)
     int first;
     bn_connect_options_init (&self.connect);
     int code = bn_options_parse (&command, argc, argv, &first);
+    self.batch = self.batch || self.as_json;
     if (code < 0)
         code = s_check (&self, argc - first, argv + first);
     if (code >= 0)

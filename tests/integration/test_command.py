@@ -98,7 +98,7 @@ class Command(unittest.TestCase):
                 self.assertTrue(helped.stdout.startswith("Usage: baton "))
                 self.assertEqual(run("help", name).stdout, helped.stdout)
                 self.assertRegex(helped.stdout, r"(?s)\nExit codes: 0 .*2 wrong usage")
-                if name not in ("orchestrator", "up", "help", "version"):
+                if name not in ("orchestrator", "up", "monitor", "help", "version"):
                     self.assertIn("--json", helped.stdout)
                 self.assertRegex(page, rf"\n\.BR? {name}\b")
 

@@ -5,6 +5,7 @@ as it was however it ends."""
 
 import errno
 import fcntl
+import json
 import os
 import pty
 import re
@@ -210,6 +211,9 @@ class Top(System):
         self.assertEqual(done.stdout.count(" payment "), 2, done.stdout)
         self.assertNotIn("\x1b", done.stdout)
         self.assertTrue(all(len(line) <= 80 for line in done.stdout.splitlines()))
+        lines = self.baton("top", "--json", "-n", "2").stdout.splitlines()
+        self.assertEqual([json.loads(line)["actors"][0]["name"] for line in lines],
+                         ["payment", "payment"])
         for wrong in (["top"], ["top", "--batch", "--sort", "colour"], ["top", "-b", "x"]):
             done = self.baton(*wrong, check=False)
             self.assertEqual((done.returncode, done.stdout), (2, ""), wrong)
