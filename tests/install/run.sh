@@ -32,9 +32,19 @@ by_pkg_config () {
 
 "$cmake" --install "$build" --prefix "$work/prefix" > "$work/log" 2>&1 ||
     { cat "$work/log"; exit 1; }
-for file in include/baton/baton.h share/man/man1/baton.1 share/man/man3/libbaton.3; do
+for file in include/baton/baton.h share/man/man1/baton.1 share/man/man3/libbaton.3 \
+        lib/systemd/system/baton-orchestrator.service lib/systemd/system/baton@.service; do
     test -f "$work/prefix/$file" || { echo "not installed: $file"; exit 1; }
 done
+if command -v systemd-analyze > /dev/null; then
+    systemd-analyze --man=no verify "$work/prefix/lib/systemd/system/baton-orchestrator.service" \
+        "$work/prefix/lib/systemd/system/baton@.service" > "$work/log" 2>&1 || {
+        cat "$work/log"
+        exit 1
+    }
+    # What it does not understand is a warning to it.
+    if grep baton "$work/log"; then exit 1; fi
+fi
 by_cmake "$work/prefix" cmake-first
 by_pkg_config "$work/prefix" pkg-config-first
 mv "$work/prefix" "$work/moved"
