@@ -140,8 +140,8 @@ static baton_err_t s_intensity (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *i
 {
     char count[8], period[32];
     uint64_t times, ms = 1;
-    int words = sscanf (value, "%7s in %31s", count, period);
-    bool read = (words == 2 || (words == 1 && !strcmp (value, "0"))) &&
+    int end = 0, words = sscanf (value, "%7s in %31s%n", count, period, &end);
+    bool read = ((words == 2 && !value[end]) || (words == 1 && !strcmp (value, "0"))) &&
                 bn_parse_uint (count, &times) && times <= BN_SUPERVISOR_INTENSITY_MAX &&
                 (words == 1 || bn_config_ms (period, &ms)) && ms >= 1 && ms <= 3600000;
     if (!read)

@@ -169,6 +169,83 @@ static void test_goes_without_an_orchestrator (void **state)
     bn_up_config_fini (&config);
 }
 
+static void test_reads_what_an_end_leads_to (void **state)
+{
+    bn_up_config_t config;
+    char detail[512] = "";
+    (void)state;
+    assert_int_equal (load (&config,
+                            "orchestrator\n"
+                            "actors\n"
+                            "    a\n"
+                            "        command = true\n"
+                            "    b\n"
+                            "        command = true\n"
+                            "        restart = transient\n"
+                            "        intensity = 5 in 10s\n"
+                            "        watchdog = 500ms\n"
+                            "    c\n"
+                            "        command = true\n"
+                            "        restart = temporary\n"
+                            "        intensity = 0\n"
+                            "        watchdog = 0\n",
+                            detail),
+                      BATON_OK);
+    assert_int_equal (config.actors[0].restart, BN_RESTART_PERMANENT);
+    assert_int_equal (config.actors[0].intensity, 10);
+    assert_int_equal (config.actors[0].intensity_period_ms, 60000);
+    assert_int_equal (config.actors[0].watchdog_ms, 30000);
+    assert_int_equal (config.actors[1].restart, BN_RESTART_TRANSIENT);
+    assert_int_equal (config.actors[1].intensity, 5);
+    assert_int_equal (config.actors[1].intensity_period_ms, 10000);
+    assert_int_equal (config.actors[1].watchdog_ms, 500);
+    assert_int_equal (config.actors[2].restart, BN_RESTART_TEMPORARY);
+    assert_int_equal (config.actors[2].intensity, 0);
+    assert_int_equal (config.actors[2].watchdog_ms, 0);
+    bn_up_config_fini (&config);
+}
+
+/*  A file that is read anew; `part`: why it is refused, NULL: it is taken.  */
+static void follows (const char *text, const char *part, bool changed)
+{
+    static const char before[] = "orchestrator\n"
+                                 "    data_dir = /tmp/x\n"
+                                 "    endpoint = tcp://127.0.0.1:*\n"
+                                 "    partitions = 8\n";
+    bn_up_config_t running, config;
+    char detail[512] = "";
+    bool orchestrator_changed = !changed;
+    assert_int_equal (load (&running, before, detail), BATON_OK);
+    assert_int_equal (bn_up_config_settle (&running, detail), BATON_OK);
+    assert_int_equal (load (&config, text, detail), BATON_OK);
+    baton_err_t err = bn_up_config_follow (&config, &running, &orchestrator_changed, detail);
+    if (part) {
+        assert_int_equal (err, BATON_ERR_CONFIG);
+        assert_non_null (strstr (detail, part));
+    } else {
+        assert_int_equal (err, BATON_OK);
+        assert_int_equal (orchestrator_changed, changed);
+        assert_string_equal (config.connect, running.connect);
+        assert_string_equal (zconfig_get (config.section, "endpoint", ""), running.connect);
+    }
+    bn_up_config_fini (&config);
+    bn_up_config_fini (&running);
+}
+
+#define SAME "orchestrator\n    data_dir = /tmp/x\n    endpoint = tcp://127.0.0.1:*\n"
+
+static void test_follows_what_runs (void **state)
+{
+    (void)state;
+    follows (SAME "    partitions = 8\nactors\n    a\n        command = true\n", NULL, false);
+    follows (SAME "    partitions = 8\n    parked_max = 7\n", NULL, true);
+    follows (SAME, NULL, true);
+    follows ("orchestrator\n    endpoint = tcp://127.0.0.1:*\n", "data_dir cannot change", false);
+    follows ("orchestrator\n    data_dir = /tmp/x\n", "endpoint cannot change", false);
+    follows (SAME "    fanout_endpoint = tcp://127.0.0.1:*\n", "fanout_endpoint cannot", false);
+    follows ("connect = tcp://127.0.0.1:1\ndata_dir = /tmp/x\n", "section 'orchestrator'", false);
+}
+
 #define ACTOR "orchestrator\nactors\n    a\n"
 
 static void test_refuses_mistakes (void **state)
@@ -205,6 +282,16 @@ static void test_refuses_mistakes (void **state)
     refuses (ACTOR "        command = true\n        cooldown = 3s\n", 3, "needs a range");
     refuses ("orchestrator\nlog_bytes_max = 1KiB\n", 2, "log_bytes_max = 1KiB");
     refuses (ACTOR "        command = true\n        stop_timeout = 2d\n", 5, "stop_timeout");
+    refuses (ACTOR "        command = true\n        restart = always\n", 5, "restart = always");
+    refuses (ACTOR "        command = true\n        watchdog = -1s\n", 5, "watchdog = -1s");
+    static const char *const intensities[] = {"5",        "5 in",       "5 in 2h",   "100 in 10s",
+                                              "-1 in 1s", "5 in 10s x", "5 per 10s", "in 10s"};
+    for (size_t i = 0; i < sizeof (intensities) / sizeof (intensities[0]); i++) {
+        char text[256];
+        snprintf (text, sizeof (text), ACTOR "        command = true\n        intensity = %s\n",
+                  intensities[i]);
+        refuses (text, 5, "such as 5 in 10s");
+    }
     refuses (ACTOR "        command = true\n    a\n        command = true\n", 5, "is taken");
     refuses ("orchestrator\nactors\n    a.b\n", 3, "'a.b'");
     refuses ("orchestrator\nactors\n    orchestrator\n        command = true\n", 3, "is taken");
@@ -218,6 +305,8 @@ int main (void)
         cmocka_unit_test (test_elastic_actors_and_logs),
         cmocka_unit_test (test_connects_to_what_listens_everywhere),
         cmocka_unit_test (test_goes_without_an_orchestrator),
+        cmocka_unit_test (test_reads_what_an_end_leads_to),
+        cmocka_unit_test (test_follows_what_runs),
         cmocka_unit_test (test_refuses_mistakes),
     };
     return cmocka_run_group_tests (tests, make_file, remove_file);
