@@ -114,6 +114,7 @@ static void make_load (sim_config_t *config, bn_prng_t *prng)
     config->settle_bytes = (uint32_t)scale (prng, 600, 4000, 65536);
     config->run_events = (uint32_t)scale (prng, 1, 4, 16);
     config->jitter_pct = (uint32_t)scale (prng, 0, 20, 100);
+    config->misled = between (prng, 1, 4) == 1;
     config->request_bytes = (uint32_t)scale (prng, 1500, 6000, 60000);
 }
 

@@ -297,6 +297,20 @@ static void connect_now (sim_t *sim, uint32_t index)
     step_link (sim, index, true);
 }
 
+/*  So that it comes to refusals: an actor that is told of parked_max hardly ever exceeds it.  */
+static void mislead (sim_message_t *raw)
+{
+    bn_frame_t frame = {raw->blobs[0]->data, raw->blobs[0]->size};
+    bn_message_t message;
+    if (bn_message_decode (&message, &frame, 1, NULL))
+        return;
+    message.beat.parked_max = 1000;
+    bn_blob_t *head = sim_must (bn_message_encode (&message));
+    bn_message_fini (&message); /* it borrows from what goes now */
+    bn_blob_unref (&raw->blobs[0]);
+    raw->blobs[0] = head;
+}
+
 static void to_peer (sim_t *sim, sim_event_t *event)
 {
     sim_connection_t *connection = sim_connection (sim, event->a);
@@ -305,11 +319,14 @@ static void to_peer (sim_t *sim, sim_event_t *event)
     sim_peer_t *peer = &sim->peers[connection->peer];
     if (sim->tell)
         tell_message (sim, event->a, 1, &event->message);
+    bool joined = peer->kind == PEER_PROCESS && event->message.blobs[0]->size > 3 &&
+                  event->message.blobs[0]->data[3] == BN_JOINED;
+    if (joined && sim->config.misled)
+        mislead (&event->message);
     bn_frame_t *frames = sim_must (calloc (event->message.count, sizeof *frames));
     for (size_t i = 0; i < event->message.count; i++)
         frames[i] = (bn_frame_t){event->message.blobs[i]->data, event->message.blobs[i]->size};
-    if (peer->kind == PEER_PROCESS && frames[0].size > 3 &&
-        ((const uint8_t *)frames[0].data)[3] == BN_JOINED)
+    if (joined)
         sim->processes[peer->index].epoch = event->b;
     if (peer->kind == PEER_PROCESS)
         sim_process_step (sim, peer->index,

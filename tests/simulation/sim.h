@@ -117,6 +117,7 @@ typedef struct {
     uint32_t settle_bytes;
     uint32_t run_events;
     uint32_t jitter_pct;
+    bool misled; /* actors are told of a larger parked_max than there is */
     uint32_t request_bytes;
     bn_conductor_options_t conductor;
 } sim_config_t;
