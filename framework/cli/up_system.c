@@ -313,7 +313,12 @@ static void s_count (const s_up_t *self, s_census_t *census)
 static void s_become_ready (s_up_t *self, const s_census_t *census)
 {
     self->ready = true;
-    bn_log (BN_LOG_INFO, "everything is ready: %" PRIu32 " instances", census->all);
+    if (census->parked)
+        bn_log (BN_LOG_WARNING,
+                "ready, but for %" PRIu32 " of %" PRIu32 " instances that keep ending",
+                census->parked, census->all);
+    else
+        bn_log (BN_LOG_INFO, "everything is ready: %" PRIu32 " instances", census->all);
     bn_notify_ready (&self->notify);
     if (self->ready_fd < 0)
         return;
@@ -338,7 +343,10 @@ static uint64_t s_look (s_up_t *self, uint64_t now_ms)
         self->look_ms = now_ms + (self->ready ? STATUS_MS : LOOK_MS);
         bn_notify_status (&self->notify, now_ms, "%" PRIu32 " of %" PRIu32 " instances ready%s%s",
                           census.ready, census.all, census.parked ? "; parked: " : "", census.one);
-        if (!self->ready && census.ready == census.all)
+        /*  What is parked will not come: who waits to let go is told so, and a service manager,
+         *  which would end the rest, is not kept waiting.  */
+        uint32_t parked = self->ready_fd >= 0 ? 0 : census.parked;
+        if (!self->ready && census.ready + parked == census.all)
             s_become_ready (self, &census);
         else if (self->ready_fd >= 0 && census.parked) {
             bn_log (BN_LOG_ERROR, "%s keeps ending (%s); giving up", census.one, census.reason);

@@ -195,30 +195,43 @@ class Background(harness.System):
 
     # ---- a service manager
 
-    def test_a_service_manager_hears_how_it_is(self):
+    def managed(self, actors):
+        """`baton up` and the function that tells what a service manager has heard."""
         heard = []
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.bind(str(self.dir / "notify"))
-            sock.settimeout(0.05)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(sock.close)
+        sock.bind(str(self.dir / "notify"))
+        sock.settimeout(0.05)
 
-            def listen():
-                try:
-                    while True:
-                        heard.extend(sock.recv(4096).decode().splitlines())
-                except TimeoutError:
-                    return heard
+        def listen():
+            try:
+                while True:
+                    heard.extend(sock.recv(4096).decode().splitlines())
+            except TimeoutError:
+                return heard
 
-            slow = f"sh -c 'while [ ! -e {self.dir}/go ]; do sleep 0.05; done; " \
-                f"exec {PROBE} --name probe -- --on t'"
-            up = self.start("up", [BIN / "baton", "up", self.conf({"probe": slow})],
-                            {"NOTIFY_SOCKET": str(self.dir / "notify"),
-                             "WATCHDOG_USEC": "2000000"})
-            wait_for("the watchdog", lambda: listen().count("WATCHDOG=1") >= 2)
-            (self.dir / "go").touch()
-            wait_for("it is ready", lambda: "READY=1" in listen())
-            wait_for("its status", lambda: "STATUS=2 of 2 instances ready" in listen())
-            self.stop(up)
-            self.assertEqual((listen().count("READY=1"), heard.count("STOPPING=1")), (1, 1))
+        up = self.start("up", [BIN / "baton", "up", self.conf(actors)],
+                        {"NOTIFY_SOCKET": str(self.dir / "notify"), "WATCHDOG_USEC": "2000000"})
+        return up, listen
+
+    def test_a_service_manager_hears_how_it_is(self):
+        up, listen = self.managed({"probe": f"sh -c 'while [ ! -e {self.dir}/go ]; do sleep 0.05; "
+                                            f"done; exec {PROBE} --name probe -- --on t'"})
+        wait_for("the watchdog", lambda: listen().count("WATCHDOG=1") >= 2)
+        (self.dir / "go").touch()
+        wait_for("it is ready", lambda: "READY=1" in listen())
+        wait_for("its status", lambda: "STATUS=2 of 2 instances ready" in listen())
+        self.stop(up)
+        heard = listen()
+        self.assertEqual((heard.count("READY=1"), heard.count("STOPPING=1")), (1, 1))
+
+    def test_what_keeps_ending_does_not_keep_the_rest_from_being_ready(self):
+        up, listen = self.managed({"a": {"command": "false", "intensity": "1 in 60s"},
+                                   "talker": TALKER})
+        wait_for("it is ready", lambda: "READY=1" in listen())
+        wait_for("its status",
+                 lambda: "STATUS=2 of 3 instances ready; parked: a-1" in listen())
+        self.stop(up)
 
 
 if __name__ == "__main__":
