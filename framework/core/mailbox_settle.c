@@ -164,9 +164,9 @@ static bool elder_left_out (const bn_slot_t *slot, const bn_outcome_t *outcome)
     return false;
 }
 
-/*  How many new parked events a stopped partition may add, going by what was accepted and refused
- *  so far: parked_max does not change during a session, and half way between the two is tried until
- *  it is known. So each event that leaves makes room for one more in the same request.  */
+/*  How many new parked events a stopped partition may add: up to the parked_max that JOINED told,
+ *  or, once that was refused, half way between what was accepted and refused since, until it is
+ *  known. So each event that leaves makes room for one more in the same request.  */
 static uint32_t parks_room (const bn_slot_t *slot)
 {
     if (!slot->relief || slot->parked_most == UINT32_MAX)
@@ -387,7 +387,7 @@ static void settle_slot (bn_mailbox_t *self, bn_slot_t *slot)
     }
     slot->ready = left;
     slot->parked_there = slot->settle_there;
-    if (slot->parked_there > slot->parked_fits)
+    if (slot->settle_parks > 0 && slot->parked_there > slot->parked_fits)
         slot->parked_fits = slot->parked_there;
     if (slot->parked_fits > slot->parked_most)
         slot->parked_most = UINT32_MAX; /* it was something else that was refused */

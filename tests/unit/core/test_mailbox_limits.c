@@ -209,6 +209,27 @@ static void test_a_large_parked_max_is_used (void **state)
     box_fini (&limits.box);
 }
 
+/*  A FETCH that failed is made again, although what was kept behind its gap has filled the queue.
+ */
+static void test_what_is_kept_behind_a_gap_lets_it_be_fetched (void **state)
+{
+    (void)state;
+    box_t box;
+    bn_mailbox_options_t options;
+    bn_section_t section = box_section ("orders.placed", 0, 0, "a");
+    box_options (&options);
+    options.prefetch_bytes = 5 * section.payload.size;
+    box_section_free (&section);
+    box_start (&box, &options);
+    for (uint64_t base = 1; base < 5; base++)
+        box_fanout (&box, 0, base, base, "a");
+    box_refuse (&box, box_expect (&box, BN_FETCH), BATON_ERR_LIMIT, 0);
+    box_pass (&box, 300);
+    box_fetched (&box, box_expect (&box, BN_FETCH), 0, 0, "a a a a a", 5, true);
+    box_assert_run (&box, "0 1 2 3 4");
+    box_fini (&box);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +239,7 @@ int main (void)
         cmocka_unit_test (test_no_room_for_dead_letters_holds_no_parked_event_up),
         cmocka_unit_test (test_a_small_parked_max_is_never_run_into),
         cmocka_unit_test (test_a_large_parked_max_is_used),
+        cmocka_unit_test (test_what_is_kept_behind_a_gap_lets_it_be_fetched),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
