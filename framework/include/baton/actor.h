@@ -120,7 +120,8 @@ BATON_API bool baton_stopping (const baton_context_t *self);
  *  BATON_CONNECT, BATON_INSTANCE and BATON_LOG give defaults. SIGTERM and SIGINT drain; a second
  *  one of the same kind ends the process at once. `configure` adds the handlers; its argc and argv
  *  are the actor's own arguments, those after "--"; --help shows options.usage for them, and so
- *  does a configure that returns ARGUMENT.
+ *  does a configure that returns ARGUMENT. Where NOTIFY_SOCKET is set it tells who started the
+ *  process when the actor has joined, how it is, and that it lives (sd_notify(3)'s protocol).
  *  Exit codes: 0 drained, 2 usage, 69 unreachable, 70 a handler hung, 75 fenced, 1 else.  */
 typedef baton_err_t (baton_configure_fn) (baton_actor_t *actor, int argc, char **argv, void *arg);
 

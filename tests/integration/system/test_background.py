@@ -2,6 +2,7 @@
 """`baton up` without a terminal: detached, stopped by `baton down`, read with `baton logs`, watched by
 a service manager."""
 
+import fcntl
 import json
 import os
 import re
@@ -54,7 +55,7 @@ class Background(harness.System):
     def assert_nothing_runs(self):
         self.assertEqual(self.down().returncode, 69)
         with open(self.data / "supervisor.lock") as lock:
-            os.lockf(lock.fileno(), os.F_TEST, 0)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.assertIsNone(self.status())
 
     # ---- detach and down
