@@ -7,12 +7,16 @@
  *
  *  runs one path ROUNDS times over a request of 16,384 events of 100 bytes in 32 partitions. What
  *  the request needs is made before, once; so the difference between two counts of rounds, divided
- *  by the events between them, is what an event costs on that path.  */
+ *  by the events between them, is what an event costs on that path.
+ *
+ *  The paths of many topics have 1,000 of them and 64 partitions, so that nearly every event is a
+ *  section of its own.  */
 
 #include "base/crc32c.h"
 #include "base/hash.h"
 #include "client/publication.h"
 #include "core/outbox.h"
+#include "machines.h"
 #include "wire/message.h"
 #include "wire/record.h"
 #include <inttypes.h>
@@ -27,10 +31,13 @@
 #define ORIGIN     "/baton/bench"
 #define ID_PREFIX  "0123456789abcdef"
 #define TOPIC      "bench.paths"
+#define TOPICS     1000 /* of the paths that have many */
+#define MANY       64   /* partitions there */
 
 typedef struct {
     uint8_t data[DATA_BYTES];
     char keys[KEYS][8];
+    char topics[TOPICS][16];
     uint8_t texts[4096];    /* of an event that is packed and forgotten */
     bn_section_t *sections; /* owned; the request */
     uint32_t section_count;
@@ -40,6 +47,7 @@ typedef struct {
     uint64_t ticket;
     uint64_t sequence;
     uint64_t request;
+    bench_machines_t *machines; /* owned; of the path that is run, or NULL */
 } s_bench_t;
 
 /*  What is wrong here is a defect of the program: there is nobody to tell but its user.  */
@@ -257,14 +265,82 @@ static void s_start_outbox (s_bench_t *self)
     s_answer (self, &welcome);
 }
 
+/*  ---- many topics, and actors that emit ---- */
+
+/*  With each turn of the keys, a key meets the next topic. Nearly every event is a section.  */
+static void s_many_encode (s_bench_t *self)
+{
+    bn_sections_t *sections = bn_sections_new (MANY, 64 * 1024 * 1024);
+    s_must (sections, "many-encode");
+    for (uint32_t i = 0; i < EVENTS; i++) {
+        bn_event_fields_t fields = s_fields (self, i);
+        const char *topic = self->topics[(i + i / KEYS) % TOPICS];
+        s_must (!bn_sections_add (sections, topic, strlen (topic), &fields, i), "many-encode");
+    }
+    bn_section_array_free (self->sections, self->section_count);
+    self->sections = bn_sections_take (sections, &self->section_count);
+    bn_sections_destroy (&sections);
+    s_must (self->sections, "many-encode");
+}
+
+static void s_exchange (s_bench_t *self, bool actor)
+{
+    uint64_t handled;
+    s_must (bench_machines_publish (self->machines, self->sections, self->section_count, actor,
+                                    &handled) &&
+                handled == (actor ? EVENTS : 0),
+            "exchange");
+}
+
+/*  A request of many sections, and its bundle; nobody listens.  */
+static void s_many_conduct (s_bench_t *self)
+{
+    s_exchange (self, false);
+}
+
+/*  The same, and an actor that handles and settles it all.  */
+static void s_many_handle (s_bench_t *self)
+{
+    s_exchange (self, true);
+}
+
+/*  A request of one topic, and an actor that emits one event for each and settles both.  */
+static void s_emit (s_bench_t *self)
+{
+    s_exchange (self, true);
+}
+
+static void s_start_many (s_bench_t *self)
+{
+    s_many_encode (self);
+    self->machines = bench_machines_new (MANY, false);
+    s_must (self->machines, "many");
+}
+
+static void s_start_emit (s_bench_t *self)
+{
+    self->machines = bench_machines_new (PARTITIONS, true);
+    s_must (self->machines, "emit");
+}
+
 /*  ---- */
 
 static const struct {
     const char *name;
     void (*run) (s_bench_t *self);
-} s_paths[] = {{"publish", s_publish},   {"gather", s_gather}, {"encode", s_encode},
-               {"validate", s_validate}, {"append", s_append}, {"fan-out", s_fan_out},
-               {"decode", s_decode},     {"settle", s_settle}};
+    void (*start) (s_bench_t *self); /* NULL: nothing is needed */
+} s_paths[] = {{"publish", s_publish, NULL},
+               {"gather", s_gather, s_start_outbox},
+               {"encode", s_encode, NULL},
+               {"validate", s_validate, NULL},
+               {"append", s_append, NULL},
+               {"fan-out", s_fan_out, NULL},
+               {"decode", s_decode, NULL},
+               {"settle", s_settle, NULL},
+               {"many-encode", s_many_encode, NULL},
+               {"many-conduct", s_many_conduct, s_start_many},
+               {"many-handle", s_many_handle, s_start_many},
+               {"emit", s_emit, s_start_emit}};
 
 #define PATH_COUNT (sizeof (s_paths) / sizeof (s_paths[0]))
 
@@ -277,8 +353,9 @@ static void s_init (s_bench_t *self)
     self->data[sizeof (head)] = DATA_BYTES - sizeof (head) - 1;
     for (unsigned i = 0; i < KEYS; i++)
         snprintf (self->keys[i], sizeof (self->keys[i]), "k%u", i);
+    for (unsigned i = 0; i < TOPICS; i++)
+        snprintf (self->topics[i], sizeof (self->topics[i]), "bench.in.%u", i);
     s_encode (self);
-    s_start_outbox (self);
 }
 
 int main (int argc, char **argv)
@@ -297,9 +374,12 @@ int main (int argc, char **argv)
         return 2;
     }
     s_init (self);
+    if (s_paths[path].start)
+        s_paths[path].start (self);
     for (unsigned long i = 0; i < rounds; i++)
         s_paths[path].run (self);
     printf ("%" PRIu64 "\n", (uint64_t)rounds * EVENTS);
+    bench_machines_destroy (&self->machines);
     bn_outbox_effects_fini (&self->effects);
     bn_outbox_destroy (&self->outbox);
     bn_section_array_free (self->sections, self->section_count);
