@@ -2,10 +2,10 @@
 
 #include "orchestrator/routes.h"
 #include "base/map.h"
+#include "orchestrator/monitor.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
 
 #define MONITOR_ENDPOINT "inproc://routes"
 
@@ -15,8 +15,9 @@ typedef struct {
 } descriptor_t;
 
 struct bn_routes {
-    void *router;  /* borrowed */
-    void *monitor; /* owned; PAIR */
+    void *router;    /* borrowed */
+    void *monitor;   /* owned */
+    bn_door_t *door; /* borrowed; hears who comes and leaves */
     size_t routes_max;
     uint64_t handle_last;
     bn_map_t *by_id;           /* routing id -> bn_route_t (owned) */
@@ -27,12 +28,13 @@ struct bn_routes {
     size_t descriptor_count;
 };
 
-bn_routes_t *bn_routes_new (void *context, void *router, size_t routes_max)
+bn_routes_t *bn_routes_new (void *context, void *router, bn_door_t *door, size_t routes_max)
 {
     bn_routes_t *self = calloc (1, sizeof *self);
     if (!self)
         return NULL;
     self->router = router;
+    self->door = door;
     self->routes_max = routes_max;
     self->by_id = bn_map_new ();
     self->by_handle = bn_map_new ();
@@ -43,16 +45,8 @@ bn_routes_t *bn_routes_new (void *context, void *router, size_t routes_max)
         errno = ENOMEM;
         return NULL;
     }
-    /*  libzmq's I/O thread writes to the monitor and would wait for room: there must always be
-     *  some.  */
-    int none = 0;
-    int rc =
-        zmq_socket_monitor (router, MONITOR_ENDPOINT, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED);
-    if (rc == 0)
-        self->monitor = zmq_socket (context, ZMQ_PAIR);
-    if (!self->monitor || zmq_setsockopt (self->monitor, ZMQ_RCVHWM, &none, sizeof none) != 0 ||
-        zmq_setsockopt (self->monitor, ZMQ_LINGER, &none, sizeof none) != 0 ||
-        zmq_connect (self->monitor, MONITOR_ENDPOINT) != 0) {
+    self->monitor = bn_monitor_new (context, router, MONITOR_ENDPOINT);
+    if (!self->monitor) {
         int saved = errno;
         bn_routes_destroy (&self);
         errno = saved;
@@ -72,9 +66,7 @@ void bn_routes_destroy (bn_routes_t **self_p)
     bn_map_destroy (&self->by_handle);
     bn_map_destroy (&self->closing);
     bn_map_destroy (&self->lost);
-    zmq_socket_monitor (self->router, NULL, 0);
-    if (self->monitor)
-        zmq_close (self->monitor);
+    bn_monitor_destroy (&self->monitor, self->router);
     free (self->descriptors);
     free (self);
     *self_p = NULL;
@@ -112,38 +104,26 @@ static bool end_of (bn_routes_t *self, descriptor_t *descriptor)
     return bn_map_put_u64 (self->closing, route->handle, route, NULL);
 }
 
-/*  One event: number and value in the first frame, the endpoint in the second.  */
-static bool take_event (bn_routes_t *self, const uint8_t *bytes, size_t size)
+static bool take_event (bn_routes_t *self, const bn_monitor_event_t *event)
 {
-    uint16_t event;
-    int32_t fd;
-    if (size < sizeof event + sizeof fd)
-        return true;
-    memcpy (&event, bytes, sizeof event);
-    memcpy (&fd, bytes + sizeof event, sizeof fd);
-    if (fd < 0)
-        return true;
-    descriptor_t *descriptor = descriptor_at (self, fd);
+    descriptor_t *descriptor = descriptor_at (self, event->fd);
     if (!descriptor || !end_of (self, descriptor))
         return false;
-    descriptor->connected = event == ZMQ_EVENT_ACCEPTED;
+    descriptor->connected = event->came;
+    if (event->came)
+        bn_door_came (self->door, event->fd);
+    else
+        bn_door_left (self->door);
     return true;
 }
 
 bool bn_routes_update (bn_routes_t *self)
 {
     bool ok = true;
-    for (;;) {
-        zmq_msg_t message;
-        zmq_msg_init (&message);
-        int rc = zmq_msg_recv (&message, self->monitor, ZMQ_DONTWAIT);
-        bool again = rc >= 0 || errno == EINTR;
-        if (rc >= 0 && zmq_msg_more (&message))
-            ok = take_event (self, zmq_msg_data (&message), zmq_msg_size (&message)) && ok;
-        zmq_msg_close (&message);
-        if (!again)
-            return ok;
-    }
+    bn_monitor_event_t event;
+    while (bn_monitor_next (self->monitor, &event))
+        ok = take_event (self, &event) && ok;
+    return ok;
 }
 
 bn_route_t *bn_routes_get (const bn_routes_t *self, uint64_t handle)

@@ -23,6 +23,7 @@
 #ifndef BN_ROUTES_H
 #define BN_ROUTES_H
 
+#include "orchestrator/door.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,7 +49,7 @@ typedef enum {
 } bn_route_result_t;
 
 /*  Starts to watch the socket, which must not be bound yet or have no connections. NULL: errno.  */
-bn_routes_t *bn_routes_new (void *context, void *router, size_t routes_max);
+bn_routes_t *bn_routes_new (void *context, void *router, bn_door_t *door, size_t routes_max);
 /*  Before the ROUTER is closed.  */
 void bn_routes_destroy (bn_routes_t **self_p);
 

@@ -523,7 +523,7 @@ static long poll_timeout_ms (const bn_service_t *self)
     return due_ms - now_ms < DISK_CHECK_MS ? (long)(due_ms - now_ms) : DISK_CHECK_MS;
 }
 
-enum { POLL_JOURNAL, POLL_STOP, POLL_MONITOR, POLL_FANOUT, POLL_ROUTER, POLL_COUNT };
+enum { POLL_JOURNAL, POLL_STOP, POLL_MONITOR, POLL_DOOR, POLL_FANOUT, POLL_ROUTER, POLL_COUNT };
 
 /*  Waits for something to do, and does what came in.  */
 static void wait_and_take (bn_service_t *self)
@@ -533,6 +533,7 @@ static void wait_and_take (bn_service_t *self)
         [POLL_JOURNAL] = {NULL, bn_journal_thread_fd (self->journal), ZMQ_POLLIN, 0},
         [POLL_STOP] = {NULL, self->given.stop_fd, self->stopping ? 0 : ZMQ_POLLIN, 0},
         [POLL_MONITOR] = {bn_routes_monitor (self->routes), 0, ZMQ_POLLIN, 0},
+        [POLL_DOOR] = {bn_door_monitor (&sockets->door), 0, ZMQ_POLLIN, 0},
         [POLL_FANOUT] = {sockets->fanout, 0, ZMQ_POLLIN, 0},
         [POLL_ROUTER] = {sockets->router, 0, ZMQ_POLLIN, 0},
     };
@@ -549,6 +550,8 @@ static void wait_and_take (bn_service_t *self)
         if (!bn_routes_update (self->routes))
             fail (self, BATON_ERR_MEMORY, "");
     }
+    if (items[POLL_DOOR].revents)
+        bn_door_update (&sockets->door);
     if (items[POLL_FANOUT].revents)
         drain_subscriptions (self);
     if (open && !self->stopping)

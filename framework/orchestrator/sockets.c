@@ -152,10 +152,11 @@ baton_err_t bn_sockets_open (bn_sockets_t *self, const baton_orchestrator_option
     }
     if (!err) {
         /*  Before the bind: a connection that it has not seen come would be taken for dead.  */
-        self->routes =
-            bn_routes_new (self->context, self->router, options->sessions_max + ROUTES_SLACK);
+        if (bn_door_init (&self->door, self->context, self->fanout))
+            self->routes = bn_routes_new (self->context, self->router, &self->door,
+                                          options->sessions_max + ROUTES_SLACK);
         if (!self->routes) {
-            snprintf (detail, 512, "cannot watch the socket: %s", zmq_strerror (errno));
+            snprintf (detail, 512, "cannot watch the sockets: %s", zmq_strerror (errno));
             err = errno == ENOMEM ? BATON_ERR_MEMORY : BATON_ERR_SYSTEM;
         }
     }
@@ -177,6 +178,7 @@ baton_err_t bn_sockets_open (bn_sockets_t *self, const baton_orchestrator_option
 void bn_sockets_close (bn_sockets_t *self, int linger_ms)
 {
     bn_routes_destroy (&self->routes);
+    bn_door_fini (&self->door);
     if (self->fanout) {
         set_int (self->fanout, ZMQ_LINGER, linger_ms);
         zmq_close (self->fanout);

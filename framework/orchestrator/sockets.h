@@ -13,6 +13,7 @@ typedef struct {
     void *context;       /* owned, as are the sockets */
     void *router;        /* requests */
     void *fanout;        /* XPUB */
+    bn_door_t door;      /* refuses connections before the last descriptors are gone */
     bn_routes_t *routes; /* owned; watches the router from before its first connection */
     char endpoint[BN_ENDPOINT_BYTES_MAX + 1];        /* with the real port */
     char fanout_endpoint[BN_ENDPOINT_BYTES_MAX + 1]; /* with the real port */

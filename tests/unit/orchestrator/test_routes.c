@@ -11,6 +11,7 @@
 typedef struct {
     void *context;
     void *router;
+    bn_door_t door;
     bn_routes_t *routes;
     char endpoint[256];
 } fixture_t;
@@ -21,7 +22,8 @@ static int setup (void **state)
     size_t size = sizeof fixture.endpoint;
     fixture.context = zmq_ctx_new ();
     fixture.router = zmq_socket (fixture.context, ZMQ_ROUTER);
-    fixture.routes = bn_routes_new (fixture.context, fixture.router, 2);
+    fixture.door = (bn_door_t){.connections = 0};
+    fixture.routes = bn_routes_new (fixture.context, fixture.router, &fixture.door, 2);
     assert_non_null (fixture.routes);
     assert_int_equal (zmq_bind (fixture.router, "tcp://127.0.0.1:*"), 0);
     zmq_getsockopt (fixture.router, ZMQ_LAST_ENDPOINT, fixture.endpoint, &size);
