@@ -56,7 +56,7 @@ class Background(harness.System):
         self.assertEqual(self.down().returncode, 69)
         with open(self.data / "supervisor.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.assertIsNone(self.status())
+        self.assertEqual(self.baton("status", "--timeout", "1", check=False).returncode, 69)
 
     # ---- detach and down
 
