@@ -96,6 +96,7 @@ void bn_child_ended (bn_child_t *self, int status, uint64_t now_ms)
     if (self->hung)
         snprintf (how, sizeof (how), "watchdog, not heard for %.1f s", self->watchdog_ms / 1000.0);
     snprintf (what, sizeof (what), "ended: %s", how);
+    bn_keeper_remove (&supervisor->keeper, bn_process_pid (self->process));
     bn_process_destroy (&self->process);
     bn_health_close (&self->health);
     self->health.ready = false;
@@ -186,6 +187,7 @@ void bn_child_start (bn_child_t *self, uint64_t now_ms)
             s_give_up (self, BATON_ERR_NOT_FOUND);
         return;
     }
+    bn_keeper_add (&service->supervisor->keeper, bn_process_pid (self->process));
     self->state = BN_CHILD_RUNNING;
     self->reason[0] = 0;
     bn_log (BN_LOG_INFO, "%s-%" PRIu32 " started, pid %d", service->name, self->number,

@@ -11,7 +11,7 @@
  *      and a signal to the child reaches what it has started.
  *    - PR_SET_PDEATHSIG SIGKILL: when the parent dies, however, the child does too. It is tied to
  *      the *thread* that forked, so bn_process_start must be called from one that lives as long as
- *      the process. A child of the child does not inherit it.
+ *      the process. A child of the child does not inherit it: see keeper.h.
  *    - The end is heard through a pidfd: no SIGCHLD handler, no wait for any child, so that the
  *      rest of the process may have children of its own. What the process has left behind in its
  *      group is killed then.

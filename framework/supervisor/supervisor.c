@@ -41,7 +41,9 @@ baton_err_t bn_supervisor_new (bn_supervisor_t **supervisor, const bn_supervisor
         sigaddset (&set, SIGHUP);
     pthread_sigmask (SIG_BLOCK, &set, NULL);
     self->signals = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (self->signals < 0) {
+    if (self->signals < 0 || bn_keeper_start (&self->keeper)) {
+        if (self->signals >= 0)
+            close (self->signals);
         free (self);
         return BATON_ERR_SYSTEM;
     }
@@ -57,6 +59,7 @@ void bn_supervisor_destroy (bn_supervisor_t **self_p)
     *self_p = NULL;
     while (self->service_count)
         bn_supervised_destroy (&self->services[--self->service_count]);
+    bn_keeper_stop (&self->keeper);
     bn_control_destroy (&self->control);
     close (self->signals);
     free (self);

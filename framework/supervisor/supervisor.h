@@ -35,6 +35,9 @@
  *  all later ones has ended.
  *  INVARIANT V3: at most one instance of a service at a time is stopped to be replaced.
  *
+ *  Killed itself, it leaves nothing behind: its children die with it, and a keeper (keeper.h) ends
+ *  what these have started.
+ *
  *  Knows nothing of orchestrators, actors or configuration files.  */
 #ifndef BN_SUPERVISOR_H
 #define BN_SUPERVISOR_H

@@ -8,6 +8,7 @@
  *    supervised.c          a service: what is wanted, its slots, how they are replaced
  *    child.c               one instance: its states, its process
  *    health.c              what it says of itself
+ *    keeper.c              ends what is left behind when the supervisor is killed
  *
  *  One thread runs all of it.  */
 #ifndef BN_SUPERVISOR_INTERNAL_H
@@ -16,6 +17,7 @@
 #include "base/prng.h"
 #include "supervisor/control.h"
 #include "supervisor/health.h"
+#include "supervisor/keeper.h"
 #include "supervisor/process.h"
 #include "supervisor/supervisor.h"
 
@@ -90,6 +92,7 @@ struct bn_supervisor {
     size_t service_count;
     bn_supervisor_options_t options;
     int signals;           /* owned signalfd */
+    bn_keeper_t keeper;
     bn_control_t *control; /* owned; NULL: none */
     bn_prng_t prng;
     uint32_t stops_asked; /* 1: stop, 2: kill */

@@ -125,11 +125,16 @@ class Up(UpCase):
         self.assertFalse(runs(pids["a-1"]))
 
     def test_its_own_death_takes_all_with_it(self):
-        up = self.up(self.conf(f'    a\n        command = "{PROBE} -- --on x.y"\n'))
-        pids = self.wait_instances("a-1")
+        """SIGKILL: also what its instances have started ends, a shell's sleep here."""
+        up = self.up(self.conf(f'    a\n        command = "{PROBE} -- --on x.y"\n'
+                               f'    b\n        command = "{SLEEPER}"\n        instances = 2\n'))
+        instances = self.wait_instances("a-1", "b-1", "b-2")
+        shells = instances["b-1"], instances["b-2"]
+        wait_for("each shell has a child", lambda: all(map(children, shells)))
+        pids = [*instances.values(), *children(shells[0]), *children(shells[1])]
         up.kill()
         up.wait()
-        wait_for("all have ended", lambda: not any(runs(pid) for pid in pids.values()))
+        wait_for("all have ended", lambda: not any(runs(pid) for pid in pids))
         again = self.up(self.conf(f'    a\n        command = "{PROBE} -- --on x.y"\n'))
         self.wait_instances("a-1")
         self.assertEqual(self.end(again), 0)
