@@ -19,6 +19,7 @@
 #define GIVE_UP_MS        60000
 #define FAREWELL_MS       1000 /* and one answer more */
 #define SAMPLE_MS         1000 /* between two samples */
+#define MISSES_MAX        10   /* samples in a row, then it is said */
 
 typedef struct {
     char instance[BATON_NAME_BYTES_MAX + 1];
@@ -38,7 +39,9 @@ struct bn_up_watch {
     bool stopping;
     uint64_t stop_ms; /* when to be gone at the latest */
     char names[BN_SUPERVISOR_SERVICES_MAX][BATON_NAME_BYTES_MAX + 1]; /* to be sampled */
+    uint32_t misses[BN_SUPERVISOR_SERVICES_MAX]; /* samples in a row without such an actor */
     size_t name_count;
+    uint32_t silences;  /* samples in a row without an answer */
     uint64_t sample_ms; /* when to take the next ones */
     bn_up_sample_t samples[BN_SUPERVISOR_SERVICES_MAX];
     size_t sample_count;
@@ -122,6 +125,18 @@ static void s_read_actor (bn_up_sample_t *self, const char *name, const json_t *
     };
 }
 
+/*  Who waits for a number that does not change wants to know that nobody decides on it.  */
+static void s_note_silence (bn_up_watch_t *self, bool answered)
+{
+    if (answered && self->silences >= MISSES_MAX)
+        bn_log (BN_LOG_INFO, "elastic actors are scaled again");
+    self->silences = answered ? 0 : self->silences + 1;
+    if (self->silences == MISSES_MAX)
+        bn_log (BN_LOG_WARNING,
+                "elastic actors stay as they are: the orchestrator at %s does not answer",
+                self->endpoint);
+}
+
 /*  Under the mutex, which it gives back while it waits.  */
 static void s_sample (bn_up_watch_t *self)
 {
@@ -132,8 +147,13 @@ static void s_sample (bn_up_watch_t *self)
     json_t *status = err ? NULL : bn_sample_take (self->admin, &err);
     pthread_mutex_lock (&self->mutex);
     self->sample_count = 0;
+    s_note_silence (self, status != NULL);
     for (size_t i = 0; status && i < self->name_count; i++) {
         const json_t *actor = s_find_actor (status, self->names[i]);
+        self->misses[i] = actor ? 0 : self->misses[i] + 1;
+        if (self->misses[i] == MISSES_MAX)
+            bn_log (BN_LOG_WARNING, "%s is not scaled: the orchestrator knows no such actor",
+                    self->names[i]);
         if (actor)
             s_read_actor (&self->samples[self->sample_count++], self->names[i], actor,
                           json_object_get (status, "orchestrator"));
@@ -150,6 +170,7 @@ void bn_up_watch_names (bn_up_watch_t *self, const char *const *names, size_t co
     for (size_t i = 0; i < count && i < BN_SUPERVISOR_SERVICES_MAX; i++)
         snprintf (self->names[i], sizeof (self->names[i]), "%s", names[i]);
     self->name_count = count < BN_SUPERVISOR_SERVICES_MAX ? count : BN_SUPERVISOR_SERVICES_MAX;
+    memset (self->misses, 0, sizeof (self->misses));
     self->sample_count = 0;
     self->sample_ms = s_now_ms ();
     pthread_cond_signal (&self->changed);

@@ -128,6 +128,18 @@ class Elastic(harness.System):
         up.send_signal(signal.SIGTERM)
         self.assertEqual(up.wait(timeout=harness.DEADLINE_S), 0)
 
+    def test_says_that_nobody_decides(self):
+        up = self.up()
+        self.kill(self.orchestrator)
+        self.wait_said("elastic actors stay as they are: the orchestrator at .* does not answer")
+        self.start_orchestrator()
+        self.wait_said("elastic actors are scaled again")
+        self.publish("t", [{"key": f"k{i}", "n": 1, "do": "sleep", "ms": 10}
+                           for i in range(2000)])
+        self.wait_said("probe scaled from 1 to ")
+        self.wait_settled("probe", 2000)
+        self.stop(up)
+
     def test_a_new_range_is_taken_over(self):
         up = self.up(instances="1..2")
         self.publish("t", [{"key": f"k{i % 100}", "n": i // 100 + 1, "do": "sleep", "ms": 20}
