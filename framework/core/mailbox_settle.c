@@ -455,8 +455,10 @@ static void limited (bn_mailbox_t *self, const bn_error_t *error)
     if (learn (slot))
         return;
     /*  Half as many each time: first of what the main line adds, for parked_max; when that adds
-     *  nothing, or is known to have room, of the dead, for dead_max.  */
-    bool has_room = slot->settle_died > 0 && slot->settle_there <= slot->parked_fits;
+     *  nothing, or should have room, of the dead, for dead_max. (It may have none: events that are
+     *  redriven just now are parked there before this mailbox hears of them.)  */
+    bool has_room =
+        slot->settle_died > 0 && slot->settle_there <= slot->parked_fits && !slot->dead_full;
     bool less = !slot->relief || slot->settle_held > 0 || slot->settle_died > 0;
     if (!slot->relief)
         slot->relief_most = slot->relief_died = UINT32_MAX;

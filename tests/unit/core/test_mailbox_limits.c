@@ -209,6 +209,22 @@ static void test_a_large_parked_max_is_used (void **state)
     box_fini (&limits.box);
 }
 
+/*  More is parked there than the mailbox knows of, and a dead letter is first in what it has to
+ *  say: it does not take dead_max for what is in its way for ever.  */
+static void test_less_room_than_told_holds_no_dead_letter_up (void **state)
+{
+    (void)state;
+    limits_t limits;
+    limits_init (&limits, 4, 100);
+    char verdicts[] = "xrrrrrrr";
+    publish (&limits, 0, 8, NULL);
+    box_handle (&limits.box, verdicts);
+    limits.key = "-";
+    assert_true (drain (&limits, 8, 3000));
+    assert_int_equal (limits.dead, 1);
+    box_fini (&limits.box);
+}
+
 /*  A FETCH that failed is made again, although what was kept behind its gap has filled the queue.
  */
 static void test_what_is_kept_behind_a_gap_lets_it_be_fetched (void **state)
@@ -239,6 +255,7 @@ int main (void)
         cmocka_unit_test (test_no_room_for_dead_letters_holds_no_parked_event_up),
         cmocka_unit_test (test_a_small_parked_max_is_never_run_into),
         cmocka_unit_test (test_a_large_parked_max_is_used),
+        cmocka_unit_test (test_less_room_than_told_holds_no_dead_letter_up),
         cmocka_unit_test (test_what_is_kept_behind_a_gap_lets_it_be_fetched),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
