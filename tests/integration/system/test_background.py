@@ -73,8 +73,8 @@ class Background(harness.System):
         self.publish("t", harness.load("abc", 3))
         self.wait_settled("probe", 9)
         self.assertEqual(self.down().returncode, 0)
-        self.assertFalse(os.path.exists(f"/proc/{pid}/fd/0"))
         self.assert_nothing_runs()
+        wait_for("its end", lambda: not os.path.exists(f"/proc/{pid}/fd/0"))
         self.assertIn("orchestrator-1 stopped, exit code 0", self.log_text("up"))
 
     def test_an_actor_that_keeps_ending_is_the_reason(self):
