@@ -142,6 +142,7 @@ static baton_err_t s_print_page (s_dead_t *self, s_page_t *page)
     bn_reader_t reader = {.from_kind = BN_FROM_OFFSET,
                           .from = page->letters[0].dead_offset,
                           .upto = page->letters[page->count - 1].dead_offset + 1,
+                          .patience_ms = (uint32_t)self->connect.timeout_s * 1000,
                           .patterns = &pattern,
                           .pattern_count = 1,
                           .event = s_take_event,

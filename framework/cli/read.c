@@ -36,6 +36,10 @@ static const char s_details[] =
     "A pattern is a topic in which * stands for one word and a last > for one or more. Without\n"
     "--topic: every topic, also $dead.ACTOR, where dead letters are.\n"
     "\n"
+    "A refusal that may pass, such as UNREADABLE, is tried again until --timeout; with --follow "
+    "for\n"
+    "as long as it takes.\n"
+    "\n"
     "Exit codes: 0 ok, 1 something failed, 2 wrong usage, 69 no answer from the orchestrator.";
 
 typedef struct {
@@ -111,6 +115,7 @@ static int s_read (const bn_connect_options_t *connect, bn_reader_t *reader, con
     }
     s_from (from, reader, welcome);
     reader->upto = reader->follow ? BN_NO_OFFSET : welcome->tail;
+    reader->patience_ms = options.timeout_ms;
     err = reader->upto ? bn_reader_run (reader, admin) : BATON_OK;
 
     int code = BN_EXIT_OK;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "cli/reader.h"
+#include "shell/clock.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BYTES_MAX    (1024 * 1024) /* of payload in one answer */
-#define FOLLOW_MS    10000         /* how long an answer may wait for an event */
-#define RECONNECT_US 200000        /* between attempts while the orchestrator is away */
+#define BYTES_MAX (1024 * 1024) /* of payload in one answer */
+#define FOLLOW_MS 10000         /* how long an answer may wait for an event */
+#define AGAIN_US  200000        /* between attempts while the orchestrator is away or refuses */
 
 /*  Hands out the events of a section that are wanted. *enough: the callback said so.  */
 static baton_err_t s_section (bn_reader_t *self, const bn_section_t *section, bool *enough)
@@ -59,20 +60,33 @@ static baton_err_t s_step (bn_reader_t *self, bn_admin_t *admin, bool *enough)
     return err;
 }
 
+/*  May it be otherwise in a moment? An orchestrator that is away has been waited for already.  */
+static bool s_again (const bn_reader_t *self, baton_err_t err, uint64_t since_ms)
+{
+    if (!baton_err_retriable (err))
+        return false;
+    if (self->follow)
+        return true;
+    return err != BATON_ERR_UNREACHABLE && bn_clock_now ().mono_ms - since_ms < self->patience_ms;
+}
+
 baton_err_t bn_reader_run (bn_reader_t *self, bn_admin_t *admin)
 {
-    bool enough = false, away = false;
+    bool enough = false, waiting = false;
+    uint64_t since_ms = bn_clock_now ().mono_ms;
     while (!enough) {
         baton_err_t err = s_step (self, admin, &enough);
-        if (err == BATON_ERR_UNREACHABLE && self->follow) {
-            if (!away)
-                fprintf (stderr, "baton read: %s; waiting\n", bn_admin_error_text (admin));
-            away = true;
-            usleep (RECONNECT_US);
-        } else if (err)
+        if (!err) {
+            waiting = false;
+            since_ms = bn_clock_now ().mono_ms;
+            continue;
+        }
+        if (!s_again (self, err, since_ms))
             return err;
-        else
-            away = false;
+        if (!waiting && self->follow)
+            fprintf (stderr, "baton read: %s; waiting\n", bn_admin_error_text (admin));
+        waiting = true;
+        usleep (AGAIN_US);
     }
     return BATON_OK;
 }

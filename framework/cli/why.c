@@ -440,6 +440,7 @@ static int s_run (s_why_t *self)
         return s_failed (self, bn_admin_error (self->admin));
     self->partitions = welcome->partitions;
     self->journal = (bn_why_journal_t){.admin = self->admin,
+                                       .patience_ms = (uint32_t)self->connect.timeout_s * 1000,
                                        .journal_id = welcome->journal_id,
                                        .tail = welcome->tail,
                                        .scan_max = self->scan_max};

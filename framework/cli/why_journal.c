@@ -133,8 +133,12 @@ static bool s_take_match (const bn_read_event_t *event, void *arg)
 static baton_err_t s_scan (bn_why_journal_t *self, uint64_t from, uint64_t upto, bn_read_fn *fn,
                            void *arg)
 {
-    bn_reader_t reader = {
-        .from_kind = BN_FROM_OFFSET, .from = from, .upto = upto, .event = fn, .arg = arg};
+    bn_reader_t reader = {.from_kind = BN_FROM_OFFSET,
+                          .from = from,
+                          .upto = upto,
+                          .patience_ms = self->patience_ms,
+                          .event = fn,
+                          .arg = arg};
     return from < upto ? bn_reader_run (&reader, self->admin) : BATON_OK;
 }
 
@@ -325,6 +329,7 @@ baton_err_t bn_why_line (bn_why_journal_t *self, const bn_why_line_t *line, json
     bn_reader_t reader = {.from_kind = BN_FROM_OFFSET,
                           .from = range->from,
                           .upto = range->to,
+                          .patience_ms = self->patience_ms,
                           .patterns = line->patterns,
                           .pattern_count = line->pattern_count,
                           .event = s_take_place,

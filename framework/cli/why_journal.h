@@ -16,7 +16,8 @@
 #include <jansson.h>
 
 typedef struct {
-    bn_admin_t *admin; /* borrowed */
+    bn_admin_t *admin;    /* borrowed */
+    uint32_t patience_ms; /* of bn_reader_t */
     uint64_t journal_id;
     uint64_t tail;     /* when it began: later events are not looked at */
     uint64_t scan_max; /* events that one search may look at */

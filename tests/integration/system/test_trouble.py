@@ -4,10 +4,49 @@
 import os
 import signal
 import subprocess
+import threading
 import unittest
+
+import msgpack
+import zmq
 
 import harness
 from harness import BIN, load, wait_for
+
+
+HELLO, READ, WELCOME, EVENTS, ERROR = 0x01, 0x0a, 0x81, 0x84, 0xff
+
+
+class Unreadable(threading.Thread):
+    """Stands for an orchestrator with one event whose disk cannot be read, a number of times."""
+
+    def __init__(self, refusals):
+        super().__init__()
+        self.refusals, self.reads, self.stopping = refusals, 0, threading.Event()
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+
+    def answer(self, kind):
+        if kind == HELLO:
+            return WELCOME, [1, 32, 1, 1000, 10000, 1 << 20, 1 << 20, 0, ""]
+        self.reads += 1
+        if self.reads <= self.refusals:
+            return ERROR, [68, True, "UNREADABLE", "segment 1: Input/output error", 0]
+        return EVENTS, [0, 1, True, []]
+
+    def run(self):
+        while not self.stopping.is_set():
+            if not self.socket.poll(50):
+                continue
+            peer, head, *_ = self.socket.recv_multipart()
+            kind, fields = self.answer(head[3])
+            head = head[:3] + bytes([kind]) + msgpack.packb([msgpack.unpackb(head[4:])[0], *fields])
+            self.socket.send_multipart([peer, head])
+        self.socket.close(linger=0)
+
+    def close(self):
+        self.stopping.set()
+        self.join()
 
 
 class Trouble(harness.System):
@@ -72,6 +111,25 @@ class Trouble(harness.System):
         waiting.stdout.close()
         waiting.stderr.close()
         self.assertEqual(len(self.read("jobs.new")), 1)
+
+    def unreadable(self, refusals):
+        fake = Unreadable(refusals)
+        fake.start()
+        self.addCleanup(fake.close)
+        self.endpoint = fake.endpoint
+        return fake
+
+    def test_a_read_is_tried_again_while_the_disk_cannot_be_read(self):
+        fake = self.unreadable(3)
+        self.baton("read", "--from", "beginning", "--timeout", 60)
+        self.assertEqual(fake.reads, 4)
+
+    def test_a_read_gives_up_when_its_time_is_over(self):
+        fake = self.unreadable(1 << 30)
+        done = self.baton("read", "--from", "beginning", "--timeout", 1, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("segment 1: Input/output error", done.stderr)
+        self.assertGreater(fake.reads, 1)
 
     def test_an_unreachable_orchestrator_is_said_clearly(self):
         self.write_conf()
