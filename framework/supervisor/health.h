@@ -15,9 +15,9 @@
  *
  *  DESIGN. A socket for each child, so that who speaks needs no guessing: a wrapper such as a shell
  *  between the supervisor and the program changes nothing. It has an abstract address with a random
- *  number in it: nothing is left behind in a file system, and no path is too long. What another user
- *  sends is dropped (SO_PASSCRED), and so is what is not understood; nothing a child says can be an
- *  error.
+ *  number in it: nothing is left behind in a file system, and no path is too long. What another
+ *  user sends is dropped (SO_PASSCRED), and so is what is not understood; nothing a child says can
+ *  be an error.
  *
  *  One thread: the supervisor's.  */
 #ifndef BN_HEALTH_H

@@ -108,7 +108,7 @@ typedef struct {
     /*  A request of the control socket; true: it was answered. NULL, or false: it is answered as
      *  below.  */
     bool (*answer) (bn_supervisor_t *self, const char *request, bn_buffer_t *reply, void *arg);
-    /*  Asked each 50 ms when a stop was asked for, until it says true: may the processes be stopped?
+    /*  Asked each 50 ms when a stop was asked for, until it says true: may processes be stopped?
      *  Meanwhile nothing is started. A second SIGINT or SIGTERM does not wait. NULL: yes.  */
     bool (*may_stop) (bn_supervisor_t *self, void *arg);
     void *arg;
@@ -120,9 +120,10 @@ typedef struct {
     const char *incarnation_variable;
 } bn_supervisor_options_t;
 
-/*  options may be NULL. Blocks SIGINT, SIGTERM and SIGHUP in the calling thread, for good: they are
- *  read from a descriptor. Call it before other threads are made, so that these have them blocked too,
- *  and call everything from the one thread, which must live as long as the process.  */
+/*  options may be NULL. Blocks SIGINT, SIGTERM and, with a reload, SIGHUP in the calling thread, for
+ *  good: they are read from a descriptor. Forks the keeper. Call it before other threads are made,
+ *  so that these have the signals blocked too, and call everything from the one thread, which must
+ *  live as long as the process.  */
 baton_err_t bn_supervisor_new (bn_supervisor_t **supervisor,
                                const bn_supervisor_options_t *options);
 /*  Kills what still runs.  */

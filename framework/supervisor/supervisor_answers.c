@@ -26,7 +26,7 @@ static void s_put (bn_buffer_t *reply, const char *format, ...)
         bn_buffer_append (reply, text, (size_t)size);
 }
 
-/*  The text of a JSON string. What is not printable ASCII has no place in what is answered here.  */
+/*  The text of a JSON string. What is not printable ASCII has no place in what is answered.  */
 static void s_put_text (bn_buffer_t *reply, const char *text)
 {
     for (; *text; text++)
