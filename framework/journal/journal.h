@@ -107,7 +107,8 @@ size_t bn_journal_writer_extents (bn_journal_writer_t *self, bn_extent_t *extent
  *  error is final.  */
 baton_err_t bn_journal_trim (bn_journal_writer_t *self, uint64_t offset, uint64_t sequence,
                              uint64_t *first_base, uint64_t *first_sequence, char detail[512]);
-/*  Bytes in segments that hold records; time of the newest record in the oldest segment.  */
+/*  Bytes in segments that hold records; time of the newest record in the oldest segment, and where
+ *  that ends: UINT64_MAX for the newest one, which a trim never removes.  */
 void bn_journal_writer_usage (const bn_journal_writer_t *self, uint64_t *bytes,
                               uint64_t *oldest_segment_time_us,
                               uint64_t *oldest_segment_end_offset);

@@ -490,8 +490,7 @@ void bn_journal_writer_usage (const bn_journal_writer_t *self, uint64_t *bytes,
     for (size_t i = 0; i < catalog->count; i++)
         *bytes += catalog->segments[i].end;
     *oldest_segment_time_us = catalog->segments[0].newest_time_us;
-    *oldest_segment_end_offset =
-        catalog->count > 1 ? catalog->segments[1].first_base : self->end.tail;
+    *oldest_segment_end_offset = catalog->count > 1 ? catalog->segments[1].first_base : UINT64_MAX;
 }
 
 /*  ---- life ---- */

@@ -102,7 +102,9 @@ static void step (bn_service_t *self, const bn_conductor_event_t *event)
         fail (self, BATON_ERR_MEMORY, "");
 }
 
-/*  A trim on its way is as good as done: who joins meanwhile is promised nothing below it.  */
+/*  A trim on its way is as good as done: who joins meanwhile is promised nothing below it. It goes
+ *  as far as was asked, or the process ends: it is asked for no more than the oldest segment, which
+ *  is not the newest, and the views on disk include its records before it is carried out.  */
 static uint64_t first_kept (const bn_service_t *self)
 {
     return self->trim_offset > self->first_base ? self->trim_offset : self->first_base;
@@ -649,6 +651,7 @@ baton_err_t bn_service_new (bn_service_t **service, const bn_service_options_t *
     self->durable_sequence = self->sequence_next - 1;
     self->checkpoint_sequence = recovered->checkpoint_sequence;
     self->first_base = recovered->journal.first_base;
+    self->oldest_end_offset = UINT64_MAX; /* until the first report */
     bn_inbound_init (&self->inbound);
     bn_effects_init (&self->effects);
     bn_prng_init (&self->prng, bn_random_u64 ());

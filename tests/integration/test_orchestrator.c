@@ -605,6 +605,40 @@ static void test_reads_over_a_long_run_without_events (void **state)
     peer_fini (&peer);
 }
 
+/*  Retention has passed, and what it concerns is in the newest segment, which is kept: a new actor
+ *  gets it.  */
+static void test_what_retention_cannot_let_go_is_there_for_new_actors (void **state)
+{
+    (void)state;
+    fixture.options.retention_ms = 1;
+    start ();
+    peer_t peer;
+    peer_init (&peer, endpoint ());
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    /*  Retention is looked at once a second, when something is written.  */
+    for (uint64_t sequence = 1; sequence <= 25; sequence++) {
+        assert_int_equal (peer_publish (&peer, 11, sequence, "small.data", 1, 10)->type,
+                          BN_RECEIPT);
+        poll (NULL, 0, 100);
+    }
+    peer_hello (&peer, BN_ROLE_ACTOR, 13);
+    bn_text_t pattern = peer_text ("small.*");
+    bn_message_t join = {.type = BN_JOIN,
+                         .join = {.actor = peer_text ("late"),
+                                  .instance = peer_text ("late-1"),
+                                  .incarnation = 13,
+                                  .patterns = &pattern,
+                                  .pattern_count = 1,
+                                  .start = BN_START_BEGINNING,
+                                  .policy = {5, 100, 1000, 1000}}};
+    const bn_message_t *joined = peer_request (&peer, &join);
+    assert_int_equal (joined->type, BN_JOINED);
+    assert_true (joined->beat.assignment_count > 0);
+    for (uint32_t i = 0; i < joined->beat.assignment_count; i++)
+        assert_int_equal (joined->beat.assignments[i].floor, 0);
+    peer_fini (&peer);
+}
+
 static void test_retention_lets_go_of_old_segments (void **state)
 {
     (void)state;
@@ -671,6 +705,7 @@ int main (void)
         TEST (test_rot_is_named_to_whoever_reads_it),
         TEST (test_reads_over_a_long_run_without_events),
         TEST (test_retention_lets_go_of_old_segments),
+        TEST (test_what_retention_cannot_let_go_is_there_for_new_actors),
     };
     return cmocka_run_group_tests_name ("orchestrator", tests, NULL, NULL);
 }
