@@ -485,3 +485,22 @@ baton_err_t bn_lab_processes_tell (bn_lab_processes_t *self, const char *verb, c
               told, told == 1 ? "" : "s");
     return BATON_OK;
 }
+
+bool bn_lab_processes_rolling (bn_lab_processes_t *self, const char *actor)
+{
+    bool rolling = false;
+    for (uint32_t host = 0; host < self->count && !rolling; host++) {
+        char name[BATON_NAME_BYTES_MAX + 8];
+        json_t *answer = s_ask (&self->nodes[host], "status"), *service;
+        size_t i;
+        s_service_name (self, actor, host, name);
+        json_array_foreach (json_object_get (answer, "services"), i, service)
+        {
+            const char *is = json_string_value (json_object_get (service, "name"));
+            rolling = rolling || (is && !strcmp (is, name) &&
+                                  json_is_true (json_object_get (service, "rolling")));
+        }
+        json_decref (answer);
+    }
+    return rolling;
+}

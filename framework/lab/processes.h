@@ -95,4 +95,7 @@ void bn_lab_processes_kill_host (bn_lab_processes_t *self, uint32_t host, uint64
 baton_err_t bn_lab_processes_tell (bn_lab_processes_t *self, const char *verb, const char *actor,
                                    const char *rest, char says[256]);
 
+/*  True while a host replaces instances of the actor (bn_lab_processes_tell with "restart").  */
+bool bn_lab_processes_rolling (bn_lab_processes_t *self, const char *actor);
+
 #endif

@@ -17,6 +17,8 @@
 
 #define UNDO_MAX   64
 #define STORMS_MAX 8
+#define ROLL_MS    60000 /* a rolling restart that takes longer is not waited for */
+#define ASK_MS     200   /* between two questions whether it is over */
 #define BALLAST    "ballast"
 #define BURST_KEYS 100
 
@@ -25,6 +27,7 @@ typedef struct {
     bn_lab_order_t order;
     uint32_t host;
     uint64_t due_ms;
+    uint64_t ask_ms;          /* RESTART: when to ask whether it is over */
     bn_lab_victim_t *victims; /* owned; PAUSE */
     size_t victim_count;
 } s_undo_t;
@@ -167,6 +170,10 @@ static void s_undo (bn_lab_trouble_t *self, s_undo_t *undo, char says[256])
         if (undo->order.number && self->load)
             bn_lab_load_factor (self->load, 1);
         s_say (says, BATON_OK, "the burst is over");
+        break;
+    case BN_LAB_RESTART:
+        s_say (says, BATON_OK, "%s %s", undo->order.target,
+               s_now_ms () < undo->due_ms ? "has been replaced" : "is still being replaced");
         break;
     default: /* a host that was killed; it is started again by itself */
         s_say (says, BATON_OK, "%s starts again", undo->order.target);
@@ -390,6 +397,30 @@ static baton_err_t s_burst (bn_lab_trouble_t *self, const bn_lab_order_t *order,
                   time);
 }
 
+/*  In trouble until every instance has been replaced.  */
+static baton_err_t s_restart (bn_lab_trouble_t *self, const bn_lab_order_t *order, char says[256])
+{
+    bn_lab_order_t bounded = *order;
+    bounded.for_ms = ROLL_MS;
+    baton_err_t err =
+        bn_lab_processes_tell (self->options.processes, "restart", order->target, "", says);
+    s_undo_t *undo = err ? NULL : s_entry (self, &bounded, 0);
+    if (undo)
+        undo->ask_ms = s_now_ms () + ASK_MS;
+    return err;
+}
+
+/*  Whether an entry's time is over; a rolling restart's is when it is done.  */
+static bool s_over (bn_lab_trouble_t *self, s_undo_t *undo, uint64_t now_ms)
+{
+    if (undo->order.kind == BN_LAB_RESTART && now_ms >= undo->ask_ms) {
+        undo->ask_ms = now_ms + ASK_MS;
+        if (!bn_lab_processes_rolling (self->options.processes, undo->order.target))
+            return true;
+    }
+    return now_ms >= undo->due_ms;
+}
+
 /*  ---- at random ---- */
 
 /*  Picks what the order leaves open: kind, target, how long. false: there is nobody now.  */
@@ -480,7 +511,7 @@ baton_err_t bn_lab_trouble_do (bn_lab_trouble_t *self, const bn_lab_order_t *ord
     case BN_LAB_RESUME:
         return s_resume (self, order, says);
     case BN_LAB_RESTART:
-        err = bn_lab_processes_tell (self->options.processes, "restart", order->target, "", says);
+        err = s_restart (self, order, says);
         break;
     case BN_LAB_SCALE:
         snprintf (number, sizeof number, "%" PRIu32, order->number);
@@ -531,7 +562,7 @@ void bn_lab_trouble_poll (bn_lab_trouble_t *self, bn_lab_tell_fn *tell, void *ar
     uint64_t now_ms = s_now_ms ();
     char says[256];
     for (size_t i = 0; i < UNDO_MAX; i++)
-        if (self->undos[i].set && now_ms >= self->undos[i].due_ms) {
+        if (self->undos[i].set && s_over (self, &self->undos[i], now_ms)) {
             s_undo (self, &self->undos[i], says);
             tell (says, arg);
         }

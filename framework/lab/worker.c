@@ -16,11 +16,13 @@
 #include <unistd.h>
 
 #define PATTERNS_MAX 16
+#define EMITS_MAX    8
 
 typedef struct {
     const char *patterns[PATTERNS_MAX];
     size_t pattern_count;
-    const char *emit; /* topic; NULL: nothing */
+    const char *emits[EMITS_MAX]; /* topics */
+    size_t emit_count;
     uint64_t handle_ms;
     double fail_rate;
     char provider[PATH_MAX]; /* file that is there while it is down; "": none */
@@ -60,8 +62,8 @@ static baton_verdict_t s_handle (baton_context_t *context, const baton_event_t *
         return BATON_RETRY;
     }
     baton_attributes_t attributes = {.datacontenttype = baton_event_datacontenttype (event)};
-    if (self->emit)
-        baton_emit (context, self->emit, NULL, data, size, &attributes);
+    for (size_t i = 0; i < self->emit_count; i++)
+        baton_emit (context, self->emits[i], NULL, data, size, &attributes);
     return BATON_ACK;
 }
 
@@ -89,7 +91,9 @@ static bool s_take (s_worker_t *self, int option, const char *value)
         self->patterns[self->pattern_count++] = value;
         return true;
     case 'e':
-        self->emit = value;
+        if (self->emit_count == EMITS_MAX)
+            return false;
+        self->emits[self->emit_count++] = value;
         return true;
     case 't':
         return bn_lab_duration (value, &self->handle_ms);
@@ -149,7 +153,7 @@ int bn_lab_worker (int argc, char **argv)
     baton_actor_options_t options = {
         .name = "worker",
         .usage = "  --on PATTERN           handles these topics; may be repeated\n"
-                 "  --emit TOPIC           answers each with an event that has its data\n"
+                 "  --emit TOPIC           emits an event with its data for each; may be repeated\n"
                  "  --handle TIME          takes so long for each, such as 5ms\n"
                  "  --fail-rate 0..1       share of the events that it tries again\n"
                  "  --provider NAME        tries again while that provider is down (in a lab)\n"};

@@ -3,7 +3,7 @@
 /*  worker.h - an actor for drills, so that one needs no code of one's own: it takes its time, fails
  *  now and then, needs a provider that may be down, and dies of a poisoned event.
  *
- *    baton lab worker [ACTOR OPTION]... -- [--on PATTERN]... [--emit TOPIC] [--handle 5ms]
+ *    baton lab worker [ACTOR OPTION]... -- [--on PATTERN]... [--emit TOPIC]... [--handle 5ms]
  *        [--fail-rate 0.02] [--provider NAME]
  *
  *  The options before "--" are those of every actor (baton_actor_main). An event whose data has
