@@ -14,6 +14,7 @@ int bn_cli_journal (int argc, char **argv); /* 3: it cannot be opened or read */
 int bn_cli_lab (int argc, char **argv); /* 130: interrupted */
 int bn_cli_logs (int argc, char **argv);
 int bn_cli_monitor (int argc, char **argv);
+int bn_cli_node (int argc, char **argv);
 int bn_cli_orchestrator (int argc, char **argv);
 int bn_cli_publish (int argc, char **argv);
 int bn_cli_read (int argc, char **argv);

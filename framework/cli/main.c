@@ -22,6 +22,7 @@ static const struct {
 } subcommands[] = {
     {"orchestrator", bn_cli_orchestrator, "run an orchestrator"},
     {"up", bn_cli_up, "run an orchestrator and actors from one file"},
+    {"node", bn_cli_node, "run what a `baton up` elsewhere says of this host"},
     {"down", bn_cli_down, "stop a running `baton up`"},
     {"logs", bn_cli_logs, "print what the instances of a `baton up` have printed"},
     {"scale", bn_cli_scale, "change the number of instances of a running actor"},

@@ -2,6 +2,7 @@
 
 #include "cli/up_config.h"
 #include "cli/options.h"
+#include "client/link.h"
 #include "shell/clock.h"
 #include "supervisor/logbook.h"
 #include "supervisor/process.h"
@@ -97,16 +98,26 @@ static baton_err_t s_time (bn_zpl_t *zpl, zconfig_t *item, uint32_t *time_ms, ch
 static baton_err_t s_command (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item, char detail[512])
 {
     const char *what = NULL;
-    char *path;
     baton_err_t err = s_text (zpl, item, &self->command, detail);
     if (err)
         return err;
     if (bn_up_words (self->command, self->argv, BN_UP_ARGUMENTS_MAX, &what) < 0)
         return bn_zpl_refuse (zpl, item, detail, "command: %s", what);
-    err = bn_process_find (self->argv[0], &path);
+    return BATON_OK;
+}
+
+/*  Of what runs elsewhere only that host can tell.  */
+static baton_err_t s_check_program (const bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                    char detail[512])
+{
+    char *path;
+    if (!bn_up_actor_at (self, BN_UP_HERE))
+        return BATON_OK;
+    baton_err_t err = bn_process_find (self->argv[0], &path);
     free (path);
     if (err)
-        return bn_zpl_refuse (zpl, item, detail, "command: %.300s: %s", self->argv[0],
+        return bn_zpl_refuse (zpl, zconfig_locate (item, "command"), detail, "command: %.300s: %s",
+                              self->argv[0],
                               err == BATON_ERR_PERMISSION ? "not a program that may be run"
                                                           : "there is no such program");
     return BATON_OK;
@@ -170,9 +181,10 @@ static baton_err_t s_restart (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *ite
 }
 
 /*  "2", or "1..8".  */
-static baton_err_t s_instances (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
-                                const char *value, char detail[512])
+static baton_err_t s_instances (bn_zpl_t *zpl, zconfig_t *item, uint32_t *instances,
+                                uint32_t *instances_max, char detail[512])
 {
+    const char *value = zconfig_value (item) ? zconfig_value (item) : "";
     char first[8] = "";
     uint64_t least = 0, most;
     const char *dots = strstr (value, "..");
@@ -181,11 +193,85 @@ static baton_err_t s_instances (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *i
     if (!bn_parse_uint (dots ? dots + 2 : value, &most) || most > INSTANCES_MAX ||
         (dots && (!bn_parse_uint (first, &least) || least < 1 || least > most)))
         return bn_zpl_refuse (zpl, item, detail,
-                              "instances = %s: expected 0 to %d, or a range such as 1..8", value,
-                              INSTANCES_MAX);
-    self->instances = (uint32_t)(dots ? least : most);
-    self->instances_max = (uint32_t)most;
+                              "%s = %s: expected 0 to %d, or a range such as 1..8",
+                              zconfig_name (item), value, INSTANCES_MAX);
+    *instances = (uint32_t)(dots ? least : most);
+    *instances_max = (uint32_t)most;
     return BATON_OK;
+}
+
+/*  ---- hosts ---- */
+
+const bn_up_place_t *bn_up_actor_at (const bn_up_actor_t *self, const char *host)
+{
+    for (size_t i = 0; i < self->place_count; i++)
+        if (!strcmp (self->places[i].host, host))
+            return &self->places[i];
+    return NULL;
+}
+
+bool bn_up_actor_is_here (const bn_up_actor_t *self)
+{
+    return self->place_count == 1 && !strcmp (self->places[0].host, BN_UP_HERE);
+}
+
+static baton_err_t s_place (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item, const char *host,
+                            char detail[512])
+{
+    if (!bn_node_host_valid (host, strlen (host)))
+        return bn_zpl_refuse (zpl, item, detail,
+                              "host '%s': a name is letters, digits, '-' and '_', at most %d of "
+                              "them",
+                              host, BN_NODE_HOST_BYTES_MAX);
+    if (strlen (self->name) + strlen (host) + strlen ("-256.") > BATON_NAME_BYTES_MAX)
+        return bn_zpl_refuse (zpl, item, detail,
+                              "host '%s': its name and that of the actor are longer than %d", host,
+                              BATON_NAME_BYTES_MAX - 5);
+    if (bn_up_actor_at (self, host))
+        return bn_zpl_refuse (zpl, item, detail, "'%s' is set twice", host);
+    if (self->place_count == BN_UP_PLACES_MAX)
+        return bn_zpl_refuse (zpl, item, detail, "more than %d hosts", BN_UP_PLACES_MAX);
+    bn_up_place_t *place = &self->places[self->place_count++];
+    snprintf (place->host, sizeof (place->host), "%s", host);
+    return BATON_OK;
+}
+
+static baton_err_t s_hosts (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item, char detail[512])
+{
+    for (zconfig_t *at = zconfig_child (item); at; at = zconfig_next (at)) {
+        baton_err_t err = s_place (self, zpl, at, zconfig_name (at), detail);
+        if (err)
+            return err;
+        bn_up_place_t *place = &self->places[self->place_count - 1];
+        err = s_instances (zpl, at, &place->instances, &place->instances_max, detail);
+        if (err)
+            return err;
+    }
+    return zconfig_child (item)
+               ? BATON_OK
+               : bn_zpl_refuse (zpl, item, detail, "hosts: expected HOST = how many");
+}
+
+/*  From host, hosts and instances to places.  */
+static baton_err_t s_places (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item, char detail[512])
+{
+    zconfig_t *host = zconfig_locate (item, "host"), *hosts = zconfig_locate (item, "hosts");
+    zconfig_t *instances = zconfig_locate (item, "instances");
+    if (hosts && (host || instances))
+        return bn_zpl_refuse (zpl, hosts, detail, "'hosts' goes without '%s'",
+                              host ? "host" : "instances");
+    if (hosts) {
+        self->instances = self->instances_max = 0;
+        for (size_t i = 0; i < self->place_count; i++) {
+            self->instances += self->places[i].instances;
+            self->instances_max += self->places[i].instances_max;
+        }
+        return BATON_OK;
+    }
+    baton_err_t err = host ? BATON_OK : s_place (self, zpl, item, BN_UP_HERE, detail);
+    self->places[0].instances = self->instances;
+    self->places[0].instances_max = self->instances_max;
+    return err;
 }
 
 static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
@@ -200,7 +286,11 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
     if (!strcmp (name, "environment"))
         return s_environment (self, zpl, item, detail);
     if (!strcmp (name, "instances"))
-        return s_instances (self, zpl, item, value, detail);
+        return s_instances (zpl, item, &self->instances, &self->instances_max, detail);
+    if (!strcmp (name, "host"))
+        return s_place (self, zpl, item, value, detail);
+    if (!strcmp (name, "hosts"))
+        return s_hosts (self, zpl, item, detail);
     if (!strcmp (name, "target_lag")) {
         uint64_t lag;
         if (!bn_parse_uint (value, &lag) || lag < 1 || lag > TARGET_LAG_MAX)
@@ -221,11 +311,12 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
         self->watchdog_ms = 0;
         return !strcmp (value, "0") ? BATON_OK : s_time (zpl, item, &self->watchdog_ms, detail);
     }
-    return bn_zpl_refuse (zpl, item, detail,
-                          "unknown property '%s': expected command, instances, target_lag, "
-                          "cooldown, restart, intensity, watchdog, directory, stop_timeout or "
-                          "environment",
-                          name);
+    return bn_zpl_refuse (
+        zpl, item, detail,
+        "unknown property '%s': expected command, instances, host, hosts, "
+        "target_lag, cooldown, restart, intensity, watchdog, directory, stop_timeout or "
+        "environment",
+        name);
 }
 
 static bool s_name_valid (const char *name)
@@ -264,11 +355,17 @@ static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item
         if (err)
             return err;
     }
+    baton_err_t placed = s_places (actor, zpl, item, detail);
+    if (placed)
+        return placed;
     if (actor->instances_max == actor->instances && (actor->target_lag || actor->cooldown_ms))
         return bn_zpl_refuse (zpl, item, detail, "%s: %s needs a range, such as instances = 1..8",
                               name, actor->target_lag ? "target_lag" : "cooldown");
     if (!actor->command)
         return bn_zpl_refuse (zpl, item, detail, "%s has no command", name);
+    placed = s_check_program (actor, zpl, item, detail);
+    if (placed)
+        return placed;
     uint32_t total = self->orchestrator_set;
     for (size_t i = 0; i < self->actor_count; i++)
         total += self->actors[i].instances_max;
@@ -285,6 +382,15 @@ static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *it
         return s_text (zpl, item, &self->connect, detail);
     if (!strcmp (name, "data_dir"))
         return s_text (zpl, item, &self->data_dir, detail);
+    if (!strcmp (name, "nodes")) {
+        baton_err_t err = s_text (zpl, item, &self->nodes, detail);
+        if (!err &&
+            (!bn_link_endpoint_valid (self->nodes) || strlen (self->nodes) > BN_ENDPOINT_BYTES_MAX))
+            err = bn_zpl_refuse (zpl, item, detail,
+                                 "nodes = %.200s: expected tcp://ADDRESS:PORT or ipc://PATH",
+                                 self->nodes);
+        return err;
+    }
     if (!strcmp (name, "restart_backoff_max"))
         return s_time (zpl, item, &self->backoff_max_ms, detail);
     if (!strcmp (name, "log_bytes_max")) {
@@ -316,7 +422,7 @@ static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *it
     }
     return bn_zpl_refuse (zpl, item, detail,
                           "unknown section '%s': expected orchestrator, actors, connect, "
-                          "data_dir, log_bytes_max or restart_backoff_max",
+                          "data_dir, nodes, log_bytes_max or restart_backoff_max",
                           name);
 }
 
@@ -334,6 +440,13 @@ static baton_err_t s_complete (bn_up_config_t *self, const char *path, char deta
                   path);
         return BATON_ERR_CONFIG;
     }
+    for (size_t i = 0; i < self->actor_count && !self->nodes; i++)
+        if (!bn_up_actor_is_here (&self->actors[i])) {
+            snprintf (detail, 512,
+                      "%s: %s runs at other hosts: a property 'nodes' is needed, where they join",
+                      path, self->actors[i].name);
+            return BATON_ERR_CONFIG;
+        }
     if (self->orchestrator_set) {
         baton_orchestrator_options_t filled;
         baton_err_t err =
@@ -375,6 +488,7 @@ void bn_up_config_fini (bn_up_config_t *self)
     zconfig_destroy (&self->section);
     free (self->connect);
     free (self->data_dir);
+    free (self->nodes);
     memset (self, 0, sizeof (*self));
 }
 
@@ -501,6 +615,8 @@ baton_err_t bn_up_config_follow (bn_up_config_t *self, const bn_up_config_t *run
         return s_cannot_change ("whether there is a section 'orchestrator'", detail);
     if (!s_same (self->data_dir, running->data_dir))
         return s_cannot_change ("data_dir", detail);
+    if (!s_same (self->nodes, running->nodes))
+        return s_cannot_change ("nodes", detail);
     if (!self->orchestrator_set)
         return s_same (self->connect, running->connect) ? BATON_OK
                                                         : s_cannot_change ("connect", detail);

@@ -8,6 +8,7 @@
  *    data_dir = ./.baton             # only with connect: where the control socket is
  *    restart_backoff_max = 10s       # between restarts of what keeps ending; default 10s
  *    log_bytes_max = 64MiB           # of the output of an instance, kept in data_dir/logs; 0: none
+ *    nodes = tcp://10.0.0.1:7713     # where `baton node` joins; default: nowhere
  *    actors
  *        payment                     # name of the actor; started in this order
  *            command = "./payment --max-attempts 3"
@@ -17,6 +18,10 @@
  *            restart = permanent     # or transient, temporary; default permanent
  *            intensity = 10 in 60s   # more ends of an instance park it; 0: never; default as here
  *            watchdog = 30s          # silence that gets an instance killed; 0: off; default 30s
+ *            host = a                # where it runs: the name of a node; default: up, this host
+ *            hosts                   # or several, and how many there, instead of instances
+ *                up = 1
+ *                a = 2..4
  *            directory = ./work      # to run in; default: where baton up runs
  *            stop_timeout = 10s      # from SIGTERM to SIGKILL; default 10s
  *            environment
@@ -29,9 +34,19 @@
 
 #include "orchestrator/config.h"
 #include "supervisor/supervisor.h"
+#include "wire/node_message.h"
 
 #define BN_UP_ARGUMENTS_MAX   64 /* of one command */
 #define BN_UP_ENVIRONMENT_MAX 32 /* of one actor */
+#define BN_UP_NODES_MAX       16
+#define BN_UP_PLACES_MAX      (BN_UP_NODES_MAX + 1) /* of one actor */
+#define BN_UP_HERE            "up"                  /* the host of `baton up` itself */
+
+typedef struct {
+    char host[BN_NODE_HOST_BYTES_MAX + 1];
+    uint32_t instances;
+    uint32_t instances_max;
+} bn_up_place_t;
 
 typedef struct {
     char name[BATON_NAME_BYTES_MAX + 1];
@@ -39,10 +54,12 @@ typedef struct {
     char *argv[BN_UP_ARGUMENTS_MAX + 1];          /* point into command; NULL-terminated */
     char *environment[BN_UP_ENVIRONMENT_MAX + 1]; /* owned; NULL-terminated */
     char *directory;                              /* owned; may be NULL */
-    uint32_t instances;
-    uint32_t instances_max; /* more than instances: elastic */
-    uint32_t target_lag;    /* 0: the default */
-    uint32_t cooldown_ms;   /* 0: the default */
+    uint32_t instances;                           /* in all places */
+    uint32_t instances_max;                       /* more than instances: elastic */
+    bn_up_place_t places[BN_UP_PLACES_MAX];
+    size_t place_count;   /* at least 1 */
+    uint32_t target_lag;  /* 0: the default */
+    uint32_t cooldown_ms; /* 0: the default */
     uint32_t stop_timeout_ms;
     bn_restart_t restart;
     uint32_t intensity;
@@ -58,6 +75,7 @@ typedef struct {
     char *data_dir;                        /* owned */
     uint32_t backoff_max_ms;               /* 0: the default */
     uint64_t log_bytes_max;                /* 0: what instances print is not kept */
+    char *nodes;                           /* owned; where nodes join; NULL: nowhere */
     bn_up_actor_t actors[BN_SUPERVISOR_SERVICES_MAX];
     size_t actor_count;
 } bn_up_config_t;
@@ -68,12 +86,18 @@ typedef struct {
 baton_err_t bn_up_config_load (bn_up_config_t *self, const char *path, char detail[512]);
 void bn_up_config_fini (bn_up_config_t *self);
 
+/*  What of an actor runs at a host; NULL: nothing.  */
+const bn_up_place_t *bn_up_actor_at (const bn_up_actor_t *self, const char *host);
+/*  True if all of it runs at the host of `baton up`.  */
+bool bn_up_actor_is_here (const bn_up_actor_t *self);
+
 /*  Puts ports in the place of '*' in the orchestrator's endpoints: ports that are free now, and
  *  below those that the kernel gives to outgoing connections, so that nobody takes one while the
  *  orchestrator restarts. Sets `connect`. Errors: ADDRESS, MEMORY.  */
 baton_err_t bn_up_config_settle (bn_up_config_t *self, char detail[512]);
 /*  The same for a file that is read anew while `running` runs: takes over the ports and `connect`.
- *  Refuses what cannot change then: where the data is, where the orchestrator is or listens. Sets
+ *  Refuses what cannot change then: where the data is, where the orchestrator is or listens, where
+ *  nodes join. Sets
  *  *orchestrator_changed if anything else of its section did. Errors: CONFIG, MEMORY.  */
 baton_err_t bn_up_config_follow (bn_up_config_t *self, const bn_up_config_t *running,
                                  bool *orchestrator_changed, char detail[512]);

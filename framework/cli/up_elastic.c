@@ -48,46 +48,36 @@ void bn_up_elastic_follow (bn_up_elastic_t *self, const bn_up_config_t *config,
     bn_up_watch_names (watch, names, self->count);
 }
 
-/*  The wanted instances of a service; false: there is none of that name. *parked: how many of them
- *  have ended too often.  */
-static bool s_look (const bn_supervisor_t *supervisor, const char *name, uint32_t *wanted,
-                    uint32_t *parked)
-{
-    size_t count = bn_supervisor_services (supervisor);
-    bn_instance_info_t info;
-    *parked = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp (bn_supervisor_service (supervisor, i, wanted), name))
-            continue;
-        for (size_t k = 0; bn_supervisor_instance (supervisor, i, k, &info); k++)
-            *parked += !strcmp (info.state, "parked");
-        return true;
-    }
-    return false;
-}
-
 /*  Does what was decided; true if the number has changed.  */
-static bool s_scale (const bn_up_elastic_actor_t *self, bn_supervisor_t *supervisor, uint32_t now,
+static bool s_scale (const bn_up_elastic_actor_t *self, bn_up_hosts_t *hosts, uint32_t now,
                      const bn_scaler_decision_t *decision)
 {
+    uint32_t reached;
     if (decision->wanted == now) {
         if (decision->changed)
             bn_log (BN_LOG_INFO, "%s stays at %" PRIu32 ": %s", self->name, now, decision->reason);
         return false;
     }
-    baton_err_t err = bn_supervisor_scale (supervisor, self->name, decision->wanted);
+    baton_err_t err = bn_up_hosts_scale (hosts, self->name, decision->wanted, &reached);
     if (err && decision->changed)
         bn_log (BN_LOG_WARNING, "%s stays at %" PRIu32 " and not %" PRIu32 " (%s): %s", self->name,
                 now, decision->wanted, decision->reason,
                 err == BATON_ERR_LIMIT ? "at most 256 instances of all services"
                                        : baton_err_text (err));
-    else if (!err)
+    else if (!err && reached == now) {
+        if (decision->changed)
+            bn_log (BN_LOG_WARNING,
+                    "%s stays at %" PRIu32 " and not %" PRIu32 " (%s): the hosts that have joined "
+                    "may run no more of it",
+                    self->name, now, decision->wanted, decision->reason);
+        return false;
+    } else if (!err)
         bn_log (BN_LOG_INFO, "%s scaled from %" PRIu32 " to %" PRIu32 ": %s", self->name, now,
-                decision->wanted, decision->reason);
+                reached, decision->reason);
     return !err;
 }
 
-bool bn_up_elastic_turn (bn_up_elastic_t *self, bn_supervisor_t *supervisor, bn_up_watch_t *watch)
+bool bn_up_elastic_turn (bn_up_elastic_t *self, bn_up_hosts_t *hosts, bn_up_watch_t *watch)
 {
     bn_up_sample_t samples[BN_SUPERVISOR_SERVICES_MAX];
     bool changed = false;
@@ -96,7 +86,7 @@ bool bn_up_elastic_turn (bn_up_elastic_t *self, bn_supervisor_t *supervisor, bn_
         bn_up_elastic_actor_t *actor = s_find (self, samples[i].name);
         bn_scaler_decision_t decision;
         uint32_t parked;
-        if (!actor || !s_look (supervisor, actor->name, &samples[i].sample.instances, &parked))
+        if (!actor || !bn_up_hosts_look (hosts, actor->name, &samples[i].sample.instances, &parked))
             continue;
         if (parked > 0) {
             if (!actor->parked_told)
@@ -108,7 +98,7 @@ bool bn_up_elastic_turn (bn_up_elastic_t *self, bn_supervisor_t *supervisor, bn_
         }
         actor->parked_told = false;
         bn_scaler_step (&actor->scaler, &samples[i].sample, &decision);
-        if (s_scale (actor, supervisor, samples[i].sample.instances, &decision))
+        if (s_scale (actor, hosts, samples[i].sample.instances, &decision))
             changed = true;
     }
     return changed;

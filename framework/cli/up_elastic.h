@@ -12,6 +12,7 @@
 #define BN_UP_ELASTIC_H
 
 #include "cli/up_config.h"
+#include "cli/up_hosts.h"
 #include "cli/up_watch.h"
 #include "supervisor/scaler.h"
 
@@ -32,6 +33,6 @@ typedef struct {
 void bn_up_elastic_follow (bn_up_elastic_t *self, const bn_up_config_t *config,
                            bn_up_watch_t *watch);
 /*  Takes the samples that have come and scales. True if a number has changed.  */
-bool bn_up_elastic_turn (bn_up_elastic_t *self, bn_supervisor_t *supervisor, bn_up_watch_t *watch);
+bool bn_up_elastic_turn (bn_up_elastic_t *self, bn_up_hosts_t *hosts, bn_up_watch_t *watch);
 
 #endif

@@ -2,8 +2,10 @@
 
 #include "cli/up_system.h"
 #include "cli/options.h"
+#include "cli/prepare.h"
 #include "cli/up_detach.h"
 #include "cli/up_elastic.h"
+#include "cli/up_hosts.h"
 #include "cli/up_output.h"
 #include "cli/up_watch.h"
 #include "client/admin.h"
@@ -18,15 +20,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define GATE_TIMEOUT_MS          100   /* for one question whether the orchestrator is there */
 #define GATE_PATIENCE_MS         5000  /* between two lines that say that it is not */
 #define ORCHESTRATOR_WATCHDOG_MS 60000 /* its death stops everybody: twice an actor's */
-#define DESCRIPTORS              2048  /* enough for the most instances that there can be */
 #define LOOK_MS                  100   /* between two looks whether everything is ready */
 #define STATUS_MS                1000  /* between two looks how all is, for who started us */
 
@@ -41,12 +41,14 @@ typedef struct {
     bool terminal;         /* it was started from one */
     bn_logbook_t *logbook; /* owned; NULL: none */
     bn_up_elastic_t elastic;
-    int wake_fd;        /* owned eventfd: the watch has samples */
-    bn_notify_t notify; /* who started us */
-    bool ready;         /* everything was, once */
-    bool failed;        /* detached, and something will not be */
-    int ready_fd;       /* owned; detached: where to say so; -1: not, or not any more */
-    uint64_t look_ms;   /* when to look again how all is */
+    bn_up_hosts_t *hosts; /* owned */
+    int wake_fd;          /* owned eventfd: the watch has samples */
+    int epoll_fd;         /* owned: that, and the nodes' socket */
+    bn_notify_t notify;   /* who started us */
+    bool ready;           /* everything was, once */
+    bool failed;          /* detached, and something will not be */
+    int ready_fd;         /* owned; detached: where to say so; -1: not, or not any more */
+    uint64_t look_ms;     /* when to look again how all is */
 } s_up_t;
 
 /*  ---- the orchestrator ---- */
@@ -71,24 +73,6 @@ static bool s_orchestrator_answers (void *arg)
                 self->config->connect);
     }
     return false;
-}
-
-/*  Makes a directory and those above it.  */
-static bool s_make_directory (const char *path)
-{
-    char part[PATH_MAX];
-    if (snprintf (part, sizeof (part), "%s", path) >= (int)sizeof (part)) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    for (char *at = part + 1; *at; at++)
-        if (*at == '/') {
-            *at = 0;
-            if (mkdir (part, 0700) && errno != EEXIST)
-                return false;
-            *at = '/';
-        }
-    return mkdir (part, 0700) == 0 || errno == EEXIST;
 }
 
 /*  ---- from the file to the supervisor ---- */
@@ -143,6 +127,9 @@ static baton_err_t s_services (s_services_t *self, s_up_t *up, const bn_up_confi
     snprintf (self->connect, sizeof (self->connect), "BATON_CONNECT=%s", config->connect);
     for (size_t i = 0; i < config->actor_count; i++) {
         const bn_up_actor_t *actor = &config->actors[i];
+        const bn_up_place_t *place = bn_up_actor_at (actor, BN_UP_HERE);
+        if (!place)
+            continue;
         const char **environment = self->environment[i];
         size_t variables = 0;
         environment[variables++] = self->connect;
@@ -154,7 +141,7 @@ static baton_err_t s_services (s_services_t *self, s_up_t *up, const bn_up_confi
                                    .argv = (const char *const *)actor->argv,
                                    .environment = environment,
                                    .directory = actor->directory,
-                                   .instances = actor->instances,
+                                   .instances = place->instances,
                                    .stop_timeout_ms = actor->stop_timeout_ms,
                                    .restart = actor->restart,
                                    .intensity = actor->intensity,
@@ -258,6 +245,7 @@ static baton_err_t s_reload (bn_supervisor_t *supervisor, char *detail, size_t d
         bn_up_config_t before = *self->config;
         *self->config = *config;
         *config = before;
+        bn_up_hosts_follow (self->hosts, self->config);
         bn_up_elastic_follow (&self->elastic, self->config, self->watch);
     }
     if (config)
@@ -365,9 +353,27 @@ static uint64_t s_turn (bn_supervisor_t *supervisor, uint64_t now_ms, void *arg)
     s_up_t *self = arg;
     if (self->logbook)
         bn_logbook_turn (self->logbook);
-    bool changed = bn_up_elastic_turn (&self->elastic, supervisor, self->watch);
+    (void)supervisor;
+    bool changed = bn_up_elastic_turn (&self->elastic, self->hosts, self->watch);
+    uint64_t hosts_ms = bn_up_hosts_turn (self->hosts);
     uint64_t next_ms = s_look (self, now_ms);
+    next_ms = hosts_ms < next_ms ? hosts_ms : next_ms;
     return changed ? now_ms : next_ms;
+}
+
+static bool s_answer (bn_supervisor_t *supervisor, const char *request, bn_buffer_t *reply,
+                      void *arg)
+{
+    const s_up_t *self = arg;
+    (void)supervisor;
+    return bn_up_hosts_answer (self->hosts, request, reply);
+}
+
+static bool s_may_stop (bn_supervisor_t *supervisor, void *arg)
+{
+    const s_up_t *self = arg;
+    (void)supervisor;
+    return bn_up_hosts_may_stop (self->hosts);
 }
 
 /*  Where what instances print is kept; detached, also where our own words go. A disk that does not
@@ -397,14 +403,12 @@ static baton_err_t s_open_logbook (s_up_t *self, char detail[512])
     return BATON_OK;
 }
 
-/*  Three descriptors for each instance, and some more: the usual 1,024 are not enough for all.  */
-static void s_raise_descriptors (void)
+/*  What the supervisor waits for, too; -1: nothing.  */
+static void s_wake_for (s_up_t *self, int fd)
 {
-    struct rlimit limit;
-    if (getrlimit (RLIMIT_NOFILE, &limit) || limit.rlim_cur >= DESCRIPTORS)
-        return;
-    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
-    setrlimit (RLIMIT_NOFILE, &limit);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (fd >= 0 && epoll_ctl (self->epoll_fd, EPOLL_CTL_ADD, fd, &event))
+        bn_log (BN_LOG_WARNING, "epoll: %m"); /* it is looked at each second, too */
 }
 
 /*  Everything that needs the supervisor; destroyed by the caller.  */
@@ -412,7 +416,7 @@ static int s_run (s_up_t *self)
 {
     const bn_up_config_t *config = self->config;
     char detail[512] = "";
-    if (!s_make_directory (config->data_dir))
+    if (!bn_prepare_directory (config->data_dir))
         return bn_failure ("up", BATON_OK, "%s: %s", config->data_dir, strerror (errno));
     baton_err_t err =
         bn_supervisor_listen (self->supervisor, config->data_dir, detail, sizeof (detail));
@@ -427,6 +431,10 @@ static int s_run (s_up_t *self)
     err = bn_up_watch_new (&self->watch, config->connect, self->wake_fd);
     if (err)
         return bn_failure ("up", err, "%s", baton_err_text (err));
+    err = bn_up_hosts_new (&self->hosts, config, self->supervisor, self->watch, detail);
+    if (err)
+        return bn_failure ("up", err, "%s", *detail ? detail : baton_err_text (err));
+    s_wake_for (self, bn_up_hosts_fd (self->hosts));
     bn_up_elastic_follow (&self->elastic, config, self->watch);
     bn_log (BN_LOG_INFO, "endpoint %s, data in %s, pid %d", config->connect, config->data_dir,
             (int)getpid ());
@@ -440,6 +448,8 @@ static int s_run_here (s_up_t *self, const char *log)
                                        .ended = s_ended,
                                        .reload = s_reload,
                                        .turn = s_turn,
+                                       .answer = s_answer,
+                                       .may_stop = s_may_stop,
                                        .arg = self,
                                        .instance_variable = "BATON_INSTANCE",
                                        .incarnation_variable = "BATON_INCARNATION"};
@@ -449,11 +459,13 @@ static int s_run_here (s_up_t *self, const char *log)
     if (log)
         setenv ("BATON_LOG", log, 1); /* for the children too */
     signal (SIGPIPE, SIG_IGN);
-    s_raise_descriptors ();
+    bn_prepare_descriptors ();
     self->terminal = s_terminal_is_there ();
-    self->wake_fd = options.wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd < 0)
-        return bn_failure ("up", BATON_ERR_SYSTEM, "eventfd: %s", strerror (errno));
+    self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->epoll_fd = options.wake_fd = epoll_create1 (EPOLL_CLOEXEC);
+    if (self->wake_fd < 0 || self->epoll_fd < 0)
+        return bn_failure ("up", BATON_ERR_SYSTEM, "eventfd, epoll: %s", strerror (errno));
+    s_wake_for (self, self->wake_fd);
     for (size_t i = 0; i < self->config->actor_count; i++) {
         size_t width = strlen (self->config->actors[i].name) + 2;
         self->output.name_width = width > self->output.name_width ? width : self->output.name_width;
@@ -461,10 +473,12 @@ static int s_run_here (s_up_t *self, const char *log)
     baton_err_t err = bn_supervisor_new (&self->supervisor, &options);
     int code = err ? bn_failure ("up", err, "%s", baton_err_text (err)) : s_run (self);
     bn_supervisor_destroy (&self->supervisor);
+    bn_up_hosts_destroy (&self->hosts);
     bn_up_watch_destroy (&self->watch);
     bn_admin_destroy (&self->admin);
     bn_logbook_destroy (&self->logbook);
     bn_notify_fini (&self->notify);
+    close (self->epoll_fd);
     close (self->wake_fd);
     return code;
 }
@@ -481,7 +495,7 @@ int bn_up_run (const bn_up_options_t *options)
     if (options->detach) {
         bn_up_detach_options_t detach = {.data_dir = options->config->data_dir,
                                          .ready_s = options->ready_s};
-        if (!s_make_directory (detach.data_dir))
+        if (!bn_prepare_directory (detach.data_dir))
             return bn_failure ("up", BATON_OK, "%s: %s", detach.data_dir, strerror (errno));
         self.output.colour = false;
         int code = bn_up_detach (&detach, &self.ready_fd);

@@ -83,7 +83,7 @@ static bool s_tell (bn_up_watch_t *self, const s_report_t *report)
 /*  ---- samples ---- */
 
 /*  The actor of a name, or, where a program calls its actor otherwise, the one that has an instance
- *  NAME-1, NAME-2, ...; NULL: none yet.  */
+ *  NAME-1, NAME-2.HOST, ...; NULL: none yet.  */
 static json_t *s_find_actor (json_t *status, const char *name)
 {
     json_t *actor, *instance, *found = NULL;
@@ -95,8 +95,10 @@ static json_t *s_find_actor (json_t *status, const char *name)
         json_array_foreach (json_object_get (actor, "instances"), k, instance)
         {
             const char *text = bn_sample_text (instance, "name");
-            bool ours = !strncmp (text, name, size) && text[size] == '-' && text[size + 1] &&
-                        !text[size + 1 + strspn (text + size + 1, "0123456789")];
+            const char *slot = text + size + 1;
+            bool ours = !strncmp (text, name, size) && text[size] == '-' && *slot &&
+                        (!slot[strspn (slot, "0123456789")] ||
+                         slot[strspn (slot, "0123456789")] == '.'); /* at another host */
             found = ours ? actor : found;
         }
     }

@@ -27,8 +27,9 @@ typedef struct {
 
 uint32_t bn_placement_total (const bn_place_t *places, size_t count);
 
-/*  Brings the total as near to `total` as can be; returns it. bounded: every place stays between its
- *  min and its max, as a decision to scale has to; else between 0 and `most`, as a person may.  */
+/*  Brings the total as near to `total` as can be; returns it. bounded: every place stays between
+ *  its min and its max, as a decision to scale has to; else between 0 and `most`, as a person
+ *  may.  */
 uint32_t bn_placement_scale (bn_place_t *places, size_t count, uint32_t total, bool bounded,
                              uint32_t most);
 
