@@ -685,6 +685,31 @@ static void test_parked_bound_stops_the_main_line (void **state)
     box_fini (&box);
 }
 
+/*  The second one waits for the first, which is given up; the third, of another key, is done. So the
+ *  second one is parked for a moment: the main line has gone on without it.  */
+static void test_given_up_in_the_middle_of_a_run (void **state)
+{
+    (void)state;
+    box_t box;
+    bn_mailbox_options_t options;
+    box_options (&options);
+    options.policy.max_attempts = 1;
+    box_start (&box, &options);
+    box_fanout (&box, 0, 0, 0, "a a b");
+    box_assert_run (&box, "0 1 2");
+    box_handle (&box, "rna");
+    const bn_settlement_t *settlement = box_settlement (box_settled (&box), 0);
+    assert_int_equal (settlement->floor, 3);
+    assert_int_equal (settlement->died_count, 1);
+    assert_int_equal (settlement->died[0].offset, 0);
+    assert_int_equal (settlement->park_count, 1);
+    assert_int_equal (settlement->parks[0].offset, 1);
+    assert_int_equal (settlement->parks[0].attempts, 0);
+    box_pass (&box, 1);
+    assert_int_equal (box_expect (&box, BN_FETCH)->fetch.offsets[0], 1);
+    box_fini (&box);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -708,6 +733,7 @@ int main (void)
         cmocka_unit_test (test_refused_begin),
         cmocka_unit_test (test_stop_between_begin_and_begun),
         cmocka_unit_test (test_parked_bound_stops_the_main_line),
+        cmocka_unit_test (test_given_up_in_the_middle_of_a_run),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
