@@ -131,7 +131,7 @@ static void check_start (sim_t *sim, uint32_t a, const bn_register_record_t *rec
         ok = start == oldest;
     else if (config->start_kind == BATON_START_OFFSET)
         ok = start == (given > oldest ? given : oldest);
-    else if (!sim->config.faults[FAULT_CLOCK]) {
+    else if (!sim->config.faults[FAULT_CLOCK] && sim->stats.lost == 0) {
         uint64_t started = SIM_EPOCH_US + process->started_us;
         uint64_t first = model->tail, last = 0;
         for (uint64_t i = model->record_count; i-- > 0;) {

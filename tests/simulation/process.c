@@ -145,7 +145,7 @@ static bool perform (sim_t *sim, uint32_t slot, bn_mailbox_effect_t *effect, boo
         break;
     case BN_MAILBOX_FATAL:
         sim_say (sim, "%s: fatal: %.150s", process->instance, effect->text);
-        if (effect->err != BATON_ERR_FENCED && effect->err != BATON_ERR_IO &&
+        if (effect->err != BATON_ERR_FENCED &&
             (effect->err != BATON_ERR_MEMORY || !sim->config.faults[FAULT_MEMORY]) &&
             (effect->err != BATON_ERR_CONFLICT || !sim->config.faults[FAULT_DEPLOY]))
             sim_fail (sim, "%s cannot go on: %s", process->instance, effect->text);
