@@ -148,7 +148,7 @@ void sim_admin_message (sim_t *sim, const sim_message_t *raw)
     bn_message_fini (&message);
 }
 
-/*  While an actor is to be forgotten, that is tried; it is refused until its instances are gone.  */
+/*  While an actor is to be forgotten, that is tried; it is refused until its instances are gone. */
 static bool forget (sim_t *sim)
 {
     for (uint32_t a = 0; a < sim->config.actor_count; a++) {

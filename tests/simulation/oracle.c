@@ -362,7 +362,7 @@ static void check_call (sim_t *sim, const sim_process_t *process, const bn_run_i
                   item->offset);
         return;
     }
-    /*  An owner who was taken for dead, and whose successor's assignment a power cut took back, does
+    /*  An owner who was taken for dead, and whose successor a power cut took back, does
      *  not know.  */
     bool told = item->generation < share->assigned_count &&
                 share->suspected < share->assigned[item->generation];

@@ -685,8 +685,8 @@ static void test_parked_bound_stops_the_main_line (void **state)
     box_fini (&box);
 }
 
-/*  The second one waits for the first, which is given up; the third, of another key, is done. So the
- *  second one is parked for a moment: the main line has gone on without it.  */
+/*  The second one waits for the first, which is given up; the third, of another key, is done. So
+ *  the second one is parked for a moment: the main line has gone on without it.  */
 static void test_given_up_in_the_middle_of_a_run (void **state)
 {
     (void)state;
