@@ -16,7 +16,15 @@ static const char s_about[] =
     "once; those that are too many finish the event in hand and leave; what is parked starts "
     "again.\n"
     "Without NAME and N: lists the instances: process id, state (waiting for a restart, running,\n"
-    "stopping, parked, done), whether it is ready, what it says of itself or how it ended.";
+    "stopping, parked, done), whether it is ready, what it says of itself or how it ended.\n"
+    "\n"
+    "Where an actor runs on several hosts, N is how many on all of them: those that are more "
+    "start\n"
+    "where there are the fewest, those that are too many leave where there are the most. "
+    "NAME.HOST\n"
+    "is about one host only. The listing has the instances of all nodes (lost: the node is not\n"
+    "heard, and they may go on), and the nodes: joined, lost, left, or absent: nobody has joined\n"
+    "under that name, and what is to run there waits.";
 
 static const char s_details[] =
     "Exit codes: 0 done, 1 refused (no such actor, more than 256 instances), 2 wrong usage, 69 no\n"
@@ -52,6 +60,35 @@ static void s_print_instances (const json_t *answer)
     }
 }
 
+static void s_print_node (const json_t *node)
+{
+    const char *state = json_string_value (json_object_get (node, "state"));
+    const char *trouble = json_string_value (json_object_get (node, "trouble"));
+    const json_t *wanted = json_object_get (node, "wanted");
+    printf ("%-24s %-9s %9" JSON_INTEGER_FORMAT, json_string_value (json_object_get (node, "name")),
+            state, json_integer_value (json_object_get (node, "instances")));
+    if (wanted)
+        printf ("  %" JSON_INTEGER_FORMAT " wait for it", json_integer_value (wanted));
+    else
+        printf ("  %s, heard %.1f s ago", json_string_value (json_object_get (node, "address")),
+                (double)json_integer_value (json_object_get (node, "silent_ms")) / 1000);
+    printf ("%s%s\n", trouble && *trouble ? "; " : "", trouble ? trouble : "");
+}
+
+/*  Nothing where no nodes can join.  */
+static void s_print_nodes (const json_t *nodes)
+{
+    size_t i;
+    const json_t *node;
+    if (json_array_size (nodes) == 0)
+        return;
+    printf ("\n%-24s %-9s %9s\n", "NODE", "STATE", "INSTANCES");
+    json_array_foreach (nodes, i, node)
+    {
+        s_print_node (node);
+    }
+}
+
 /*  Asks and prints; the exit code.  */
 static int s_ask (const char *data_dir, const char *request, bool as_json)
 {
@@ -62,9 +99,10 @@ static int s_ask (const char *data_dir, const char *request, bool as_json)
     if (as_json) {
         json_dumpf (answer, stdout, JSON_COMPACT);
         putchar ('\n');
-    } else if (json_object_get (answer, "services"))
+    } else if (json_object_get (answer, "services")) {
         s_print_instances (answer);
-    else
+        s_print_nodes (json_object_get (answer, "nodes"));
+    } else
         printf ("%s: %" JSON_INTEGER_FORMAT " -> %" JSON_INTEGER_FORMAT "\n",
                 json_string_value (json_object_get (answer, "service")),
                 json_integer_value (json_object_get (answer, "before")),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ABSENT_MS       10000 /* for nodes to join, before it is said that they have not */
 #define STOP_SLACK_MS   5000  /* for nodes, beyond the stop_timeout of what they run */
 #define STOP_TIMEOUT_MS 10000 /* an actor's, by default */
 
@@ -20,6 +21,7 @@ typedef struct {
     bn_up_place_t hosts[BN_UP_PLACES_MAX]; /* as in the file */
     bn_place_t places[BN_UP_PLACES_MAX];   /* the same ones */
     uint64_t rounds[BN_UP_PLACES_MAX];     /* of replacing all instances, that were told */
+    bool asked[BN_UP_PLACES_MAX];          /* how many run there already */
     size_t count;
     uint64_t round;    /* that is wanted everywhere */
     uint64_t revivals; /* of parked ones */
@@ -34,6 +36,7 @@ struct bn_up_hosts {
     s_actor_t actors[BN_SUPERVISOR_SERVICES_MAX];
     size_t count;
     bool too_long_told;
+    uint64_t absent_ms; /* when to say who has not joined; UINT64_MAX: it was said */
     bool stopping;
     uint64_t stop_ms; /* when nodes are not waited for any more */
 };
@@ -119,16 +122,30 @@ static uint32_t s_words (bn_node_word_t *words, char *const *texts)
     return count;
 }
 
-static uint32_t s_tasks (const bn_up_hosts_t *self, const char *host, s_tasks_t *tasks)
+/*  An elastic actor that was at work before we were goes on with as many instances as it has.  */
+static void s_adopt (bn_up_hosts_t *self, s_actor_t *actor, size_t place)
+{
+    bn_up_node_t node;
+    bn_place_t *its = &actor->places[place];
+    if (actor->asked[place] || !s_joined (self, actor->hosts[place].host, &node))
+        return;
+    actor->asked[place] = true;
+    const bn_node_service_t *service = s_reported (node.report, actor->name);
+    if (service && its->max > its->min && service->wanted > its->wanted)
+        its->wanted = service->wanted < its->max ? service->wanted : its->max;
+}
+
+static uint32_t s_tasks (bn_up_hosts_t *self, const char *host, s_tasks_t *tasks)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < self->count && !self->stopping; i++) {
-        const s_actor_t *actor = &self->actors[i];
+        s_actor_t *actor = &self->actors[i];
         const bn_up_actor_t *its = &self->config->actors[i];
         const char *directory = its->directory ? its->directory : "";
         for (size_t k = 0; k < actor->count; k++) {
             if (strcmp (actor->hosts[k].host, host))
                 continue;
+            s_adopt (self, actor, k);
             tasks->tasks[count] = (bn_node_task_t){
                 .name = {actor->name, strlen (actor->name)},
                 .words = tasks->words[count],
@@ -201,6 +218,7 @@ static void s_take_over (s_actor_t *actor, const s_actor_t *known)
             if (strcmp (actor->hosts[i].host, known->hosts[k].host))
                 continue;
             actor->rounds[i] = known->rounds[k];
+            actor->asked[i] = known->asked[k];
             if (actor->places[i].min == known->places[k].min)
                 actor->places[i].wanted = known->places[k].wanted;
         }
@@ -231,6 +249,7 @@ void bn_up_hosts_follow (bn_up_hosts_t *self, const bn_up_config_t *config)
                 s_take_over (actor, &before[k]);
     }
     free (before);
+    self->absent_ms = s_now_ms () + ABSENT_MS;
     if (self->nodes)
         bn_up_nodes_refresh (self->nodes);
 }
@@ -479,11 +498,32 @@ static void s_roll (bn_up_hosts_t *self, s_actor_t *actor)
         bn_up_nodes_refresh (self->nodes);
 }
 
+/*  Said once after the start, and after each reading of the file.  */
+static void s_tell_absent (bn_up_hosts_t *self)
+{
+    if (s_now_ms () < self->absent_ms)
+        return;
+    self->absent_ms = UINT64_MAX;
+    json_t *nodes = json_array ();
+    size_t i;
+    json_t *node;
+    s_describe_absent (self, nodes);
+    json_array_foreach (nodes, i, node)
+    {
+        bn_log (BN_LOG_WARNING, "nobody has joined as %s yet; %d instances wait for it",
+                json_string_value (json_object_get (node, "name")),
+                (int)json_integer_value (json_object_get (node, "wanted")));
+    }
+    json_decref (nodes);
+}
+
 uint64_t bn_up_hosts_turn (bn_up_hosts_t *self)
 {
     if (!self->nodes)
         return UINT64_MAX;
     uint64_t next_ms = bn_up_nodes_turn (self->nodes);
+    s_tell_absent (self);
+    next_ms = self->absent_ms < next_ms ? self->absent_ms : next_ms;
     for (size_t i = 0; i < self->count && !self->stopping; i++)
         if (!s_is_local (&self->actors[i]))
             s_roll (self, &self->actors[i]);
