@@ -128,11 +128,11 @@ void bn_notify_status (bn_notify_t *self, uint64_t now_ms, const char *format, .
     for (char *at = text; *at; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = ' ';
-    if (strcmp (text, self->status) == 0)
-        return;
-    snprintf (self->status, sizeof self->status, "%s", text);
-    self->status_owed = true;
-    if (now_ms < self->status_ms)
+    if (strcmp (text, self->status) != 0) {
+        snprintf (self->status, sizeof self->status, "%s", text);
+        self->status_owed = true;
+    }
+    if (!self->status_owed || now_ms < self->status_ms)
         return;
     self->status_ms = now_ms + STATUS_EVERY_MS;
     tell (self, "");

@@ -109,6 +109,14 @@ static void test_status_is_bounded (void **state)
     assert_string_equal (heard (&world), ""); /* nothing new */
     assert_int_equal (bn_notify_due_ms (&world.notify), UINT64_MAX);
 
+    /*  One that comes too soon goes out later, also where nothing but the status is told.  */
+    bn_notify_status (&world.notify, 6000, "four");
+    bn_notify_status (&world.notify, 6500, "five");
+    assert_string_equal (heard (&world), "STATUS=four\n");
+    assert_string_equal (heard (&world), "");
+    bn_notify_status (&world.notify, 7000, "five");
+    assert_string_equal (heard (&world), "STATUS=five\n");
+
     char text[2000];
     memset (text, 'x', sizeof text);
     text[sizeof text - 1] = 0;
