@@ -56,7 +56,8 @@ void bn_notify_fini (bn_notify_t *self);
 /*  READY=1; once, further calls do nothing.  */
 void bn_notify_ready (bn_notify_t *self);
 /*  STATUS; nothing is sent while it stays the same, and at most one a second is: the last one wins,
- *  and goes out with a later call, of this or of bn_notify_alive. Control characters become blanks.  */
+ *  and goes out with a later call, of this or of bn_notify_alive. Control characters become
+ *  blanks.  */
 void bn_notify_status (bn_notify_t *self, uint64_t now_ms, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 /*  To be called often, and only while all is well: WATCHDOG=1 when half of the time is over, and

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
-"""`baton up` without a terminal: detached, stopped by `baton down`, read with `baton logs`, watched by
-a service manager."""
+"""`baton up` without a terminal: detached, stopped by `baton down`, read with `baton logs`, watched
+by a service manager."""
 
 import fcntl
 import json
@@ -25,7 +25,8 @@ class Background(harness.System):
     def conf(self, actors, top=""):
         """actors: name -> properties, or a command."""
         text = top + f"orchestrator\n    data_dir = {self.data}\n" \
-            f"    endpoint = \"{self.endpoint}\"\n    fanout_endpoint = \"ipc://{self.dir}/fan\"\n" \
+            f"    endpoint = \"{self.endpoint}\"\n" \
+            f"    fanout_endpoint = \"ipc://{self.dir}/fan\"\n" \
             "    segment_bytes = 1MiB\n    disk_reserve_bytes = 1MiB\nactors\n"
         for name, properties in actors.items():
             if isinstance(properties, str):
