@@ -3,6 +3,7 @@
 /*  seeds.c - fuzz_seeds DIR: writes well-formed inputs to DIR/TARGET (which must exist) for each
  *  target, so that the fuzzers start behind the first checks.  */
 #include "story.h"
+#include "unit/wire/node_samples.h"
 #include "unit/wire/samples.h"
 #include "wire/record.h"
 #include <stdio.h>
@@ -45,6 +46,17 @@ static void write_messages (void)
                             : message->type == BN_EVENTS ? message->events.section_count
                                                          : 0;
         write_blob ("message", i, (uint8_t)payloads, bn_message_encode (message));
+    }
+}
+
+/*  The first byte of a seed is the target's; here it is the message's.  */
+static void write_node_messages (void)
+{
+    for (size_t i = 0; i < g_node_sample_count; i++) {
+        bn_blob_t *blob = bn_node_message_encode (&g_node_samples[i]);
+        bn_frame_t rest = {blob->data + 1, blob->size - 1};
+        write_seed ("node_message", i, blob->data[0], &rest, 1);
+        bn_blob_unref (&blob);
     }
 }
 
@@ -170,6 +182,7 @@ int main (int argc, char **argv)
     }
     s_folder = argv[1];
     write_messages ();
+    write_node_messages ();
     write_records ();
     write_fanout ();
     write_bundle ();

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """One system on several hosts: `baton up` and two nodes, each with a data directory of its own, all
-on this machine. Whatever happens to them: nothing is lost, doubled or out of order, and nothing runs
-that the file does not say."""
+on this machine. Whatever happens to them: nothing is lost, doubled or out of order, and nothing
+runs that the file does not say."""
 
 import json
 import os
@@ -345,7 +345,8 @@ class Nodes(harness.System):
         self.node("a")
         wait_for("it is parked", lambda: self.listing()[1].get("p-1.a", {}).get("state") ==
                  "parked")
-        self.assertRegex(self.listing()[1]["p-1.a"]["reason"], "cannot be started: /nowhere/program")
+        self.assertRegex(self.listing()[1]["p-1.a"]["reason"],
+                         "cannot be started: /nowhere/program")
         self.stop(up)
         self.assertEqual(subprocess.run([BIN / "baton", "node"], capture_output=True,
                                         check=False).returncode, 2)
