@@ -6,8 +6,13 @@
  *  same tree. Nodes know their parent: iteration needs no stack and no memory. Rejected: a hash
  * table (no order), a sorted array (offsets come and go at both ends and in the middle).
  *
+ *  A map that remembers has a table of nodes beside the tree, by hash, four to a set, the last one
+ *  found first. It is a cache: what is not in it is looked for in the tree, so whoever makes hashes
+ *  collide gets what every other map costs.
+ *
  *  INVARIANT M1: keys left of a node are smaller, keys right of it greater (bytes, then length).
- *  INVARIANT M2: no child has a higher priority than its parent.  */
+ *  INVARIANT M2: no child has a higher priority than its parent.
+ *  INVARIANT M3: what is remembered is in the tree.  */
 #include "base/map.h"
 #include "base/assert.h"
 #include "base/prng.h"
@@ -24,10 +29,24 @@ struct bn_map_node {
     uint8_t key[]; /* followed by a NUL */
 };
 
+#define WAYS     4
+#define SETS_MIN 16
+
+typedef struct {
+    uint64_t hash;
+    bn_map_node_t *node; /* borrowed; NULL: free, and so are those behind it in its set */
+} remembered_t;
+
+typedef struct {
+    size_t sets; /* a power of two */
+    remembered_t items[];
+} memory_t;
+
 struct bn_map {
     bn_map_node_t *root;
     size_t count;
     bn_prng_t prng;
+    memory_t *memory; /* owned; NULL: it does not remember */
 };
 
 typedef struct {
@@ -73,6 +92,26 @@ bn_map_t *bn_map_new (void)
     return self;
 }
 
+/*  A set for each key, or one key in twenty finds no place. What was remembered is forgotten.  */
+static bool make_memory (bn_map_t *self, size_t sets)
+{
+    memory_t *memory = calloc (1, sizeof *memory + sets * WAYS * sizeof (remembered_t));
+    if (!memory)
+        return false;
+    memory->sets = sets;
+    free (self->memory);
+    self->memory = memory;
+    return true;
+}
+
+bn_map_t *bn_map_new_remembering (void)
+{
+    bn_map_t *self = bn_map_new ();
+    if (self && !make_memory (self, SETS_MIN))
+        bn_map_destroy (&self);
+    return self;
+}
+
 void bn_map_destroy (bn_map_t **self_p)
 {
     bn_map_t *self = *self_p;
@@ -91,6 +130,7 @@ void bn_map_destroy (bn_map_t **self_p)
         }
         node = next;
     }
+    free (self->memory);
     free (self);
 }
 
@@ -145,6 +185,9 @@ bool bn_map_put (bn_map_t *self, const void *key, size_t key_size, void *value, 
         }
         place = order < 0 ? &parent->left : &parent->right;
     }
+    if (self->memory && self->count == self->memory->sets &&
+        !make_memory (self, self->memory->sets * 2))
+        return false;
     bn_map_node_t *node = malloc (sizeof (bn_map_node_t) + key_size + 1);
     if (!node)
         return false;
@@ -176,9 +219,70 @@ static bn_map_node_t *find (const bn_map_t *self, const void *key, size_t key_si
     return NULL;
 }
 
+/*  ---- what was looked up before ---- */
+
+/*  Eight bytes at a time; the multiplier is that of bn_prng's seeding (splitmix64).  */
+static uint64_t hash_of (const void *key, size_t size)
+{
+    const uint8_t *at = key;
+    uint64_t hash = size;
+    uint64_t word;
+    for (; size >= sizeof word; at += sizeof word, size -= sizeof word) {
+        memcpy (&word, at, sizeof word);
+        hash = (hash ^ word) * 0xbf58476d1ce4e5b9u;
+        hash ^= hash >> 32;
+    }
+    for (word = 0; size > 0; size--)
+        word = word << 8 | *at++;
+    hash = (hash ^ word) * 0xbf58476d1ce4e5b9u;
+    return hash ^ hash >> 32;
+}
+
+static remembered_t *set_of (memory_t *self, uint64_t hash)
+{
+    return &self->items[(hash & (self->sets - 1)) * WAYS];
+}
+
+static void remember (bn_map_t *self, uint64_t hash, bn_map_node_t *node)
+{
+    remembered_t *set = set_of (self->memory, hash);
+    memmove (set + 1, set, (WAYS - 1) * sizeof *set);
+    set[0] = (remembered_t){hash, node};
+}
+
+/*  M3  */
+static void forget (bn_map_t *self, const bn_map_node_t *node)
+{
+    if (!self->memory)
+        return;
+    remembered_t *set = set_of (self->memory, hash_of (node->key, node->key_size));
+    for (size_t i = 0; i < WAYS; i++)
+        if (set[i].node == node) {
+            memmove (set + i, set + i + 1, (WAYS - 1 - i) * sizeof *set);
+            set[WAYS - 1] = (remembered_t){.node = NULL};
+            return;
+        }
+}
+
+static bn_map_node_t *recall (bn_map_t *self, const void *key, size_t key_size)
+{
+    uint64_t hash = hash_of (key, key_size);
+    const remembered_t *set = set_of (self->memory, hash);
+    for (size_t i = 0; i < WAYS && set[i].node; i++)
+        if (set[i].hash == hash && set[i].node->key_size == key_size &&
+            memcmp (set[i].node->key, key, key_size) == 0)
+            return set[i].node;
+    bn_map_node_t *node = find (self, key, key_size);
+    if (node)
+        remember (self, hash, node);
+    return node;
+}
+
+/*  What is remembered is no part of what the map is: a const map may do so.  */
 void *bn_map_get (const bn_map_t *self, const void *key, size_t key_size)
 {
-    bn_map_node_t *node = find (self, key, key_size);
+    const bn_map_node_t *node =
+        self->memory ? recall ((bn_map_t *)self, key, key_size) : find (self, key, key_size);
     return node ? node->value : NULL;
 }
 
@@ -187,6 +291,7 @@ void *bn_map_remove (bn_map_t *self, const void *key, size_t key_size)
     bn_map_node_t *node = find (self, key, key_size);
     if (!node)
         return NULL;
+    forget (self, node);
     /*  Down, by lifting the child that may be above the other one (M2), until there is but one.  */
     while (node->left && node->right)
         rotate_up (self, node->left->priority >= node->right->priority ? node->left : node->right);

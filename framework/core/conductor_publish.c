@@ -15,11 +15,12 @@ bool bn_conductor_is_dead_topic (const bn_text_t *topic, const bn_actor_state_t 
            memcmp (topic->text + prefix, actor->name, size) == 0;
 }
 
+/*  known: the topic is one that there are events of.  */
 static bool check_section (bn_conductor_t *self, const bn_section_t *section, uint32_t index,
-                           const bn_actor_state_t *dead_of)
+                           const bn_actor_state_t *dead_of, bool known)
 {
     bn_text_t topic = section->topic;
-    if (!bn_topic_valid (topic.text, topic.size))
+    if (!known && !bn_topic_valid (topic.text, topic.size))
         return bn_conductor_refuse (self, BATON_ERR_TOPIC, 0,
                                     "section %" PRIu32 ": the topic is not valid", index);
     if (bn_topic_reserved (topic.text, topic.size) &&
@@ -81,15 +82,19 @@ bool bn_conductor_check_sections (bn_conductor_t *self, bn_section_t *sections, 
                                   const bn_actor_state_t *dead_of, uint32_t *events)
 {
     uint64_t sum = 0;
+    bool all_known = true;
     for (uint32_t index = 0; index < count; index++) {
-        if (!check_section (self, &sections[index], index, dead_of))
+        bn_text_t topic = sections[index].topic;
+        bool known = bn_map_get (self->state->topics, topic.text, topic.size) != NULL;
+        all_known &= known;
+        if (!check_section (self, &sections[index], index, dead_of, known))
             return false;
         sections[index].base = self->state->tail + sum;
         sum += sections[index].count;
     }
     bn_assert (sum <= UINT32_MAX); /* each event has bytes in the message, which are checked */
     *events = (uint32_t)sum;
-    return check_topics (self, sections, count);
+    return all_known || check_topics (self, sections, count);
 }
 
 /*  ---- PUBLISH ---- */

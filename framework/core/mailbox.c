@@ -85,7 +85,7 @@ bn_mailbox_t *bn_mailbox_new (const bn_mailbox_options_t *options)
     self->settle_partitions_max = self->settle_emitting_max = UINT32_MAX;
     for (uint32_t i = 0; i < BN_PARTITIONS_MAX; i++)
         self->slots[i].index = i;
-    self->topics = bn_map_new ();
+    self->topics = bn_map_new_remembering ();
     self->due = bn_map_new ();
     self->wanted = bn_map_new ();
     if (!self->topics || !self->due || !self->wanted || !make_prefixes (self))

@@ -48,11 +48,40 @@ static bn_blob_t *topic_blob (bn_mailbox_t *self, bn_text_t topic)
     return blob;
 }
 
+/*  A chunk whose payload was copied lies in front of it, in the same memory.  */
+static bool is_in_payload (const bn_chunk_t *chunk)
+{
+    return (const void *)chunk == chunk->payload->data;
+}
+
 static void chunk_destroy (bn_chunk_t *chunk)
 {
+    bn_blob_t *payload = chunk->payload;
     bn_blob_unref (&chunk->topic);
-    bn_blob_unref (&chunk->payload);
-    free (chunk);
+    if (!is_in_payload (chunk))
+        free (chunk);
+    bn_blob_unref (&payload);
+}
+
+/*  Zeroed, with its payload. NULL: no memory.  */
+static bn_chunk_t *chunk_alloc (const bn_slice_t *payload)
+{
+    bn_chunk_t *chunk;
+    bn_blob_t *blob;
+    if (payload->blob) {
+        chunk = calloc (1, sizeof *chunk);
+        if (chunk)
+            chunk->payload = bn_blob_ref (payload->blob);
+        return chunk;
+    }
+    blob = bn_blob_new (sizeof *chunk + payload->size);
+    if (!blob)
+        return NULL;
+    chunk = (bn_chunk_t *)(void *)blob->data;
+    memset (chunk, 0, sizeof *chunk);
+    memcpy (blob->data + sizeof *chunk, payload->data, payload->size);
+    chunk->payload = blob;
+    return chunk;
 }
 
 /*  The section's payload is all of a blob; without one it is copied: it is a small part of
@@ -60,24 +89,21 @@ static void chunk_destroy (bn_chunk_t *chunk)
  *  that cannot be read.  */
 static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section)
 {
-    bn_chunk_t *chunk = calloc (1, sizeof *chunk);
-    bn_blob_t *topic = topic_blob (self, section->topic);
-    bn_blob_t *blob = section->payload.blob
-                          ? bn_blob_ref (section->payload.blob)
-                          : bn_blob_new_copy (section->payload.data, section->payload.size);
-    if (!chunk || !topic || !blob) {
-        free (chunk);
-        bn_blob_unref (&topic);
-        bn_blob_unref (&blob);
+    bn_chunk_t *chunk = chunk_alloc (&section->payload);
+    bn_blob_t *topic = chunk ? topic_blob (self, section->topic) : NULL;
+    if (!topic) {
+        if (chunk)
+            chunk_destroy (chunk);
         bn_mailbox_no_memory (self);
         return NULL;
     }
     chunk->topic = topic;
-    chunk->payload = blob;
-    chunk->bytes = blob->size;
+    chunk->bytes = section->payload.size;
     chunk->offset = section->base;
     chunk->end = section->base + section->count;
-    baton_err_t err = bn_batch_reader_init (&chunk->reader, blob->data, blob->size, section->count);
+    const uint8_t *payload = chunk->payload->data + (is_in_payload (chunk) ? sizeof *chunk : 0);
+    baton_err_t err =
+        bn_batch_reader_init (&chunk->reader, payload, section->payload.size, section->count);
     if (err) {
         bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
                           section->base);

@@ -28,7 +28,7 @@ bn_state_t *bn_state_new (uint32_t producers_max)
     self->producers_max = producers_max ? producers_max : 1;
     self->actors = bn_map_new ();
     self->actors_by_id = bn_map_new ();
-    self->topics = bn_map_new ();
+    self->topics = bn_map_new_remembering ();
     self->producers = bn_map_new ();
     self->producers_by_use = bn_map_new ();
     if (!self->actors || !self->actors_by_id || !self->topics || !self->producers ||

@@ -7,6 +7,7 @@
  *  of each event, so the few kinds of values that an event has are written directly.  */
 #include "base/assert.h"
 #include "wire/message.h"
+#include "wire/mp_put.h"
 #include <string.h>
 
 enum { ID_PREFIX, SOURCE, DATACONTENTTYPE, DATASCHEMA };
@@ -15,19 +16,10 @@ static const char *const s_override_names[] = {NULL, "source", "datacontenttype"
 
 /*  ---- values: how many bytes, and the bytes ---- */
 
-static size_t uint_bytes (uint64_t value)
-{
-    return value < 0x80          ? 1
-           : value <= UINT8_MAX  ? 2
-           : value <= UINT16_MAX ? 3
-           : value <= UINT32_MAX ? 5
-                                 : 9;
-}
-
 static size_t int_bytes (int64_t value)
 {
     if (value >= 0)
-        return uint_bytes ((uint64_t)value);
+        return bn_mp_uint_bytes ((uint64_t)value);
     return value >= -32         ? 1
            : value >= INT8_MIN  ? 2
            : value >= INT16_MIN ? 3
@@ -45,75 +37,35 @@ static size_t bin_bytes (size_t size)
     return size + (size <= UINT8_MAX ? 2 : size <= UINT16_MAX ? 3 : 5);
 }
 
-static uint8_t *put_tagged (uint8_t *at, uint8_t tag, uint64_t value, unsigned width)
+static uint8_t *put_str (uint8_t *at, bn_text_t text)
 {
-    *at++ = tag;
-    for (unsigned i = width; i-- > 0;)
-        *at++ = (uint8_t)(value >> (8 * i));
-    return at;
-}
-
-static uint8_t *put_uint (uint8_t *at, uint64_t value)
-{
-    switch (uint_bytes (value)) {
-    case 1:
-        *at = (uint8_t)value;
-        return at + 1;
-    case 2:
-        return put_tagged (at, 0xcc, value, 1);
-    case 3:
-        return put_tagged (at, 0xcd, value, 2);
-    case 5:
-        return put_tagged (at, 0xce, value, 4);
-    default:
-        return put_tagged (at, 0xcf, value, 8);
-    }
+    return bn_mp_put_bytes (bn_mp_put_str_header (at, text.size), text.text, text.size);
 }
 
 static uint8_t *put_int (uint8_t *at, int64_t value)
 {
     if (value >= 0)
-        return put_uint (at, (uint64_t)value);
+        return bn_mp_put_uint (at, (uint64_t)value);
     switch (int_bytes (value)) {
     case 1:
         *at = (uint8_t)value;
         return at + 1;
     case 2:
-        return put_tagged (at, 0xd0, (uint64_t)value, 1);
+        return bn_mp_put_tagged (at, 0xd0, (uint64_t)value, 1);
     case 3:
-        return put_tagged (at, 0xd1, (uint64_t)value, 2);
+        return bn_mp_put_tagged (at, 0xd1, (uint64_t)value, 2);
     case 5:
-        return put_tagged (at, 0xd2, (uint64_t)value, 4);
+        return bn_mp_put_tagged (at, 0xd2, (uint64_t)value, 4);
     default:
-        return put_tagged (at, 0xd3, (uint64_t)value, 8);
+        return bn_mp_put_tagged (at, 0xd3, (uint64_t)value, 8);
     }
-}
-
-static uint8_t *put_bytes (uint8_t *at, const void *bytes, size_t size)
-{
-    if (size)
-        memcpy (at, bytes, size);
-    return at + size;
-}
-
-static uint8_t *put_str_header (uint8_t *at, size_t size)
-{
-    if (size < 32) {
-        *at = (uint8_t)(0xa0 | size);
-        return at + 1;
-    }
-    return size <= UINT8_MAX ? put_tagged (at, 0xd9, size, 1) : put_tagged (at, 0xda, size, 2);
-}
-
-static uint8_t *put_str (uint8_t *at, bn_text_t text)
-{
-    return put_bytes (put_str_header (at, text.size), text.text, text.size);
 }
 
 static uint8_t *put_bin (uint8_t *at, const void *bytes, size_t size)
 {
     unsigned width = size <= UINT8_MAX ? 1 : size <= UINT16_MAX ? 2 : 4;
-    return put_bytes (put_tagged (at, (uint8_t)(0xc4 + width / 2), size, width), bytes, size);
+    return bn_mp_put_bytes (bn_mp_put_tagged (at, (uint8_t)(0xc4 + width / 2), size, width), bytes,
+                            size);
 }
 
 /*  ---- an event, measured ---- */
@@ -242,7 +194,7 @@ static baton_err_t plan_event (const bn_batch_writer_t *self, const bn_event_fie
         return BATON_ERR_ARGUMENT;
     size_t bytes = 0;
     if (plan->opens) {
-        bytes += 1 + uint_bytes ((uint64_t)plan->base_us);
+        bytes += 1 + bn_mp_uint_bytes ((uint64_t)plan->base_us);
         for (int which = ID_PREFIX; which <= DATASCHEMA; which++)
             bytes += str_bytes (
                 which == ID_PREFIX && !event->id_number_set ? 0 : attribute (event, which).size);
@@ -252,7 +204,7 @@ static baton_err_t plan_event (const bn_batch_writer_t *self, const bn_event_fie
     plan->id_number =
         event->id_number_set && (plan->opens || same_as_common (self, event, ID_PREFIX));
     if (plan->id_number)
-        bytes += uint_bytes (event->id_number);
+        bytes += bn_mp_uint_bytes (event->id_number);
     else if (event->id_number_set) {
         plan_digits (plan, event->id_number);
         bytes += str_bytes (event->id_prefix.size + plan->digit_count);
@@ -282,7 +234,7 @@ static uint8_t *write_common (bn_batch_writer_t *self, uint8_t *at, const bn_eve
         self->common_at[which] = (uint32_t)((size_t)(at - start) - text.size);
         self->common_size[which] = (uint32_t)text.size;
         if (which == SOURCE)
-            at = put_uint (at, (uint64_t)plan->base_us);
+            at = bn_mp_put_uint (at, (uint64_t)plan->base_us);
     }
     return at;
 }
@@ -290,7 +242,7 @@ static uint8_t *write_common (bn_batch_writer_t *self, uint8_t *at, const bn_eve
 static uint8_t *write_ext (uint8_t *at, const bn_event_fields_t *event, const plan_t *plan)
 {
     if (plan->ext_as_is)
-        return put_bytes (at, event->ext, event->ext_size);
+        return bn_mp_put_bytes (at, event->ext, event->ext_size);
     if (plan->ext_entries == 0) {
         *at = 0xc0;
         return at + 1;
@@ -298,7 +250,7 @@ static uint8_t *write_ext (uint8_t *at, const bn_event_fields_t *event, const pl
     if (plan->ext_entries < 16)
         *at++ = (uint8_t)(0x80 | plan->ext_entries);
     else
-        at = put_tagged (at, 0xde, plan->ext_entries, 2);
+        at = bn_mp_put_tagged (at, 0xde, plan->ext_entries, 2);
     if (event->ext) {
         bn_mp_t mp;
         bn_mp_init (&mp, event->ext, event->ext_size);
@@ -307,7 +259,7 @@ static uint8_t *write_ext (uint8_t *at, const bn_event_fields_t *event, const pl
             const uint8_t *start;
             size_t size;
             if (!is_override (next_entry (&mp, &start, &size)))
-                at = put_bytes (at, start, size);
+                at = bn_mp_put_bytes (at, start, size);
         }
     }
     for (int which = SOURCE; which <= DATASCHEMA; which++)
@@ -323,11 +275,11 @@ static uint8_t *write_event (uint8_t *at, const bn_event_fields_t *event, const 
 {
     *at++ = 0x95;
     if (plan->id_number)
-        at = put_uint (at, event->id_number);
+        at = bn_mp_put_uint (at, event->id_number);
     else if (event->id_number_set) {
-        at = put_str_header (at, event->id_prefix.size + plan->digit_count);
-        at = put_bytes (at, event->id_prefix.text, event->id_prefix.size);
-        at = put_bytes (at, plan->digits, plan->digit_count);
+        at = bn_mp_put_str_header (at, event->id_prefix.size + plan->digit_count);
+        at = bn_mp_put_bytes (at, event->id_prefix.text, event->id_prefix.size);
+        at = bn_mp_put_bytes (at, plan->digits, plan->digit_count);
     } else
         at = put_str (at, event->id);
     at = put_str (at, event->key);

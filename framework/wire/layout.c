@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "wire/layout.h"
 #include "base/assert.h"
+#include "wire/mp_put.h"
 #include "wire/topic.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,78 +191,143 @@ void bn_layout_read (const bn_layout_t *self, bn_mp_t *mp, void *base)
 
 /*  ---- writing ---- */
 
-static void write_struct (const bn_layout_t *self, msgpack_packer *packer, const void *base)
+/*  Values gather here and are appended many at a time: a header of many sections is many small
+ *  values.  */
+typedef struct {
+    bn_buffer_t *buffer; /* borrowed */
+    size_t used;
+    uint8_t bytes[512];
+} writer_t;
+
+static void flush (writer_t *self)
 {
-    msgpack_pack_array (packer, self->field_count);
-    bn_layout_write (self, packer, base);
+    bn_buffer_append (self->buffer, self->bytes, self->used);
+    self->used = 0;
 }
 
-static void write_list (const bn_field_t *field, msgpack_packer *packer, const void *base)
+/*  Where `size` bytes may be put; taken () says how many were.  */
+static uint8_t *room (writer_t *self, size_t size)
+{
+    bn_assert (size <= sizeof (self->bytes));
+    if (size > sizeof (self->bytes) - self->used)
+        flush (self);
+    return self->bytes + self->used;
+}
+
+static void taken (writer_t *self, const uint8_t *end)
+{
+    self->used = (size_t)(end - self->bytes);
+}
+
+static void write_uint (writer_t *self, uint64_t value)
+{
+    taken (self, bn_mp_put_uint (room (self, BN_MP_NUMBER_BYTES_MAX), value));
+}
+
+static void write_byte (writer_t *self, uint8_t value)
+{
+    uint8_t *at = room (self, 1);
+    *at = value;
+    taken (self, at + 1);
+}
+
+static void write_array (writer_t *self, uint32_t count)
+{
+    taken (self, bn_mp_put_array_header (room (self, BN_MP_HEADER_BYTES_MAX), count));
+}
+
+static void write_text (writer_t *self, const bn_text_t *text)
+{
+    bool small = text->size <= sizeof (self->bytes) - BN_MP_HEADER_BYTES_MAX;
+    uint8_t *at = room (self, BN_MP_HEADER_BYTES_MAX + (small ? text->size : 0));
+    at = bn_mp_put_str_header (at, text->size);
+    if (small)
+        at = bn_mp_put_bytes (at, text->text, text->size);
+    taken (self, at);
+    if (small)
+        return;
+    flush (self);
+    bn_buffer_append (self->buffer, text->text, text->size);
+}
+
+static void write_fields (const bn_layout_t *self, writer_t *writer, const void *base);
+
+static void write_struct (const bn_layout_t *self, writer_t *writer, const void *base)
+{
+    write_array (writer, self->field_count);
+    write_fields (self, writer, base);
+}
+
+static void write_list (const bn_field_t *field, writer_t *writer, const void *base)
 {
     if (field->set_at && !*(const bool *)const_member (base, field->set_at)) {
-        msgpack_pack_nil (packer);
+        write_byte (writer, 0xc0);
         return;
     }
     uint32_t count = *(const uint32_t *)const_member (base, field->count_at);
     const char *list = pointer_at (base, field->at);
     size_t size = element_size (field);
-    msgpack_pack_array (packer, count);
+    write_array (writer, count);
     for (uint32_t i = 0; i < count; i++) {
         const void *element = list + i * size;
         if (field->kind == BN_FIELD_LIST)
-            write_struct (field->of, packer, element);
-        else if (field->kind == BN_FIELD_TEXTS) {
-            const bn_text_t *text = element;
-            bn_mp_pack_str (packer, text->text, text->size);
-        } else
-            msgpack_pack_uint64 (packer, *(const uint64_t *)element);
+            write_struct (field->of, writer, element);
+        else if (field->kind == BN_FIELD_TEXTS)
+            write_text (writer, element);
+        else
+            write_uint (writer, *(const uint64_t *)element);
     }
 }
 
-static void write_field (const bn_field_t *field, msgpack_packer *packer, const void *base)
+static void write_field (const bn_field_t *field, writer_t *writer, const void *base)
 {
     const void *place = const_member (base, field->at);
     switch (field->kind) {
     case BN_FIELD_U32:
-        msgpack_pack_uint32 (packer, *(const uint32_t *)place);
+        write_uint (writer, *(const uint32_t *)place);
         break;
     case BN_FIELD_U64:
-        msgpack_pack_uint64 (packer, *(const uint64_t *)place);
+        write_uint (writer, *(const uint64_t *)place);
         break;
     case BN_FIELD_SIZE:
-        msgpack_pack_uint64 (packer, *(const size_t *)place);
+        write_uint (writer, *(const size_t *)place);
         break;
     case BN_FIELD_BOOL:
-        if (*(const bool *)place)
-            msgpack_pack_true (packer);
-        else
-            msgpack_pack_false (packer);
+        write_byte (writer, *(const bool *)place ? 0xc3 : 0xc2);
         break;
-    case BN_FIELD_TEXT: {
-        const bn_text_t *text = place;
-        bn_mp_pack_str (packer, text->text, text->size);
+    case BN_FIELD_TEXT:
+        write_text (writer, place);
         break;
-    }
     case BN_FIELD_MAP: {
         const bn_slice_t *slice = place;
-        bn_buffer_append (packer->data, slice->data, slice->size);
+        flush (writer);
+        bn_buffer_append (writer->buffer, slice->data, slice->size);
         break;
     }
     case BN_FIELD_STRUCT:
-        write_struct (field->of, packer, place);
+        write_struct (field->of, writer, place);
         break;
     case BN_FIELD_LIST:
     case BN_FIELD_TEXTS:
     case BN_FIELD_U64S:
-        write_list (field, packer, base);
+        write_list (field, writer, base);
         break;
     }
 }
 
-void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const void *base)
+static void write_fields (const bn_layout_t *self, writer_t *writer, const void *base)
 {
     for (uint32_t i = 0; i < self->field_count; i++)
-        write_field (&self->fields[i], packer, base);
+        write_field (&self->fields[i], writer, base);
+}
+
+void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const void *base)
+{
+    writer_t writer; /* its bytes are written before they are read */
+    writer.buffer = packer->data;
+    writer.used = 0;
+    write_fields (self, &writer, base);
+    flush (&writer);
 }
 
 /*  ---- releasing ---- */

@@ -120,6 +120,7 @@ extern const bn_layout_t bn_layout_record_section; /* topic, partition, count, p
 void bn_layout_read (const bn_layout_t *self, bn_mp_t *mp, void *base);
 /*  Reads one list with its count.  */
 void bn_layout_read_list (const bn_field_t *field, bn_mp_t *mp, void *base);
+/*  Writes the fields, without an array around them. The packer is one on a bn_buffer_t.  */
 void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const void *base);
 void bn_layout_fini (const bn_layout_t *self, void *base);
 

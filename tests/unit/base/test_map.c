@@ -8,6 +8,7 @@
 
 #include "base/map.h"
 #include "base/prng.h"
+#include <stdio.h>
 #include <string.h>
 
 static int s_values[1000]; /* something to point at */
@@ -116,7 +117,7 @@ static void test_random_operations_agree_with_a_model (void **state)
         bn_prng_t prng;
         bn_prng_init (&prng, seed);
         void *model[KEYS] = {NULL};
-        bn_map_t *map = bn_map_new ();
+        bn_map_t *map = seed % 2 ? bn_map_new_remembering () : bn_map_new ();
         for (int i = 0; i < 4000; i++) {
             uint64_t key = bn_prng_below (&prng, KEYS);
             void *value = &s_values[bn_prng_below (&prng, 1000)];
@@ -176,6 +177,41 @@ static void test_ascending_keys_stay_quick (void **state)
     bn_map_destroy (&map);
 }
 
+static size_t text_key (char text[32], unsigned number)
+{
+    return (size_t)snprintf (text, 32, "%.*s%u", (int)(number % 20), "abcdefghijklmnopqrst", number);
+}
+
+/*  More keys than it has room for at first, of all lengths; what is gone, replaced or put back is
+ *  not what was looked up before.  */
+static void test_a_map_that_remembers (void **state)
+{
+    (void)state;
+    enum { TEXTS = 3000 };
+    char text[32];
+    bn_map_t *map = bn_map_new_remembering ();
+    for (unsigned round = 0; round < 4; round++)
+        for (unsigned i = 0; i < TEXTS; i++) {
+            size_t size = text_key (text, i);
+            if (round == 2 && i % 2)
+                assert_ptr_equal (bn_map_remove (map, text, size), &s_values[(i + 1) % 1000]);
+            else
+                assert_true (bn_map_put (map, text, size, &s_values[(i + round) % 1000], NULL));
+            unsigned other = i * 7 % TEXTS;
+            bool done = other <= i;
+            bool gone = (round == 0 && !done) ||
+                        (other % 2 && ((round == 2 && done) || (round == 3 && !done)));
+            unsigned last = done ? round : round - 1;
+            size = text_key (text, other);
+            for (int twice = 0; twice < 2; twice++)
+                assert_ptr_equal (bn_map_get (map, text, size),
+                                  gone ? NULL : &s_values[(other + last) % 1000]);
+        }
+    assert_int_equal (bn_map_count (map), TEXTS);
+    assert_ptr_equal (bn_map_get (map, "", 0), NULL);
+    bn_map_destroy (&map);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +220,7 @@ int main (void)
         cmocka_unit_test (test_byte_keys_are_ordered_by_bytes_then_length),
         cmocka_unit_test (test_u64_keys_are_ordered_as_numbers),
         cmocka_unit_test (test_random_operations_agree_with_a_model),
+        cmocka_unit_test (test_a_map_that_remembers),
         cmocka_unit_test (test_removing_while_iterating),
         cmocka_unit_test (test_ascending_keys_stay_quick),
     };
