@@ -6,9 +6,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define VIEWS_DIRECTORY "views" /* below the data directory */
 #define PATH_BYTES_MAX  4096
+
+/*  A process that was killed holds its locks until the last of its threads is gone, which is some
+ *  moments after its parent has heard of its end. Who starts it again at once must not be refused
+ *  for that.  */
+#define LOCK_PATIENCE_MS 2000
+#define LOCK_RETRY_MS    20
 
 static baton_err_t system_error (int error)
 {
@@ -54,6 +61,10 @@ static baton_err_t open_directory (bn_recovered_t *self, const bn_recovery_optio
         return system_error (-rc);
     }
     rc = self->vfs->lock (self->vfs);
+    for (int waited = 0; rc == -EWOULDBLOCK && waited < LOCK_PATIENCE_MS; waited += LOCK_RETRY_MS) {
+        nanosleep (&(struct timespec){.tv_nsec = LOCK_RETRY_MS * 1000000L}, NULL);
+        rc = self->vfs->lock (self->vfs);
+    }
     if (rc == -EWOULDBLOCK) {
         char owner[24];
         read_owner (self->vfs, owner, sizeof owner);
@@ -137,7 +148,7 @@ static baton_err_t replay (const bn_journal_record_t *raw, void *arg)
             snprintf (what, sizeof what, "%s", baton_err_text (err));
         else
             err = bn_state_apply (state, &record, raw->sequence, raw->base, raw->count,
-                              raw->time_us, what);
+                                  raw->time_us, what);
         bn_record_fini (&record);
     }
     if (err)

@@ -5,8 +5,10 @@
 #include "integration/peer.h"
 #include "shell/clock.h"
 #include <baton/orchestrator.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +269,30 @@ static void test_one_process_owns_a_directory (void **state)
                       BATON_ERR_LOCKED);
     assert_null (second);
     assert_non_null (strstr (detail, fixture.directory));
+    expect_serving ();
+}
+
+/*  Gives the lock up a moment later, as a process does that is being killed.  */
+static void *unlock_soon (void *arg)
+{
+    poll (NULL, 0, 100);
+    close (*(int *)arg);
+    return NULL;
+}
+
+static void test_an_owner_that_is_ending_is_waited_for (void **state)
+{
+    (void)state;
+    char path[128];
+    pthread_t thread;
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    snprintf (path, sizeof path, "%s/lock", fixture.directory);
+    int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true (fd >= 0);
+    assert_int_equal (fcntl (fd, F_OFD_SETLK, &whole), 0);
+    assert_int_equal (pthread_create (&thread, NULL, unlock_soon, &fd), 0);
+    start ();
+    pthread_join (thread, NULL);
     expect_serving ();
 }
 
@@ -703,6 +729,7 @@ int main (void)
         TEST (test_reads_across_segments_and_restarts),
         TEST (test_every_sync_policy_keeps_what_a_clean_stop_wrote),
         TEST (test_one_process_owns_a_directory),
+        TEST (test_an_owner_that_is_ending_is_waited_for),
         TEST (test_an_address_in_use_is_refused),
         TEST (test_an_ipc_endpoint_is_not_stolen),
         TEST (test_a_full_disk_refuses_producers_by_name),
