@@ -6,9 +6,11 @@ import statistics
 import sys
 
 import peers
+from children import Failed
 
-# Name, arguments of baton bench, what peers.run is told, events of baton, events of a peer; a proxy
-# without a journal gets as many as baton.
+# Name, arguments of baton bench, what peers.run is told, events of baton, events of a peer with a
+# journal; one without gets as many as baton. Figures are per event or second, so the number only
+# has to make a run of some seconds.
 LATENCY = {"rate": 1000}
 CASES = (
     ("end to end, 100 B", ["--size", "100"], {"size": 100}, 3000000, 300000),
@@ -55,8 +57,8 @@ def measure(bench, program, folder, rounds, quick, wanted):
                 try:
                     row.setdefault(name, []).append(
                         peers.run(name, program, folder, count // part, **load))
-                except peers.Failed as error:
-                    sys.exit(f"{case}, {name}: {error}")
+                except Failed as error:
+                    raise Failed(f"{case}, {name}: {error}") from error
             print(f"round {number + 1} of {rounds}: {case}", file=sys.stderr)
     return runs
 

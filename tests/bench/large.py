@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from system import System
+from system import System, wait
 
 TOPIC = "bench.large"
 
@@ -34,8 +34,8 @@ def catch_up(baton, events, live_rate=100000, seconds=5):
         start = time.monotonic()
         late = system.actor("late", TOPIC, 0)
         before = live.handled
-        while late.handled < events and load.process.poll() is None:
-            time.sleep(0.01)
+        wait("the actor catches up", lambda: late.handled >= events,
+             [system.orchestrator, load, late])
         took = time.monotonic() - start
         beside = (live.handled - before) / took
         system.end(load, signal.SIGKILL)
@@ -45,7 +45,8 @@ def catch_up(baton, events, live_rate=100000, seconds=5):
 
 
 def restart(baton, events, actors=5):
-    """The orchestrator of a journal of so many events starts again: killed, and asked to stop."""
+    """The orchestrator of a journal of so many events starts again: after it was killed, and after
+    it was asked to stop. Until it has answered a request."""
     with System(baton) as system:
         all_of_them = [system.actor(f"a{i}", TOPIC, 0) for i in range(actors)]
         system.joined(actors)
@@ -65,8 +66,8 @@ def restart(baton, events, actors=5):
 
 
 def many(baton, events, instances=32, actors=200, topics=1000, partitions=64):
-    """One actor of many instances gets all topics; the others a topic each. And the simple case on
-    the same machine in the same minute."""
+    """One actor of many instances gets all topics; the others a topic each, spread over all. And
+    the simple case on the same machine in the same minute."""
     simple = throughput(baton, events)
     with System(baton, partitions) as system:
         main = [system.actor("main", f"{TOPIC}.in.*", 0) for _ in range(instances)]

@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 import time
 
+from children import Failed, output
+
 # Name, system of bench_peer, server program, what it is told.
 REDIS = ["--save", "", "--appendonly", "yes", "--protected-mode", "no", "--daemonize", "no",
          "--logfile", "", "--loglevel", "warning", "--appendfsync"]
@@ -29,12 +31,8 @@ START_S = 20
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Failed(Exception):
-    pass
-
-
 def free_ports(count):
-    """Free now; a server that loses the race for one fails loudly and the run is repeated."""
+    """Free now: a server that loses the race for one fails, and that is said."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -140,8 +138,10 @@ class Peer:
 
 def available(program):
     """The peers that can run here, and why the others cannot."""
-    systems = subprocess.run([str(program), "list"], capture_output=True, text=True,
-                             check=True).stdout.split()
+    code, systems, err = output(str(program), "list")
+    if code:
+        raise Failed(f"{program} list: {err.strip()}")
+    systems = systems.split()
     there, missing = [], {}
     for name, (system, server, _, _) in PEERS.items():
         if system not in systems:

@@ -19,13 +19,15 @@ def short(value):
 
 
 def lines(path, title, x_name, y_name, curves, log_y=False):
-    """curves: {name: [(x, y)]}, x > 0."""
+    """curves: {name: [(x, y)]}, x > 0. On a logarithmic y axis what is 0 is drawn as 1."""
+    curves = {name: [(x, max(y, 1) if log_y else y) for x, y in curve]
+              for name, curve in curves.items()}
     points = [point for curve in curves.values() for point in curve]
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     x_ticks = ticks(min(xs), max(xs))
     y_ticks = ticks(min(ys), max(ys)) if log_y else None
     if not log_y:
-        step = 10 ** math.floor(math.log10(max(ys)))
+        step = 10 ** math.floor(math.log10(max(ys))) if max(ys) > 0 else 1
         step = step if max(ys) / step > 3 else step / 2
         y_ticks = [step * i for i in range(math.ceil(max(ys) / step) + 1)]
 

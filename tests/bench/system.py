@@ -15,18 +15,20 @@ import time
 import msgpack
 import zmq
 
+from children import Failed
+
 PATIENCE_S = 300
 HELLO, JOIN, LEAVE, STATUS, ERROR = 1, 3, 8, 9, 0xFF
 POLICY = [5, 100, 30000, 30000]
 
 
-class Failed(Exception):
-    pass
-
-
-def wait(what, condition, seconds=PATIENCE_S):
+def wait(what, condition, needed=(), seconds=PATIENCE_S):
+    """Until condition (). `needed`: processes without which it will never be true."""
     deadline = time.monotonic() + seconds
     while not condition():
+        ended = [process for process in needed if process.process.poll() is not None]
+        if ended and not condition():
+            raise Failed(f"{what}: {ended[0].what} has ended with {ended[0].process.returncode}")
         if time.monotonic() >= deadline:
             raise Failed(f"{what}: not within {seconds} s")
         time.sleep(0.01)
@@ -36,9 +38,13 @@ class Process:
     """A child of `baton bench`; what it prints is kept as it comes."""
 
     def __init__(self, argv):
+        self.what = " ".join(argv)
         self.started = time.monotonic()
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                                        text=True)
+        try:
+            self.process = subprocess.Popen(argv, stdout=subprocess.PIPE,
+                                            stdin=subprocess.DEVNULL, text=True)
+        except OSError as error:
+            raise Failed(f"{argv[0]}: {error.strerror}") from error
         self.ready = self.result = None
         self.handled = 0
         self.ready_after = None
@@ -122,15 +128,21 @@ class Admin:
 
 
 class System:
+    """To be used with `with`: whatever was started or made is gone at its end."""
+
     def __init__(self, baton, partitions=None):
         self.baton, self.partitions = str(baton), partitions
-        self.folder = tempfile.mkdtemp(prefix="baton-bench.",
-                                       dir=os.environ.get("TMPDIR", "/var/tmp"))
         self.processes = []
-        self.orchestrator = None
-        self.start_orchestrator()
+        self.orchestrator = self.admin = self.folder = None
 
     def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="baton-bench.",
+                                       dir=os.environ.get("TMPDIR", "/var/tmp"))
+        try:
+            self.start_orchestrator()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -153,10 +165,7 @@ class System:
     def start_orchestrator(self):
         options = {"partitions": self.partitions} if self.partitions else {}
         self.orchestrator = self.start("orchestrator", data_dir=self.folder, **options)
-        wait("the orchestrator comes up",
-             lambda: self.orchestrator.ready or self.orchestrator.process.poll() is not None)
-        if not self.orchestrator.ready:
-            raise Failed("the orchestrator did not come up")
+        wait("the orchestrator comes up", lambda: self.orchestrator.ready, [self.orchestrator])
         self.admin = Admin(self.orchestrator.ready)
 
     def actor(self, name, topic, start, **options):
@@ -171,7 +180,8 @@ class System:
                           size=100, **options)
 
     def produced(self, producer):
-        wait("the producer ends", lambda: producer.process.poll() is not None)
+        wait("the producer ends", lambda: producer.process.poll() is not None,
+             [self.orchestrator])
         self.processes.remove(producer)
         result = producer.end()
         if not result:
@@ -180,4 +190,5 @@ class System:
 
     def handled(self, actors, events):
         """Until they have handled so many together."""
-        wait("the actors handle everything", lambda: sum(a.handled for a in actors) >= events)
+        wait("the actors handle everything", lambda: sum(a.handled for a in actors) >= events,
+             [self.orchestrator, *actors])
