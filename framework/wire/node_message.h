@@ -3,7 +3,7 @@
 /*  node_message.h - what `baton up` and the nodes of its system say to each other.
  *
  *  A message is one frame: 'B' 'N' version type, then one MessagePack array, positional.
- *  docs/protocol.md, "Nodes", is the contract.
+ *  docs/protocol.md, section 13, is the contract.
  *
  *  DESIGN. A node says all there is to say, each time: who it is, what it runs, how that is. `up`
  *  answers with the whole of what it should run, or, if it runs that already, that it was heard.
