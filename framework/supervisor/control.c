@@ -18,6 +18,8 @@
 #define LOCK_NAME          "supervisor.lock"
 #define REQUEST_TIMEOUT_MS 2000
 #define ASK_TIMEOUT_MS     5000
+#define LOCK_PATIENCE_MS   2000
+#define LOCK_RETRY_MS      20
 #define WAIT_MS            20 /* between two looks at the lock */
 
 typedef struct {
@@ -51,6 +53,18 @@ static baton_err_t s_from_errno (int error)
                                                                : BATON_ERR_SYSTEM;
 }
 
+/*  One that is ending, or that somebody waits for, holds it for a moment more.  */
+static bool s_lock (int fd)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * 1000000L};
+    for (int waited = 0; flock (fd, LOCK_EX | LOCK_NB); waited += LOCK_RETRY_MS) {
+        if (errno != EWOULDBLOCK || waited >= LOCK_PATIENCE_MS)
+            return false;
+        nanosleep (&pause, NULL);
+    }
+    return true;
+}
+
 static baton_err_t s_open (bn_control_t *self, const char *directory, char *detail,
                            size_t detail_size)
 {
@@ -60,10 +74,11 @@ static baton_err_t s_open (bn_control_t *self, const char *directory, char *deta
     self->lock = openat (self->directory, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (self->lock < 0)
         goto failed;
-    if (flock (self->lock, LOCK_EX | LOCK_NB)) {
+    if (!s_lock (self->lock)) {
+        baton_err_t err = errno == EWOULDBLOCK ? BATON_ERR_LOCKED : BATON_ERR_SYSTEM;
         snprintf (detail, detail_size, "%s: another supervisor runs in this data directory",
                   directory);
-        return errno == EWOULDBLOCK ? BATON_ERR_LOCKED : BATON_ERR_SYSTEM;
+        return err;
     }
     /*  The lock is ours, so a socket that is there was left by a dead one.  */
     if (unlinkat (self->directory, SOCKET_NAME, 0) && errno != ENOENT)
