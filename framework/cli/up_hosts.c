@@ -612,7 +612,10 @@ void bn_up_hosts_destroy (bn_up_hosts_t **self_p)
     free (self);
 }
 
-int bn_up_hosts_fd (const bn_up_hosts_t *self)
+void bn_up_hosts_fds (const bn_up_hosts_t *self, int fds[BN_UP_NODES_FDS])
 {
-    return self->nodes ? bn_up_nodes_fd (self->nodes) : -1;
+    for (size_t i = 0; i < BN_UP_NODES_FDS; i++)
+        fds[i] = -1;
+    if (self->nodes)
+        bn_up_nodes_fds (self->nodes, fds);
 }

@@ -27,8 +27,8 @@ baton_err_t bn_up_hosts_new (bn_up_hosts_t **hosts, const bn_up_config_t *config
                              bn_supervisor_t *supervisor, bn_up_watch_t *watch, char detail[512]);
 void bn_up_hosts_destroy (bn_up_hosts_t **self_p);
 
-/*  As bn_up_nodes_fd; -1: no nodes.  */
-int bn_up_hosts_fd (const bn_up_hosts_t *self);
+/*  As bn_up_nodes_fds; -1: there is none.  */
+void bn_up_hosts_fds (const bn_up_hosts_t *self, int fds[BN_UP_NODES_FDS]);
 /*  Returns when to call it again at the latest.  */
 uint64_t bn_up_hosts_turn (bn_up_hosts_t *self);
 /*  The file has changed, and the supervisor has applied it.  */

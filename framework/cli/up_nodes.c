@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 #include "cli/up_nodes.h"
+#include "orchestrator/monitor.h"
 #include "shell/clock.h"
 #include "shell/log.h"
 #include "shell/socket.h"
@@ -9,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#define CONNECTIONS_MAX   (4 * BN_UP_NODES_MAX)
+#define MONITOR_ENDPOINT  "inproc://nodes"
 #define TURN_MESSAGES_MAX 32
 #define TURN_BYTES_MAX    (2 * BN_NODE_MESSAGE_BYTES_MAX)
 #define PEER_HWM          16   /* messages that wait for a peer, or from one */
@@ -39,12 +43,15 @@ struct bn_up_nodes {
     bn_up_nodes_options_t options;
     void *context; /* owned */
     void *router;  /* owned */
+    void *monitor; /* owned; of its connections */
+    size_t connections;
     bn_inbound_t inbound;
     s_node_t *nodes[BN_UP_NODES_MAX]; /* owned */
     size_t count;
     uint64_t rubbish;   /* messages that were dropped */
     uint64_t tell_ms;   /* when a line about them is due again */
     uint64_t refuse_ms; /* when a line about one that is refused is due again */
+    uint64_t crowd_ms;  /* when one about too many connections is */
 };
 
 /*  ---- sending: nobody is waited for ---- */
@@ -309,10 +316,31 @@ static void s_take (bn_up_nodes_t *self, uint64_t now_ms)
         bn_node_message_fini (&message);
 }
 
+/*  Connections that have come and gone.  */
+static void s_watch_connections (bn_up_nodes_t *self, uint64_t now_ms)
+{
+    bn_monitor_event_t event;
+    while (bn_monitor_next (self->monitor, &event)) {
+        if (!event.came) {
+            self->connections -= self->connections > 0;
+            continue;
+        }
+        if (++self->connections <= CONNECTIONS_MAX)
+            continue;
+        shutdown (event.fd, SHUT_RDWR); /* then libzmq closes it, and that is an event, too */
+        if (now_ms < self->crowd_ms)
+            continue;
+        self->crowd_ms = now_ms + TELL_MS;
+        bn_log (BN_LOG_WARNING, "more than %d connections where nodes join: refused",
+                CONNECTIONS_MAX);
+    }
+}
+
 uint64_t bn_up_nodes_turn (bn_up_nodes_t *self)
 {
-    uint64_t now_ms = self->options.now_ms (), next_ms = UINT64_MAX;
+    uint64_t now_ms = self->options.now_ms (), next_ms = now_ms + PROBE_MS;
     size_t bytes = 0;
+    s_watch_connections (self, now_ms);
     for (int i = 0; i < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX; i++) {
         if (bn_inbound_receive (&self->inbound, self->router, ZMQ_DONTWAIT, FRAMES_MAX, 1)) {
             bytes = SIZE_MAX;
@@ -428,6 +456,12 @@ static baton_err_t s_listen (bn_up_nodes_t *self, char detail[512])
         snprintf (detail, 512, "no socket for nodes: %s", zmq_strerror (zmq_errno ()));
         return BATON_ERR_SYSTEM;
     }
+    self->monitor = bn_monitor_new (self->context, self->router, MONITOR_ENDPOINT);
+    if (!self->monitor) {
+        snprintf (detail, 512, "the socket for nodes cannot be watched: %s",
+                  zmq_strerror (zmq_errno ()));
+        return BATON_ERR_SYSTEM;
+    }
     if (zmq_bind (self->router, endpoint)) {
         snprintf (detail, 512, "nodes = %s: %s", endpoint, zmq_strerror (zmq_errno ()));
         return BATON_ERR_ADDRESS;
@@ -463,6 +497,8 @@ void bn_up_nodes_destroy (bn_up_nodes_t **self_p)
     while (self->count)
         s_forget (self, 0);
     bn_inbound_fini (&self->inbound);
+    if (self->monitor)
+        bn_monitor_destroy (&self->monitor, self->router);
     if (self->router)
         zmq_close (self->router);
     if (self->context)
@@ -470,10 +506,12 @@ void bn_up_nodes_destroy (bn_up_nodes_t **self_p)
     free (self);
 }
 
-int bn_up_nodes_fd (const bn_up_nodes_t *self)
+void bn_up_nodes_fds (const bn_up_nodes_t *self, int fds[BN_UP_NODES_FDS])
 {
-    int fd = -1;
-    size_t size = sizeof (fd);
-    zmq_getsockopt (self->router, ZMQ_FD, &fd, &size);
-    return fd;
+    void *sockets[BN_UP_NODES_FDS] = {self->router, self->monitor};
+    for (size_t i = 0; i < BN_UP_NODES_FDS; i++) {
+        size_t size = sizeof (fds[i]);
+        if (zmq_getsockopt (sockets[i], ZMQ_FD, &fds[i], &size))
+            fds[i] = -1;
+    }
 }

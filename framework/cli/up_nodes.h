@@ -17,7 +17,9 @@
  *  refused meanwhile. What a lost node ran is reported gone, once: it has died with the node, or,
  *  if the host is only cut off, goes on and hears from the orchestrator that its session has ended.
  *
- *  INVARIANT N1: at most BN_UP_NODES_MAX nodes are known.
+ *  INVARIANT N1: at most BN_UP_NODES_MAX nodes are known, and four times as many connections stay
+ *  open: those that come when there are more are shut down, so that strangers cannot take the
+ *  descriptors that processes are started with.
  *  INVARIANT N2: nothing that a peer sends is an error here: it is answered, or dropped and
  *  counted.
  *
@@ -30,6 +32,7 @@
 
 #define BN_UP_NODE_LOST_MS   5000 /* without a report */
 #define BN_UP_NODE_BROKEN_MS 2000 /* without one, and its connection is gone */
+#define BN_UP_NODES_FDS      2
 
 typedef struct bn_up_nodes bn_up_nodes_t;
 
@@ -59,9 +62,9 @@ baton_err_t bn_up_nodes_new (bn_up_nodes_t **nodes, const bn_up_nodes_options_t 
                              char detail[512]);
 void bn_up_nodes_destroy (bn_up_nodes_t **self_p);
 
-/*  Readable when bn_up_nodes_turn is wanted, as an edge: it is to be called whenever something else
- *  was sent, too.  */
-int bn_up_nodes_fd (const bn_up_nodes_t *self);
+/*  Readable when bn_up_nodes_turn is wanted, as edges: it is to be called now and then without,
+ *  too.  */
+void bn_up_nodes_fds (const bn_up_nodes_t *self, int fds[BN_UP_NODES_FDS]);
 /*  Receives, answers, finds who is lost. Returns when to call it again at the latest.  */
 uint64_t bn_up_nodes_turn (bn_up_nodes_t *self);
 /*  What hosts are to run has changed: those that have joined are told.  */

@@ -434,7 +434,10 @@ static int s_run (s_up_t *self)
     err = bn_up_hosts_new (&self->hosts, config, self->supervisor, self->watch, detail);
     if (err)
         return bn_failure ("up", err, "%s", *detail ? detail : baton_err_text (err));
-    s_wake_for (self, bn_up_hosts_fd (self->hosts));
+    int fds[BN_UP_NODES_FDS];
+    bn_up_hosts_fds (self->hosts, fds);
+    for (size_t i = 0; i < BN_UP_NODES_FDS; i++)
+        s_wake_for (self, fds[i]);
     bn_up_elastic_follow (&self->elastic, config, self->watch);
     bn_log (BN_LOG_INFO, "endpoint %s, data in %s, pid %d", config->connect, config->data_dir,
             (int)getpid ());

@@ -6,6 +6,7 @@ runs that the file does not say."""
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import time
 
 import harness
+import zmtp
 from harness import BIN, PROBE, load, wait_for
 
 
@@ -160,10 +162,13 @@ class Nodes(harness.System):
         self.assertEqual(a.wait(timeout=harness.DEADLINE_S), 0)
         self.stop(b)
 
-    def test_over_tcp_and_a_node_leaves_and_comes_back(self):
+    def join_over_tcp(self):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.where = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+    def test_over_tcp_and_a_node_leaves_and_comes_back(self):
+        self.join_over_tcp()
         up = self.up({"p": ["host = a"]})
         a = self.node("a")
         first = self.wait_ready("p-1.a")
@@ -336,6 +341,50 @@ class Nodes(harness.System):
         self.assertEqual(stream.wait(timeout=harness.DEADLINE_S), 0)
         self.check("p", keys, 80, blamed=True)
         self.assertEqual(self.ready(), before)
+        self.stop(up)
+
+    def test_strangers_are_answered_or_dropped(self):
+        self.join_over_tcp()
+        up = self.up({"p": ["hosts", "    a = 1", "    b = 1"]})
+        self.node("a")
+        before = self.wait_ready("p-1.a")
+
+        def say(*frames):
+            """What comes back for a message, within a second."""
+            peer = zmtp.dial(self.where)
+            self.addCleanup(peer.close)
+            zmtp.shake_hands(peer, "DEALER")
+            zmtp.send_some(peer, zmtp.message(*frames))
+            peer.settimeout(1)
+            try:
+                return peer.recv(4096)
+            except OSError:
+                return b""
+        text = random.Random(1)
+        self.assertIn(b"version 2 of the protocol", say(b"BN\x02\x01\x90"))
+        self.assertIn(b"message type 0x7f", say(b"BN\x01\x7f\x90"))
+        # REPORT of a host that may not be called so: "up", "a", "x.y"; "c" is welcome.
+        report = b"BN\x01\x01\x96%b\x01\xa0\x00\xa0\x90"
+        self.assertIn(b"is the host of `baton up` itself", say(report % b"\xa2up"))
+        self.assertIn(b"another node of the name 'a'", say(report % b"\xa1a"))
+        self.assertIn(b"host", say(report % b"\xa3x.y"))
+        self.assertIn(b"BN\x01\x81", say(report % b"\xa1c"))
+        self.assertEqual(self.node_state("c"), "joined")
+        for frames in ((b"",), (b"BN",), (b"BN\x01\x01",), (report % b"\xa1d", b"more"),
+                       (b"BN\x01\x01\x96" + text.randbytes(200),), (text.randbytes(5000),),
+                       (b"BN\x01\x01" + bytes(2 << 20),)):
+            self.assertNotIn(b"BN", say(*frames), frames[0][:20])
+        wait_for("c is lost", lambda: self.node_state("c") == "lost")
+        crowd = [zmtp.dial(self.where) for _ in range(300)]
+        self.wait_said("more than 64 connections where nodes join: refused")
+        for peer in crowd:
+            zmtp.send_some(peer, text.randbytes(1000))
+        self.assertEqual(self.ready(), before)
+        for peer in crowd:
+            peer.close()
+        self.node("b")
+        self.assertEqual(self.wait_ready("p-1.a", "p-1.b")["p-1.a"], before["p-1.a"])
+        self.assertLess(len(re.findall("where nodes join|is refused", self.said())), 20)
         self.stop(up)
 
     def test_what_cannot_run_there_is_said(self):
