@@ -17,7 +17,8 @@ typedef struct bn_map bn_map_t;
 
 bn_map_t *bn_map_new (void); /* NULL: no memory */
 /*  The same, and bn_map_get remembers where its look-ups ended: for maps in which few keys are
- *  looked up again and again. Takes 64 to 128 bytes for each key. Not even looking up may be done by two threads at a time.  */
+ *  looked up again and again. Takes 64 to 128 bytes for each key. Not even looking up may be done
+ *  by two threads at a time.  */
 bn_map_t *bn_map_new_remembering (void);
 void bn_map_destroy (bn_map_t **self_p); /* the values are the caller's */
 size_t bn_map_count (const bn_map_t *self);

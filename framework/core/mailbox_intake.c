@@ -48,7 +48,7 @@ static bn_blob_t *topic_blob (bn_mailbox_t *self, bn_text_t topic)
     return blob;
 }
 
-/*  A chunk whose payload was copied lies in front of it, in the same memory.  */
+/*  A chunk whose payload was copied lies in front of it, in one allocation.  */
 static bool is_in_payload (const bn_chunk_t *chunk)
 {
     return (const void *)chunk == chunk->payload->data;
@@ -66,21 +66,16 @@ static void chunk_destroy (bn_chunk_t *chunk)
 /*  Zeroed, with its payload. NULL: no memory.  */
 static bn_chunk_t *chunk_alloc (const bn_slice_t *payload)
 {
-    bn_chunk_t *chunk;
-    bn_blob_t *blob;
-    if (payload->blob) {
-        chunk = calloc (1, sizeof *chunk);
-        if (chunk)
-            chunk->payload = bn_blob_ref (payload->blob);
-        return chunk;
-    }
-    blob = bn_blob_new (sizeof *chunk + payload->size);
-    if (!blob)
+    bn_blob_t *blob = payload->blob ? bn_blob_ref (payload->blob)
+                                    : bn_blob_new (sizeof (bn_chunk_t) + payload->size);
+    bn_chunk_t *chunk = payload->blob ? malloc (sizeof *chunk) : blob ? (void *)blob->data : NULL;
+    if (!chunk) {
+        bn_blob_unref (&blob);
         return NULL;
-    chunk = (bn_chunk_t *)(void *)blob->data;
-    memset (chunk, 0, sizeof *chunk);
-    memcpy (blob->data + sizeof *chunk, payload->data, payload->size);
-    chunk->payload = blob;
+    }
+    *chunk = (bn_chunk_t){.payload = blob};
+    if (!payload->blob)
+        memcpy (blob->data + sizeof *chunk, payload->data, payload->size);
     return chunk;
 }
 

@@ -2,9 +2,9 @@
 
 /*  mp_put.h - MessagePack values into memory that is there.
  *
- *  msgpack-c's packer calls back for each value and each length. Where a value takes a few bytes and
- *  millions of them are written, the call costs more than the value: there the room is made once,
- *  and these write. Each returns the end of what it wrote.  */
+ *  msgpack-c's packer calls back for each value and each length. Where a value takes a few bytes
+ *  and millions of them are written, the call costs more than the value: there the room is made
+ *  once, and these write. Each returns the end of what it wrote.  */
 #ifndef BN_MP_PUT_H
 #define BN_MP_PUT_H
 

@@ -15,8 +15,8 @@ typedef struct bench_machines bench_machines_t;
  *  for each event its handler emits one to "bench.out". NULL: something went wrong.  */
 bench_machines_t *bench_machines_new (uint32_t partitions, bool emits);
 void bench_machines_destroy (bench_machines_t **self_p);
-/*  actor: what is fanned out reaches the actor, which handles it all; else it is lost. *handled: how
- *  many events were. False: something went wrong.  */
+/*  actor: what is fanned out reaches the actor, which handles it all; else it is lost. *handled:
+ *  how many events were. False: something went wrong.  */
 bool bench_machines_publish (bench_machines_t *self, bn_section_t *sections, uint32_t count,
                              bool actor, uint64_t *handled);
 

@@ -179,7 +179,8 @@ static void test_ascending_keys_stay_quick (void **state)
 
 static size_t text_key (char text[32], unsigned number)
 {
-    return (size_t)snprintf (text, 32, "%.*s%u", (int)(number % 20), "abcdefghijklmnopqrst", number);
+    static const char letters[] = "abcdefghijklmnopqrst";
+    return (size_t)snprintf (text, 32, "%.*s%u", (int)(number % 20), letters, number);
 }
 
 /*  More keys than it has room for at first, of all lengths; what is gone, replaced or put back is
