@@ -41,6 +41,7 @@ typedef struct {
     void *context;        /* of libzmq, owned */
     bn_link_t *link;
     void *sub;
+    bool sub_quiet; /* see wait.h */
     char fanout[BN_ENDPOINT_BYTES_MAX + 1]; /* what sub is connected to; "" nothing */
     bn_mailbox_t *mailbox;
     bn_mailbox_effects_t effects;
@@ -94,6 +95,7 @@ static bool open_sub (courier_t *self)
 static void connect_sub (courier_t *self, const char *told)
 {
     char endpoint[BN_ENDPOINT_BYTES_MAX + 1];
+    self->sub_quiet = false;
     bn_link_fanout_endpoint (told, self->actor->endpoint, endpoint);
     if (strcmp (endpoint, self->fanout) == 0)
         return;
@@ -121,9 +123,11 @@ static void do_effect (courier_t *self, bn_mailbox_effect_t *effect)
         connect_sub (self, effect->text);
         break;
     case BN_MAILBOX_SUBSCRIBE:
+        self->sub_quiet = false;
         zmq_setsockopt (self->sub, ZMQ_SUBSCRIBE, effect->head->data, effect->head->size);
         break;
     case BN_MAILBOX_UNSUBSCRIBE:
+        self->sub_quiet = false;
         zmq_setsockopt (self->sub, ZMQ_UNSUBSCRIBE, effect->head->data, effect->head->size);
         break;
     case BN_MAILBOX_RUN:
@@ -181,8 +185,11 @@ static void read_fanout (courier_t *self)
         /*  One frame more than there should be, so that the decoder sees that it is wrong. A
          * message lost for want of memory is a gap, and gaps are repaired.  */
         if (bn_inbound_receive (&self->inbound, self->sub, ZMQ_DONTWAIT, FANOUT_FRAMES + 1,
-                                FANOUT_FRAMES - 1) != 0)
+                                FANOUT_FRAMES - 1) != 0) {
+            self->sub_quiet = errno == EAGAIN;
             break;
+        }
+        self->sub_quiet = false;
         step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_FANOUT,
                                          .frames = self->inbound.frames,
                                          .blobs = self->inbound.blobs,
@@ -319,22 +326,22 @@ static long poll_timeout_ms (const courier_t *self)
 
 static void turn (courier_t *self)
 {
-    enum { HANDLERS, SUB, LINK, ITEMS = LINK + BN_LINK_POLLITEMS };
-    zmq_pollitem_t items[ITEMS] = {
-        [HANDLERS] = {.fd = bn_crossing_fd (self->actor->crossing), .events = ZMQ_POLLIN},
-        [SUB] = {.socket = self->sub, .events = ZMQ_POLLIN}};
-    bn_link_pollitems (self->link, &items[LINK]);
-    int rc = zmq_poll (items, ITEMS, poll_timeout_ms (self));
-    if (rc < 0 && errno != EINTR) {
+    enum { HANDLERS, SUB, LINK, ITEMS = LINK + BN_LINK_WAIT_ITEMS };
+    bn_wait_item_t items[ITEMS] = {
+        [HANDLERS] = {.fd = bn_crossing_fd (self->actor->crossing)},
+        [SUB] = {.socket = self->sub, .quiet = self->sub_quiet}};
+    bn_link_wait_items (self->link, &items[LINK]);
+    if (bn_wait (items, ITEMS, poll_timeout_ms (self)) != 0 && errno != EINTR) {
         finish (self, BATON_ERR_SYSTEM, zmq_strerror (errno));
         return;
     }
+    bn_link_waited (self->link, &items[LINK]);
     self->now_ms = bn_clock_now ().mono_ms;
-    if (items[HANDLERS].revents & ZMQ_POLLIN)
+    if (items[HANDLERS].ready)
         follow_handlers (self);
     read_link (self);
     follow_link (self);
-    if (items[SUB].revents & ZMQ_POLLIN)
+    if (items[SUB].ready)
         read_fanout (self);
     check_deadline (self);
     if (!self->done && bn_clock_now ().mono_ms >= bn_mailbox_due_ms (self->mailbox))

@@ -26,10 +26,12 @@
 typedef enum { LINK_WAIT, LINK_CONNECTING, LINK_UP } link_state_t;
 
 struct bn_link {
-    void *context;  /* borrowed */
-    char *endpoint; /* owned */
-    void *dealer;   /* CONNECTING, UP; else NULL */
-    void *monitor;  /* PAIR that hears about the dealer; as long as it */
+    void *context;     /* borrowed */
+    char *endpoint;    /* owned */
+    void *dealer;      /* CONNECTING, UP; else NULL */
+    void *monitor;     /* PAIR that hears about the dealer; as long as it */
+    bool dealer_quiet; /* see wait.h */
+    bool monitor_quiet;
     link_state_t state;
     bool went_down;      /* to be reported */
     bool answered;       /* something came on this connection */
@@ -139,6 +141,7 @@ int bn_link_connect (void *socket, const char *endpoint)
 static bool connect_sockets (bn_link_t *self)
 {
     char address[64];
+    self->dealer_quiet = self->monitor_quiet = false;
     snprintf (address, sizeof address, "inproc://link-%p-%u", (void *)self, ++self->connection);
     self->dealer = zmq_socket (self->context, ZMQ_DEALER);
     self->monitor = zmq_socket (self->context, ZMQ_PAIR);
@@ -174,11 +177,20 @@ void bn_link_reset (bn_link_t *self, uint64_t now_ms)
     wait_and_retry (self, now_ms);
 }
 
-void bn_link_pollitems (bn_link_t *self, zmq_pollitem_t *items)
+void bn_link_wait_items (const bn_link_t *self, bn_wait_item_t *items)
 {
-    items[0] = (zmq_pollitem_t){.socket = self->monitor, .fd = -1, .events = ZMQ_POLLIN};
-    items[1] = (zmq_pollitem_t){
-        .socket = self->state == LINK_UP ? self->dealer : NULL, .fd = -1, .events = ZMQ_POLLIN};
+    items[0] = (bn_wait_item_t){.socket = self->monitor, .fd = -1, .quiet = self->monitor_quiet};
+    items[1] = (bn_wait_item_t){.socket = self->state == LINK_UP ? self->dealer : NULL,
+                                .fd = -1,
+                                .quiet = self->dealer_quiet};
+}
+
+void bn_link_waited (bn_link_t *self, const bn_wait_item_t *items)
+{
+    if (items[0].ready)
+        self->monitor_quiet = false;
+    if (items[1].ready)
+        self->dealer_quiet = false;
 }
 
 uint64_t bn_link_due_ms (const bn_link_t *self)
@@ -193,7 +205,11 @@ uint64_t bn_link_due_ms (const bn_link_t *self)
 static uint16_t monitor_event (bn_link_t *self)
 {
     uint8_t bytes[6]; /* event u16, value u32 in native order */
-    if (zmq_recv (self->monitor, bytes, sizeof bytes, ZMQ_DONTWAIT) != sizeof bytes)
+    if (self->monitor_quiet)
+        return 0;
+    int rc = zmq_recv (self->monitor, bytes, sizeof bytes, ZMQ_DONTWAIT);
+    self->monitor_quiet = rc < 0 && errno == EAGAIN;
+    if (rc != sizeof bytes)
         return 0;
     zmq_msg_t address;
     zmq_msg_init (&address);
@@ -252,9 +268,10 @@ uint64_t bn_link_silent_ms (const bn_link_t *self, uint64_t now_ms)
 
 bool bn_link_receive (bn_link_t *self, bn_inbound_t *inbound, size_t keep_from, uint64_t now_ms)
 {
-    if (self->state != LINK_UP)
+    if (self->state != LINK_UP || self->dealer_quiet)
         return false;
     if (bn_inbound_receive (inbound, self->dealer, ZMQ_DONTWAIT, BN_FRAMES_MAX, keep_from) != 0) {
+        self->dealer_quiet = errno == EAGAIN;
         /*  A message that found no memory is lost: start over instead of missing it.  */
         if (errno == ENOMEM)
             bn_link_reset (self, now_ms);
@@ -270,6 +287,7 @@ void bn_link_send (bn_link_t *self, bn_blob_t *head, const bn_slice_t *payloads,
 {
     if (self->state != LINK_UP)
         return;
+    self->dealer_quiet = false;
     if (bn_send_message (self->dealer, head, payloads, count, ZMQ_DONTWAIT) != 0)
         bn_link_reset (self, now_ms);
 }

@@ -20,9 +20,10 @@
 #define BN_LINK_H
 
 #include "shell/socket.h"
+#include "shell/wait.h"
 #include <baton/error.h>
 
-#define BN_LINK_POLLITEMS 2
+#define BN_LINK_WAIT_ITEMS 2
 
 typedef struct bn_link bn_link_t;
 
@@ -39,8 +40,10 @@ bool bn_link_endpoint_valid (const char *endpoint);
 bn_link_t *bn_link_new (void *context, const char *endpoint);
 void bn_link_destroy (bn_link_t **self_p);
 
-/*  What to wait for: fills BN_LINK_POLLITEMS items, unused ones with a descriptor of -1.  */
-void bn_link_pollitems (bn_link_t *self, zmq_pollitem_t *items);
+/*  Fills BN_LINK_WAIT_ITEMS items with what to wait for; unused ones are left out. After the wait
+ *  the same items are handed to bn_link_waited.  */
+void bn_link_wait_items (const bn_link_t *self, bn_wait_item_t *items);
+void bn_link_waited (bn_link_t *self, const bn_wait_item_t *items);
 /*  Monotonic ms when bn_link_advance wants to be called at the latest.  */
 uint64_t bn_link_due_ms (const bn_link_t *self);
 /*  Reads the monitor, connects when it is time, logs a warning each 5 s while nobody answers. At

@@ -266,16 +266,17 @@ static void follow_link (baton_producer_t *self)
 
 static void turn (baton_producer_t *self)
 {
-    zmq_pollitem_t items[1 + BN_LINK_POLLITEMS] = {{.fd = self->wake_fd, .events = ZMQ_POLLIN}};
-    bn_link_pollitems (self->link, &items[1]);
+    bn_wait_item_t items[1 + BN_LINK_WAIT_ITEMS] = {{.fd = self->wake_fd}};
+    bn_link_wait_items (self->link, &items[1]);
     uint64_t due_ms = bn_outbox_due_ms (self->outbox);
     if (bn_link_due_ms (self->link) < due_ms)
         due_ms = bn_link_due_ms (self->link);
     uint64_t now_ms = bn_clock_now ().mono_ms;
     uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
-    zmq_poll (items, 1 + BN_LINK_POLLITEMS, (long)(wait_ms < POLL_MS_MAX ? wait_ms : POLL_MS_MAX));
+    bn_wait (items, 1 + BN_LINK_WAIT_ITEMS, (long)(wait_ms < POLL_MS_MAX ? wait_ms : POLL_MS_MAX));
+    bn_link_waited (self->link, &items[1]);
     self->now_ms = bn_clock_now ().mono_ms;
-    if (items[0].revents & ZMQ_POLLIN)
+    if (items[0].ready)
         note_wake (self);
     read_link (self);
     follow_link (self);

@@ -10,6 +10,7 @@
 #include "shell/clock.h"
 #include "shell/log.h"
 #include "shell/socket.h"
+#include "shell/wait.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -50,6 +51,7 @@ struct bn_service {
     uint64_t checkpoint_pending;  /* being written; 0: none */
 
     bool drained; /* the ROUTER had nothing more to read */
+    bool router_quiet, fanout_quiet, monitor_quiet, door_quiet; /* see wait.h */
     bool stopping;
     bool disk_full;
     uint64_t disk_due_ms;
@@ -131,6 +133,7 @@ static int send_to (bn_service_t *self, const void *id, size_t id_size, bn_blob_
                     const bn_slice_t *payloads, size_t count)
 {
     void *router = self->given.sockets->router;
+    self->router_quiet = false;
     if (bn_send_slice (router, NULL, id, id_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) != 0)
         return -1;
     if (count == 0 && head->size < ANSWER_COUNTED_BYTES)
@@ -256,6 +259,7 @@ static void perform (bn_service_t *self, bn_effect_t *effect)
             {effect->header, effect->header->data, effect->header->size},
             effect->payload,
         };
+        self->fanout_quiet = false;
         /*  XPUB drops for a subscriber whose queue is full; the chain in the header tells it.  */
         if (bn_send_message (self->given.sockets->fanout, effect->head, frames, 2, ZMQ_DONTWAIT) !=
             0)
@@ -351,7 +355,7 @@ static void take_request (bn_service_t *self, bn_time_t now)
 static void drain_requests (bn_service_t *self)
 {
     bn_time_t now = bn_clock_now ();
-    self->drained = false;
+    self->drained = self->router_quiet = false;
     for (int i = 0; i < MESSAGES_PER_WAKE && !self->err; i++) {
         if (bn_inbound_receive (&self->inbound, self->given.sockets->router, ZMQ_DONTWAIT,
                                 BN_FRAMES_MAX + 1, SIZE_MAX) == 0) {
@@ -360,7 +364,7 @@ static void drain_requests (bn_service_t *self)
         }
         if (errno == EINTR)
             continue;
-        self->drained = errno == EAGAIN;
+        self->drained = self->router_quiet = errno == EAGAIN;
         if (errno != EAGAIN)
             fail (self, errno == ENOMEM ? BATON_ERR_MEMORY : BATON_ERR_SYSTEM,
                   zmq_strerror (errno));
@@ -374,8 +378,10 @@ static void drain_subscriptions (bn_service_t *self)
     zmq_msg_t message;
     zmq_msg_init (&message);
     for (int i = 0; i < MESSAGES_PER_WAKE; i++)
-        if (zmq_msg_recv (&message, self->given.sockets->fanout, ZMQ_DONTWAIT) < 0)
+        if (zmq_msg_recv (&message, self->given.sockets->fanout, ZMQ_DONTWAIT) < 0) {
+            self->fanout_quiet = errno == EAGAIN;
             break;
+        }
     zmq_msg_close (&message);
 }
 
@@ -531,34 +537,37 @@ enum { POLL_JOURNAL, POLL_STOP, POLL_MONITOR, POLL_DOOR, POLL_FANOUT, POLL_ROUTE
 static void wait_and_take (bn_service_t *self)
 {
     bn_sockets_t *sockets = self->given.sockets;
-    zmq_pollitem_t items[POLL_COUNT] = {
-        [POLL_JOURNAL] = {NULL, bn_journal_thread_fd (self->journal), ZMQ_POLLIN, 0},
-        [POLL_STOP] = {NULL, self->given.stop_fd, self->stopping ? 0 : ZMQ_POLLIN, 0},
-        [POLL_MONITOR] = {bn_routes_monitor (self->routes), 0, ZMQ_POLLIN, 0},
-        [POLL_DOOR] = {bn_door_monitor (&sockets->door), 0, ZMQ_POLLIN, 0},
-        [POLL_FANOUT] = {sockets->fanout, 0, ZMQ_POLLIN, 0},
-        [POLL_ROUTER] = {sockets->router, 0, ZMQ_POLLIN, 0},
+    bn_wait_item_t items[POLL_COUNT] = {
+        [POLL_JOURNAL] = {.fd = bn_journal_thread_fd (self->journal)},
+        [POLL_STOP] = {.fd = self->stopping ? -1 : self->given.stop_fd},
+        [POLL_MONITOR] = {.socket = bn_routes_monitor (self->routes), .quiet = self->monitor_quiet},
+        [POLL_DOOR] = {.socket = bn_door_monitor (&sockets->door), .quiet = self->door_quiet},
+        [POLL_FANOUT] = {.socket = sockets->fanout, .quiet = self->fanout_quiet},
+        [POLL_ROUTER] = {.socket = sockets->router, .quiet = self->router_quiet},
     };
     bool open = intake_open (self);
-    int rc = zmq_poll (items, open ? POLL_COUNT : POLL_ROUTER, poll_timeout_ms (self));
+    int rc = bn_wait (items, open ? POLL_COUNT : POLL_ROUTER, poll_timeout_ms (self));
     if (rc < 0 && errno != EINTR)
         fail (self, BATON_ERR_SYSTEM, zmq_strerror (errno));
     if (rc < 0)
         return;
-    if (items[POLL_STOP].revents)
+    if (items[POLL_STOP].ready)
         self->stopping = true;
-    if (items[POLL_MONITOR].revents) {
+    /*  Nobody but the two that read the monitors touches them, and they empty them.  */
+    self->monitor_quiet |= items[POLL_MONITOR].ready;
+    self->door_quiet |= items[POLL_DOOR].ready;
+    if (items[POLL_MONITOR].ready) {
         self->drained = false;
         if (!bn_routes_update (self->routes))
             fail (self, BATON_ERR_MEMORY, "");
     }
-    if (items[POLL_DOOR].revents)
+    if (items[POLL_DOOR].ready)
         bn_door_update (&sockets->door);
-    if (items[POLL_FANOUT].revents)
+    if (items[POLL_FANOUT].ready)
         drain_subscriptions (self);
     if (open && !self->stopping)
         drain_requests (self);
-    if (items[POLL_JOURNAL].revents && !self->err)
+    if (items[POLL_JOURNAL].ready && !self->err)
         take_report (self);
 }
 

@@ -69,9 +69,10 @@ static void await (pair_t *pair, bn_link_change_t wanted)
         if (change == wanted)
             return;
         assert_int_equal (change, BN_LINK_SAME);
-        zmq_pollitem_t items[BN_LINK_POLLITEMS];
-        bn_link_pollitems (pair->link, items);
-        zmq_poll (items, BN_LINK_POLLITEMS, 5);
+        bn_wait_item_t items[BN_LINK_WAIT_ITEMS];
+        bn_link_wait_items (pair->link, items);
+        bn_wait (items, BN_LINK_WAIT_ITEMS, 5);
+        bn_link_waited (pair->link, items);
     }
     fail_msg ("the link did not change in %d ms", PATIENCE_MS);
 }
@@ -104,9 +105,10 @@ static void hear (pair_t *pair, const char *text)
     bn_inbound_init (&inbound);
     uint64_t until_ms = bn_clock_now ().mono_ms + PATIENCE_MS;
     while (!bn_link_receive (pair->link, &inbound, SIZE_MAX, bn_clock_now ().mono_ms)) {
-        zmq_pollitem_t items[BN_LINK_POLLITEMS];
-        bn_link_pollitems (pair->link, items);
-        zmq_poll (items, BN_LINK_POLLITEMS, 100);
+        bn_wait_item_t items[BN_LINK_WAIT_ITEMS];
+        bn_link_wait_items (pair->link, items);
+        bn_wait (items, BN_LINK_WAIT_ITEMS, 100);
+        bn_link_waited (pair->link, items);
         assert_true (bn_clock_now ().mono_ms < until_ms);
     }
     assert_int_equal (inbound.count, 1);
