@@ -142,16 +142,29 @@ static bool reserve_emission (baton_context_t *self)
     return true;
 }
 
+#define TEXT(literal)                                                                              \
+    {                                                                                              \
+        literal, sizeof (literal) - 1                                                              \
+    }
+
+static bn_text_t text_of (const char *text)
+{
+    return (bn_text_t){text, strlen (text)};
+}
+
 /*  What an emitted event inherits from the event in hand. Returns the number of extensions.  */
-static size_t inherited (const baton_event_t *event, baton_extension_t extensions[3])
+static size_t inherited (const baton_event_t *event, bn_default_extension_t extensions[3])
 {
     const char *correlation = baton_event_extension (event, "correlationid");
     const char *trace = baton_event_extension (event, "traceparent");
-    const char *id = baton_event_id (event);
-    extensions[0] = (baton_extension_t){"correlationid", correlation ? correlation : id};
-    extensions[1] = (baton_extension_t){"causationid", id};
-    extensions[2] = (baton_extension_t){"traceparent", trace};
-    return trace ? 3 : 2;
+    bn_text_t id = text_of (baton_event_id (event));
+    extensions[0] =
+        (bn_default_extension_t){TEXT ("correlationid"), correlation ? text_of (correlation) : id};
+    extensions[1] = (bn_default_extension_t){TEXT ("causationid"), id};
+    if (!trace)
+        return 2;
+    extensions[2] = (bn_default_extension_t){TEXT ("traceparent"), text_of (trace)};
+    return 3;
 }
 
 /*  Room for the bytes of an emission: in a chunk that it shares with others, or, if it is large, in
@@ -187,16 +200,22 @@ static char *put_decimal (char *at, uint64_t number)
     return at;
 }
 
-/*  "ACTOR-JOURNAL-OFFSET-INDEX" of the emission to come; on the path of each one. Its size.  */
-static size_t put_id (const baton_context_t *self, char *id)
+/*  "ACTOR-JOURNAL-", which all emissions have in common.  */
+static void make_prefix (baton_context_t *self)
 {
-    size_t size = strlen (self->options.actor);
-    char *at = id + size;
-    memcpy (id, self->options.actor, size);
-    *at++ = '-';
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *at++ = "0123456789abcdef"[self->facts.journal_id >> shift & 15];
-    *at++ = '-';
+    int size = snprintf (self->prefix, sizeof self->prefix, "%s-%016" PRIx64 "-",
+                         self->options.actor, self->facts.journal_id);
+    self->prefix_size = (size_t)size;
+    self->prefix_journal_id = self->facts.journal_id;
+}
+
+/*  "ACTOR-JOURNAL-OFFSET-INDEX" of the emission to come; on the path of each one. Its size.  */
+static size_t put_id (baton_context_t *self, char *id)
+{
+    if (!self->prefix_size || self->prefix_journal_id != self->facts.journal_id)
+        make_prefix (self);
+    char *at = id + self->prefix_size;
+    memcpy (id, self->prefix, self->prefix_size);
     at = put_decimal (at, self->item->offset);
     *at++ = '-';
     at = put_decimal (at, self->item->emission_count);
@@ -214,7 +233,7 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
     if (err)
         return err;
 
-    baton_extension_t extensions[3];
+    bn_default_extension_t extensions[3];
     if (!self->wall_us)
         self->wall_us = bn_clock_now ().wall_us;
     bn_publication_defaults_t defaults = {
@@ -253,7 +272,7 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
         emission->fields.id_number_set = false;
         emission->fields.id = (bn_text_t){id, id_size};
     }
-    emission->spread = (uint32_t)bn_hash (id, id_size);
+    emission->spread = emission->fields.key.size ? 0 : (uint32_t)bn_hash (id, id_size);
     item->emission_count++;
     self->emitted_bytes += account;
     return BATON_OK;

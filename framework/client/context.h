@@ -22,6 +22,9 @@ struct baton_context {
     bn_context_options_t options;
     bn_crossing_facts_t facts; /* of the run */
     baton_event_t event;
+    char prefix[BATON_NAME_BYTES_MAX + 1 + 16 + 1 + 1]; /* of the ids of emissions */
+    size_t prefix_size;                                 /* 0: not made yet */
+    uint64_t prefix_journal_id;
     bn_run_item_t *item;    /* borrowed; in hand */
     uint32_t emission_room; /* of item->emissions, in elements */
     bn_blob_t *chunk;       /* counted; small emissions share it; NULL: none yet */
@@ -31,8 +34,8 @@ struct baton_context {
     baton_err_t emit_err; /* first failed emission of this call */
     char emit_what[BN_WHAT_BYTES];
     char reason[BN_REASON_BYTES_MAX + 1];
-    uint64_t logged_ms;   /* monotonic; the last retry that was logged; 0: none yet */
-    uint32_t unlogged;    /* retries since then */
+    uint64_t logged_ms; /* monotonic; the last retry that was logged; 0: none yet */
+    uint32_t unlogged;  /* retries since then */
 };
 
 bool bn_context_init (baton_context_t *self,

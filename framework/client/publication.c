@@ -2,6 +2,7 @@
 
 #include "client/publication.h"
 #include "client/event_internal.h"
+#include "wire/mp_put.h"
 #include "wire/topic.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -157,6 +158,15 @@ static size_t extensions_bytes (const baton_extension_t *extensions, size_t coun
     return bytes;
 }
 
+static size_t defaults_bytes (const bn_publication_defaults_t *defaults)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < defaults->extension_count; i++)
+        bytes += defaults->extensions[i].name.size + defaults->extensions[i].value.size +
+                 2 * HEAD_BYTES_MAX;
+    return bytes;
+}
+
 size_t bn_publication_bytes (const baton_publication_t *self,
                              const bn_publication_defaults_t *defaults)
 {
@@ -165,7 +175,7 @@ size_t bn_publication_bytes (const baton_publication_t *self,
            length (attributes->source) + length (attributes->datacontenttype) +
            length (attributes->dataschema) + HEAD_BYTES_MAX +
            extensions_bytes (attributes->extensions, attributes->extension_count) +
-           extensions_bytes (defaults->extensions, defaults->extension_count);
+           defaults_bytes (defaults);
 }
 
 static bn_text_t put (uint8_t **at, const void *bytes, size_t size)
@@ -177,16 +187,16 @@ static bn_text_t put (uint8_t **at, const void *bytes, size_t size)
     return text;
 }
 
-static int put_packed (void *at, const char *bytes, size_t size)
+static void put_text (uint8_t **at, const char *text, size_t size)
 {
-    put (at, bytes, size);
-    return 0;
+    *at = bn_mp_put_bytes (bn_mp_put_str_header (*at, size), text, size);
 }
 
-static bool has_extension (const baton_attributes_t *attributes, const char *name)
+static bool has_extension (const baton_attributes_t *attributes, bn_text_t name)
 {
     for (size_t i = 0; i < attributes->extension_count; i++)
-        if (strcmp (attributes->extensions[i].name, name) == 0)
+        if (strncmp (attributes->extensions[i].name, name.text, name.size) == 0 &&
+            attributes->extensions[i].name[name.size] == 0)
             return true;
     return false;
 }
@@ -209,18 +219,18 @@ static bool put_extensions (const baton_attributes_t *attributes,
     if (count == 0)
         return true;
     fields->ext = *at;
-    msgpack_packer packer;
-    msgpack_packer_init (&packer, at, put_packed);
-    msgpack_pack_map (&packer, count);
+    *at = bn_mp_put_map_header (*at, (uint32_t)count);
     for (size_t i = 0; i < attributes->extension_count; i++) {
-        bn_mp_pack_cstr (&packer, attributes->extensions[i].name);
-        bn_mp_pack_cstr (&packer, attributes->extensions[i].value);
+        const baton_extension_t *extension = &attributes->extensions[i];
+        put_text (at, extension->name, strlen (extension->name));
+        put_text (at, extension->value, strlen (extension->value));
     }
     for (size_t i = 0; i < defaults->extension_count; i++) {
-        if (has_extension (attributes, defaults->extensions[i].name))
+        const bn_default_extension_t *extension = &defaults->extensions[i];
+        if (has_extension (attributes, extension->name))
             continue;
-        bn_mp_pack_cstr (&packer, defaults->extensions[i].name);
-        bn_mp_pack_cstr (&packer, defaults->extensions[i].value);
+        put_text (at, extension->name.text, extension->name.size);
+        put_text (at, extension->value.text, extension->value.size);
     }
     fields->ext_size = (size_t)(*at - fields->ext);
     return true;

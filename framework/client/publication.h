@@ -13,6 +13,11 @@
 
 #define BN_WHAT_BYTES 256
 
+typedef struct {
+    bn_text_t name;
+    bn_text_t value;
+} bn_default_extension_t;
+
 /*  What stands in for attributes that were not given. Texts are borrowed, and so are they in the
  *  fields made from them: they must outlive the machine that the fields go to, or live in its blob.
  */
@@ -21,7 +26,7 @@ typedef struct {
     bn_text_t id_prefix; /* of an id made by the library */
     uint64_t id_number;
     int64_t time_us;
-    const baton_extension_t *extensions; /* added where the author gave none of that name */
+    const bn_default_extension_t *extensions; /* added where the author gave none of that name */
     size_t extension_count;
 } bn_publication_defaults_t;
 

@@ -177,11 +177,18 @@ static const char *check_id (const bn_event_fields_t *event)
 /*  Attributes of CloudEvents that are fields of their own here.  */
 static bool is_reserved_name (bn_text_t name)
 {
-    static const char *const names[] = {"id", "type", "subject", "time", "data", "specversion"};
-    for (size_t i = 0; i < sizeof (names) / sizeof (names[0]); i++)
-        if (text_is (name, names[i]))
-            return true;
-    return false;
+    switch (name.size) {
+    case 2:
+        return text_is (name, "id");
+    case 4:
+        return text_is (name, "type") || text_is (name, "time") || text_is (name, "data");
+    case 7:
+        return text_is (name, "subject");
+    case 11:
+        return text_is (name, "specversion");
+    default:
+        return false;
+    }
 }
 
 bool bn_ext_of_dead_letter (const char *name, size_t size)
@@ -189,6 +196,8 @@ bool bn_ext_of_dead_letter (const char *name, size_t size)
     static const char *const names[BATON_DEAD_EXTENSIONS_COUNT] = {
         "deadactor", "deadreason", "deadattempts", "deadoffset",
         "deadtopic", "deadid",     "deadsource"};
+    if (size < 4 || memcmp (name, "dead", 4) != 0)
+        return false;
     for (size_t i = 0; i < BATON_DEAD_EXTENSIONS_COUNT; i++)
         if (text_is ((bn_text_t){name, size}, names[i]))
             return true;

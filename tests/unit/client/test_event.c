@@ -111,7 +111,7 @@ static void attributes_travel (void **state)
                                        .data = "not messagepack",
                                        .data_size = 15,
                                        .attributes = &attributes};
-    baton_extension_t more[] = {{"region", "us"}, {"causationid", "c"}};
+    bn_default_extension_t more[] = {{{"region", 6}, {"us", 2}}, {{"causationid", 11}, {"c", 1}}};
     bn_publication_defaults_t with_more = defaults;
     with_more.extensions = more;
     with_more.extension_count = 2;
