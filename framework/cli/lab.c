@@ -56,7 +56,7 @@ static const char s_details[] =
     "  kill TARGET              SIGKILL; a host: with all it runs, up again after --for\n"
     "  pause, resume TARGET     SIGSTOP, and SIGCONT after --for (default 2s)\n"
     "  restart ACTOR            one instance after the other, drained\n"
-    "  scale ACTOR N            instances on each host that has it\n"
+    "  scale ACTOR N            instances in all\n"
     "  partition HOST [in|out]  nothing passes its link, --for 5s\n"
     "  slow, lossy HOST         its link delays, or drops; netem, or a narrow link without it\n"
     "  heal HOST|all            ends the troubles of links\n"
@@ -159,7 +159,9 @@ static int s_status (const s_given_t *given)
         json_array_foreach (json_object_get (host, "processes"), k, process)
         {
             printf ("    %-40s pid %" JSON_INTEGER_FORMAT "\n",
-                    k ? json_string_value (json_object_get (process, "name")) : "baton up",
+                    k   ? json_string_value (json_object_get (process, "name"))
+                    : i ? "baton node"
+                        : "baton up",
                     json_integer_value (json_object_get (process, "pid")));
         }
     }
@@ -477,8 +479,7 @@ static int s_up (const s_given_t *given, const char *file)
     static bn_lab_config_t config;
     static bn_lab_result_t result;
     char detail[512] = "", program[PATH_MAX];
-    bn_lab_options_t options = {.hosts = given->hosts ? (uint32_t)given->hosts : 1,
-                                .loopback = given->loopback,
+    bn_lab_options_t options = {.loopback = given->loopback,
                                 .keep = given->keep,
                                 .loud = true,
                                 .tell = s_tell,
@@ -490,7 +491,7 @@ static int s_up (const s_given_t *given, const char *file)
     s_program (program);
     s_set_path (program);
     options.program = program;
-    baton_err_t err = bn_lab_config_system (&config, file, options.hosts, detail);
+    baton_err_t err = bn_lab_config_system (&config, file, (uint32_t)given->hosts, detail);
     int code = BN_EXIT_OK;
     if (err) {
         fprintf (stderr, "baton lab up: %s\n", detail);
@@ -499,6 +500,7 @@ static int s_up (const s_given_t *given, const char *file)
         printf ("%s: ok\n", file);
     else {
         options.plan = &config.plan;
+        options.hosts = config.hosts;
         err = bn_lab_run (&options, &result);
         if (err || !result.interrupted || result.unexpected_count) {
             fprintf (stderr, "baton lab up: %s\n",
@@ -560,8 +562,8 @@ int bn_cli_lab (int argc, char **argv)
 {
     s_given_t given = {.lab = NULL};
     const bn_option_t table[] = {
-        {"hosts", 'n', BN_OPTION_UINT, &given.hosts, "N", "up, run: so many hosts", 1,
-         BN_LAB_HOSTS_MAX},
+        {"hosts", 'n', BN_OPTION_UINT, &given.hosts, "N",
+         "up, run: so many hosts (default: as the file has)", 1, BN_LAB_HOSTS_MAX},
         {"loopback", 0, BN_OPTION_FLAG, &given.loopback, NULL, "up, run: no namespaces", 0, 0},
         {"disk", 0, BN_OPTION_TEXT, &given.disk, "SIZE",
          "up: the orchestrator's data on a disk of that size, in memory", 0, 0},

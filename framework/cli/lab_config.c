@@ -31,8 +31,6 @@ static const char *s_value (zconfig_t *item)
 
 /*  ---- the system ---- */
 
-/*  Checks the system as `baton up` would: writes it to a file without what is the lab's, each line
- *  at its own number, and has that one read. `section`: what is around it in a drill, or NULL.  */
 typedef struct {
     char *text; /* owned; cut into lines */
     char **lines;
@@ -55,16 +53,6 @@ static bool s_lines_read (s_lines_t *self, const char *path)
     return true;
 }
 
-static void s_blank_lines_of_the_lab (s_lines_t *lines, bn_zpl_t *zpl, zconfig_t *system)
-{
-    zconfig_t *actors = s_child (system, "actors");
-    for (zconfig_t *actor = actors ? zconfig_child (actors) : NULL; actor;
-         actor = zconfig_next (actor))
-        for (zconfig_t *item = zconfig_child (actor); item; item = zconfig_next (item))
-            if (!strcmp (zconfig_name (item), "host") || !strcmp (zconfig_name (item), "hosts"))
-                *lines->lines[bn_zpl_line (zpl, item) - 1] = 0;
-}
-
 /*  Leaves the lines from `from` up to the one before `upto`, one level further out.  */
 static void s_keep_lines (s_lines_t *lines, size_t from, size_t upto)
 {
@@ -76,6 +64,8 @@ static void s_keep_lines (s_lines_t *lines, size_t from, size_t upto)
     }
 }
 
+/*  Checks the system as `baton up` would: writes it to a file of its own, each line at its own
+ *  number, and has that one read.  */
 static baton_err_t s_check_as_up (bn_up_config_t *up, bn_zpl_t *zpl, zconfig_t *system,
                                   char detail[512])
 {
@@ -88,7 +78,6 @@ static baton_err_t s_check_as_up (bn_up_config_t *up, bn_zpl_t *zpl, zconfig_t *
     snprintf (detail, 512, "%s: cannot be checked", path);
     if (!s_lines_read (&lines, path) || (fd = mkstemp (name)) < 0)
         goto out;
-    s_blank_lines_of_the_lab (&lines, zpl, system);
     if (system != bn_zpl_root (zpl)) {
         zconfig_t *after = zconfig_next (system);
         s_keep_lines (&lines, bn_zpl_line (zpl, system) + 1,
@@ -97,6 +86,9 @@ static baton_err_t s_check_as_up (bn_up_config_t *up, bn_zpl_t *zpl, zconfig_t *
     FILE *file = fdopen (fd, "w");
     for (size_t i = 0; file && i < lines.count; i++)
         fprintf (file, "%s\n", lines.lines[i]);
+    /*  The lab says where nodes join; a file that is made for it need not.  */
+    if (file && !s_child (system, "nodes"))
+        fprintf (file, "nodes = tcp://127.0.0.1:1\n");
     if (!file || fclose (file))
         goto out;
     fd = -1;
@@ -114,66 +106,78 @@ out:
     return err;
 }
 
-/*  "2 0 1": instances on each host.  */
-static baton_err_t s_take_counts (bn_lab_service_t *service, bn_zpl_t *zpl, zconfig_t *item,
-                                  uint32_t hosts, char detail[512])
+/*  Number of a host that the file names: hostN is the N-th, "up" the first; others take the places
+ *  that are left. false: there is none left.  */
+static bool s_name_host (bn_lab_config_t *self, const char *name)
 {
-    char text[256], *rest = text;
-    uint32_t host = 0;
-    snprintf (text, sizeof (text), "%s", s_value (item));
-    for (char *word; (word = strsep (&rest, " \t"));) {
-        uint64_t count;
-        if (!*word)
-            continue;
-        if (host == hosts || !bn_parse_uint (word, &count) || count > BN_SUPERVISOR_INSTANCES_MAX)
-            return bn_zpl_refuse (zpl, item, detail,
-                                  "hosts = %s: expected how many instances are on each of %u hosts",
-                                  s_value (item), hosts);
-        service->counts[host++] = (uint32_t)count;
+    uint64_t number;
+    if (!strcmp (name, BN_UP_HERE))
+        return true;
+    for (uint32_t i = 1; i < BN_LAB_HOSTS_MAX; i++)
+        if (!strcmp (self->plan.hosts[i], name))
+            return true;
+    bool numbered = !strncmp (name, "host", 4) && bn_parse_uint (name + 4, &number);
+    for (uint32_t i = 1; i < BN_LAB_HOSTS_MAX; i++)
+        if (!*self->plan.hosts[i] && (!numbered || number == i + 1)) {
+            snprintf (self->plan.hosts[i], sizeof (self->plan.hosts[i]), "%s", name);
+            return true;
+        }
+    return false;
+}
+
+/*  Gives every host its name: numbered ones first. There are as many hosts as were asked for, or as
+ *  the file needs.  */
+static baton_err_t s_name_hosts (bn_lab_config_t *self, const bn_up_config_t *up, const char *path,
+                                 char detail[512])
+{
+    uint32_t needed = 1;
+    snprintf (self->plan.hosts[0], sizeof (self->plan.hosts[0]), "%s", BN_UP_HERE);
+    for (int numbered = 1; numbered >= 0; numbered--)
+        for (size_t i = 0; i < up->actor_count; i++)
+            for (size_t k = 0; k < up->actors[i].place_count; k++) {
+                const char *name = up->actors[i].places[k].host;
+                if ((strncmp (name, "host", 4) == 0) == numbered && !s_name_host (self, name)) {
+                    snprintf (detail, 512, "%s: host '%s': a lab has host2 to host%d, or %d others",
+                              path, name, BN_LAB_HOSTS_MAX, BN_LAB_HOSTS_MAX - 1);
+                    return BATON_ERR_CONFIG;
+                }
+            }
+    for (uint32_t i = 1; i < BN_LAB_HOSTS_MAX; i++) {
+        needed = *self->plan.hosts[i] ? i + 1 : needed;
+        if (!*self->plan.hosts[i])
+            snprintf (self->plan.hosts[i], sizeof (self->plan.hosts[i]), "host%u", i + 1);
     }
+    if (self->hosts && self->hosts < needed) {
+        snprintf (detail, 512, "%s: it names hosts up to '%s': %u are needed, not %u", path,
+                  self->plan.hosts[needed - 1], needed, self->hosts);
+        return BATON_ERR_CONFIG;
+    }
+    self->hosts = self->hosts ? self->hosts : needed;
     return BATON_OK;
 }
 
-static baton_err_t s_place (bn_lab_service_t *service, bn_zpl_t *zpl, uint32_t hosts,
-                            uint32_t first, char detail[512])
+/*  An actor of which the file does not say where it runs is spread over the hosts.  */
+static void s_place (bn_lab_service_t *service, const bn_up_actor_t *actor, uint32_t hosts,
+                     uint32_t first)
 {
-    zconfig_t *host = s_child (service->section, "host");
-    zconfig_t *counts = s_child (service->section, "hosts");
-    zconfig_t *instances = s_child (service->section, "instances");
-    uint64_t number = 1, at = 0;
-    bool is_number = !instances || bn_parse_uint (s_value (instances), &number);
-    if (counts)
-        return host || instances
-                   ? bn_zpl_refuse (zpl, counts, detail,
-                                    "'hosts' says how many, and goes without host and instances")
-                   : s_take_counts (service, zpl, counts, hosts, detail);
-    if (host && (!bn_parse_uint (s_value (host), &at) || at < 1 || at > hosts))
-        return bn_zpl_refuse (zpl, host, detail, "host = %s: expected 1 to %u", s_value (host),
-                              hosts);
-    /*  A range of instances is for one host to scale.  */
-    service->as_written = !is_number;
-    if (host || !is_number)
-        service->counts[host ? at - 1 : first % hosts] = (uint32_t)number;
-    else
-        for (uint32_t i = 0; i < number; i++)
-            service->counts[(first + i) % hosts]++;
-    return BATON_OK;
+    service->spread = hosts > 1 && !s_child (service->section, "host") &&
+                      !s_child (service->section, "hosts") &&
+                      actor->instances == actor->instances_max;
+    for (uint32_t i = 0; service->spread && i < actor->instances; i++)
+        service->counts[(first + i) % hosts]++;
 }
 
-static baton_err_t s_plan (bn_lab_config_t *self, bn_zpl_t *zpl, zconfig_t *system, uint32_t hosts,
-                           char detail[512])
+static baton_err_t s_take_system (bn_lab_config_t *self, const bn_up_config_t *up, bn_zpl_t *zpl,
+                                  zconfig_t *system, char detail[512])
 {
-    bn_up_config_t up;
-    baton_err_t err = s_check_as_up (&up, zpl, system, detail);
-    bool has_orchestrator = up.orchestrator_set;
-    uint64_t reserve = up.orchestrator.options.disk_reserve_bytes;
-    bn_up_config_fini (&up);
-    if (err)
-        return err;
-    if (!has_orchestrator) {
+    uint64_t reserve = up->orchestrator.options.disk_reserve_bytes;
+    if (!up->orchestrator_set) {
         snprintf (detail, 512, "%s: a lab needs a section 'orchestrator'", bn_zpl_path (zpl));
         return BATON_ERR_CONFIG;
     }
+    baton_err_t err = s_name_hosts (self, up, bn_zpl_path (zpl), detail);
+    if (err)
+        return err;
     self->plan.reserve_bytes = reserve ? reserve : RESERVE_BYTES;
     self->plan.orchestrator = s_child (system, "orchestrator");
     self->plan.top = self->top = zconfig_new ("top", NULL);
@@ -183,17 +187,25 @@ static baton_err_t s_plan (bn_lab_config_t *self, bn_zpl_t *zpl, zconfig_t *syst
         if (!zconfig_child (item) && zconfig_value (item) && strcmp (zconfig_name (item), "file"))
             zconfig_put (self->top, zconfig_name (item), zconfig_value (item));
     zconfig_t *actors = s_child (system, "actors");
-    for (zconfig_t *actor = actors ? zconfig_child (actors) : NULL; actor && !err;
+    for (zconfig_t *actor = actors ? zconfig_child (actors) : NULL; actor;
          actor = zconfig_next (actor)) {
         size_t index = self->plan.service_count++;
         bn_lab_service_t *service = &self->plan.services[index];
         service->section = actor;
         snprintf (service->name, sizeof (service->name), "%s", zconfig_name (actor));
-        if (strlen (service->name) > BATON_NAME_BYTES_MAX - 12) /* room for "-h32-256" */
-            return bn_zpl_refuse (zpl, actor, detail, "'%s': too long a name for a lab",
-                                  service->name);
-        err = s_place (service, zpl, hosts, (uint32_t)index, detail);
+        s_place (service, &up->actors[index], self->hosts, (uint32_t)index);
     }
+    return BATON_OK;
+}
+
+static baton_err_t s_plan (bn_lab_config_t *self, bn_zpl_t *zpl, zconfig_t *system,
+                           char detail[512])
+{
+    static bn_up_config_t up; /* large */
+    baton_err_t err = s_check_as_up (&up, zpl, system, detail);
+    if (!err)
+        err = s_take_system (self, &up, zpl, system, detail);
+    bn_up_config_fini (&up);
     return err;
 }
 
@@ -203,7 +215,7 @@ baton_err_t bn_lab_config_system (bn_lab_config_t *self, const char *path, uint3
     memset (self, 0, sizeof (*self));
     baton_err_t err = bn_zpl_load (&self->zpl, path, detail);
     self->hosts = hosts;
-    return err ? err : s_plan (self, self->zpl, bn_zpl_root (self->zpl), hosts, detail);
+    return err ? err : s_plan (self, self->zpl, bn_zpl_root (self->zpl), detail);
 }
 
 /*  ---- the drill ---- */
@@ -327,6 +339,9 @@ static baton_err_t s_load (bn_lab_config_t *self, zconfig_t *section, char detai
 static bool s_is_host (const bn_lab_config_t *self, const char *name)
 {
     uint64_t number;
+    for (uint32_t i = 0; i < self->hosts; i++)
+        if (!strcmp (self->plan.hosts[i], name))
+            return true;
     return !strncmp (name, "host", 4) && bn_parse_uint (name + 4, &number) && number >= 1 &&
            number <= self->hosts;
 }
@@ -515,7 +530,7 @@ static baton_err_t s_drill_system (bn_lab_config_t *self, zconfig_t *section, ch
 {
     zconfig_t *file = s_child (section, "file");
     if (!file)
-        return s_plan (self, self->zpl, section, self->hosts, detail);
+        return s_plan (self, self->zpl, section, detail);
     if (zconfig_next (file) || file != zconfig_child (section))
         return bn_zpl_refuse (self->zpl, file, detail, "'file' goes alone");
     char path[PATH_MAX], folder[PATH_MAX];
@@ -524,7 +539,7 @@ static baton_err_t s_drill_system (bn_lab_config_t *self, zconfig_t *section, ch
                   *s_value (file) == '/' ? "" : "/", s_value (file)) >= (int)sizeof (path))
         return bn_zpl_refuse (self->zpl, file, detail, "the name is too long");
     baton_err_t err = bn_zpl_load (&self->other, path, detail);
-    return err ? err : s_plan (self, self->other, bn_zpl_root (self->other), self->hosts, detail);
+    return err ? err : s_plan (self, self->other, bn_zpl_root (self->other), detail);
 }
 
 /*  A time or count, scaled; what was something stays something.  */
@@ -584,7 +599,6 @@ static baton_err_t s_sections (bn_lab_config_t *self, char detail[512])
                   system ? "load" : "system");
         return BATON_ERR_CONFIG;
     }
-    self->hosts = self->hosts ? self->hosts : 1;
     err = s_drill_system (self, system, detail);
     if (!err)
         err = s_check_steps (self, detail);

@@ -27,7 +27,7 @@
 
 #include "lab/order.h"
 
-#define BN_LAB_HOSTS_MAX 32
+#define BN_LAB_HOSTS_MAX 16
 
 typedef struct bn_lab_hosts bn_lab_hosts_t;
 

@@ -7,7 +7,7 @@
  *    pause TARGET                        SIGSTOP, and SIGCONT after DURATION
  *    resume TARGET
  *    restart ACTOR                       one instance after the other, drained (baton restart)
- *    scale ACTOR N                       on each host that has it
+ *    scale ACTOR N                       in all, over its hosts (baton scale)
  *    partition HOST [in|out]             nothing passes the host's link
  *    slow HOST [in|out]                  a link that delays
  *    lossy HOST [in|out]                 a link that drops

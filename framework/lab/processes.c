@@ -21,15 +21,14 @@
 typedef struct {
     bn_process_t *up; /* owned; NULL: down */
     char name[16];    /* "host1" */
-    char *conf;       /* owned */
+    char *conf;       /* owned; of the first one */
     char *data_dir;   /* owned */
     FILE *log;        /* owned */
     uint64_t logged;  /* bytes */
     uint64_t due_ms;  /* when to start it again; 0: not */
-    bool has_work;
-    bool frozen; /* paused */
-    bool killed; /* by us: its end is no surprise */
-    bool asked;  /* to stop */
+    bool frozen;      /* paused */
+    bool killed;      /* by us: its end is no surprise */
+    bool asked;       /* to stop */
 } s_node_t;
 
 struct bn_lab_processes {
@@ -52,16 +51,6 @@ static uint64_t s_now_ms (void)
 
 /*  ---- each host's file ---- */
 
-/*  Name of a service on a host.  */
-static void s_service_name (const bn_lab_processes_t *self, const char *name, uint32_t host,
-                            char text[BATON_NAME_BYTES_MAX + 8])
-{
-    if (self->count > 1)
-        snprintf (text, BATON_NAME_BYTES_MAX + 8, "%s-h%" PRIu32, name, host + 1);
-    else
-        snprintf (text, BATON_NAME_BYTES_MAX + 8, "%s", name);
-}
-
 static void s_copy (zconfig_t *from, zconfig_t *to)
 {
     for (zconfig_t *item = zconfig_child (from); item; item = zconfig_next (item)) {
@@ -73,21 +62,14 @@ static void s_copy (zconfig_t *from, zconfig_t *to)
     }
 }
 
-static bool s_of_the_lab (const char *name)
-{
-    return !strcmp (name, "host") || !strcmp (name, "hosts");
-}
-
 static bool s_put_service (const bn_lab_processes_t *self, const bn_lab_service_t *service,
-                           uint32_t host, zconfig_t *actors)
+                           zconfig_t *actors)
 {
-    char name[BATON_NAME_BYTES_MAX + 8], count[16];
-    s_service_name (self, service->name, host, name);
-    zconfig_t *section = zconfig_new (name, actors);
+    zconfig_t *section = zconfig_new (service->name, actors);
     for (zconfig_t *item = zconfig_child (service->section); item && section;
          item = zconfig_next (item)) {
         const char *property = zconfig_name (item);
-        if (s_of_the_lab (property) || (!service->as_written && !strcmp (property, "instances")))
+        if (service->spread && !strcmp (property, "instances"))
             continue;
         zconfig_t *copy = zconfig_new (property, section);
         if (copy && zconfig_value (item))
@@ -95,10 +77,14 @@ static bool s_put_service (const bn_lab_processes_t *self, const bn_lab_service_
         if (copy)
             s_copy (item, copy);
     }
-    snprintf (count, sizeof count, "%" PRIu32, service->counts[host]);
-    if (section && !service->as_written)
-        zconfig_put (section, "instances", count);
-    return section != NULL;
+    zconfig_t *hosts = section && service->spread ? zconfig_new ("hosts", section) : NULL;
+    for (uint32_t host = 0; hosts && host < self->count; host++) {
+        char count[16];
+        snprintf (count, sizeof count, "%" PRIu32, service->counts[host]);
+        if (service->counts[host])
+            zconfig_put (hosts, self->plan->hosts[host], count);
+    }
+    return section != NULL && (hosts || !service->spread);
 }
 
 /*  Retention is left out: the judge wants to see everything.  */
@@ -118,32 +104,28 @@ static void s_put_orchestrator (const bn_lab_processes_t *self, zconfig_t *root,
     }
 }
 
-static bool s_write_conf (bn_lab_processes_t *self, uint32_t host)
+static bool s_write_conf (const bn_lab_processes_t *self, const char *conf)
 {
-    s_node_t *node = &self->nodes[host];
+    char nodes[64];
     zconfig_t *root = zconfig_new ("root", NULL);
     if (!root)
         return false;
     for (zconfig_t *item = zconfig_child (self->plan->top); item; item = zconfig_next (item)) {
-        zconfig_t *copy = zconfig_new (zconfig_name (item), root);
+        zconfig_t *copy =
+            strcmp (zconfig_name (item), "nodes") ? zconfig_new (zconfig_name (item), root) : NULL;
         if (copy && zconfig_value (item))
             zconfig_set_value (copy, "%s", zconfig_value (item));
     }
-    if (host == 0)
-        s_put_orchestrator (self, root, node->data_dir);
-    else {
-        zconfig_put (root, "connect", self->endpoint);
-        zconfig_put (root, "data_dir", node->data_dir);
-    }
-    node->has_work = host == 0;
+    snprintf (nodes, sizeof nodes, "tcp://%s:" BN_LAB_NODES_PORT,
+              bn_lab_hosts_address (self->hosts, 0));
+    if (self->count > 1)
+        zconfig_put (root, "nodes", nodes);
+    s_put_orchestrator (self, root, self->nodes[0].data_dir);
     zconfig_t *actors = zconfig_new ("actors", root);
     bool fine = actors != NULL;
     for (size_t i = 0; i < self->plan->service_count && fine; i++)
-        if (self->plan->services[i].counts[host]) {
-            fine = s_put_service (self, &self->plan->services[i], host, actors);
-            node->has_work = true;
-        }
-    fine = fine && zconfig_save (root, node->conf) == 0;
+        fine = s_put_service (self, &self->plan->services[i], actors);
+    fine = fine && zconfig_save (root, conf) == 0;
     zconfig_destroy (&root);
     return fine;
 }
@@ -154,7 +136,7 @@ static baton_err_t s_make_node (bn_lab_processes_t *self, uint32_t host,
     s_node_t *node = &self->nodes[host];
     char *log = NULL;
     snprintf (node->name, sizeof node->name, "host%" PRIu32, host + 1);
-    if (asprintf (&node->conf, "%s/%s.conf", options->directory, node->name) < 0)
+    if (asprintf (&node->conf, "%s/up.conf", options->directory) < 0)
         node->conf = NULL;
     if (asprintf (&log, "%s/%s.log", options->directory, node->name) < 0)
         log = NULL;
@@ -166,7 +148,7 @@ static baton_err_t s_make_node (bn_lab_processes_t *self, uint32_t host,
     snprintf (detail, 512, "%s", baton_err_text (BATON_ERR_MEMORY));
     if (!err) {
         node->log = fopen (log, "ae");
-        if (!node->log || !s_write_conf (self, host)) {
+        if (!node->log || (host == 0 && !s_write_conf (self, node->conf))) {
             snprintf (detail, 512, "%s: %s", node->log ? node->conf : log, strerror (errno));
             err = BATON_ERR_SYSTEM;
         }
@@ -225,8 +207,13 @@ const char *bn_lab_processes_endpoint (const bn_lab_processes_t *self)
 static baton_err_t s_start (bn_lab_processes_t *self, uint32_t host, char detail[512])
 {
     s_node_t *node = &self->nodes[host];
-    const char *argv[] = {self->program, "up", node->conf, NULL};
-    bn_process_options_t options = {.argv = argv, .capture = BN_CAPTURE_BOTH};
+    char join[64];
+    const char *up[] = {self->program, "up", node->conf, NULL};
+    const char *joins[] = {self->program,           "node",       "--join",       join, "--name",
+                           self->plan->hosts[host], "--data-dir", node->data_dir, NULL};
+    bn_process_options_t options = {.argv = host ? joins : up, .capture = BN_CAPTURE_BOTH};
+    snprintf (join, sizeof join, "tcp://%s:" BN_LAB_NODES_PORT,
+              bn_lab_hosts_address (self->hosts, 0));
     node->due_ms = 0;
     node->frozen = node->killed = node->asked = false;
     baton_err_t err = bn_lab_hosts_enter (self->hosts, host);
@@ -242,8 +229,7 @@ baton_err_t bn_lab_processes_start (bn_lab_processes_t *self, char detail[512])
 {
     baton_err_t err = BATON_OK;
     for (uint32_t host = 0; host < self->count && !err; host++)
-        if (self->nodes[host].has_work)
-            err = s_start (self, host, detail);
+        err = s_start (self, host, detail);
     return err;
 }
 
@@ -286,7 +272,8 @@ static void s_ended (bn_lab_processes_t *self, s_node_t *node, int status)
         bn_process_describe (status, how, sizeof how);
         if (!self->unexpected++)
             snprintf (self->unexpected_text, sizeof self->unexpected_text,
-                      "baton up on %s ended by itself: %s", node->name, how);
+                      "baton %s on %s ended by itself: %s", node == self->nodes ? "up" : "node",
+                      node->name, how);
     }
     bn_process_destroy (&node->up);
     if (!node->asked && !node->due_ms)
@@ -348,7 +335,7 @@ const char *bn_lab_processes_unexpected (const bn_lab_processes_t *self, uint32_
 bool bn_lab_processes_host (const bn_lab_processes_t *self, const char *name, uint32_t *host)
 {
     for (uint32_t i = 0; i < self->count; i++)
-        if (!strcmp (self->nodes[i].name, name)) {
+        if (!strcmp (self->nodes[i].name, name) || !strcmp (self->plan->hosts[i], name)) {
             *host = i;
             return true;
         }
@@ -366,56 +353,6 @@ static json_t *s_ask (const s_node_t *node, const char *request)
     return answer;
 }
 
-static void s_add_instances (bn_lab_victim_t *victims, size_t max, size_t *count, uint32_t host,
-                             pid_t parent, json_t *service, const char *only)
-{
-    size_t i;
-    json_t *instance;
-    json_array_foreach (json_object_get (service, "instances"), i, instance)
-    {
-        const char *name = json_string_value (json_object_get (instance, "instance"));
-        pid_t pid = (pid_t)json_integer_value (json_object_get (instance, "pid"));
-        if (!name || pid <= 0 || (only && strcmp (only, name)) || *count == max)
-            continue;
-        bn_lab_victim_t *victim = &victims[(*count)++];
-        *victim = (bn_lab_victim_t){.host = host, .pid = pid, .parent = parent};
-        snprintf (victim->name, sizeof victim->name, "%s", name);
-    }
-}
-
-size_t bn_lab_processes_find (bn_lab_processes_t *self, const char *name, bn_lab_victim_t *victims,
-                              size_t max)
-{
-    size_t count = 0;
-    uint32_t only = self->count;
-    bool is_host = bn_lab_processes_host (self, name, &only);
-    for (uint32_t host = 0; host < self->count; host++) {
-        s_node_t *node = &self->nodes[host];
-        size_t i;
-        json_t *service;
-        if (!node->up || (is_host && host != only))
-            continue;
-        pid_t parent = bn_process_pid (node->up);
-        if (is_host && count < max) {
-            bn_lab_victim_t *victim = &victims[count++];
-            *victim = (bn_lab_victim_t){.host = host, .pid = parent, .parent = getpid ()};
-            snprintf (victim->name, sizeof victim->name, "%s", node->name);
-        }
-        json_t *answer = s_ask (node, "status");
-        json_array_foreach (json_object_get (answer, "services"), i, service)
-        {
-            char as_service[BATON_NAME_BYTES_MAX + 8];
-            const char *is = json_string_value (json_object_get (service, "name"));
-            s_service_name (self, name, host, as_service);
-            bool all = is_host || (is && (!strcmp (is, as_service) || !strcmp (is, name)));
-            if (is)
-                s_add_instances (victims, max, &count, host, parent, service, all ? NULL : name);
-        }
-        json_decref (answer);
-    }
-    return count;
-}
-
 /*  The parent of a process; 0: it is gone.  */
 static pid_t s_parent_of (pid_t pid)
 {
@@ -430,6 +367,63 @@ static pid_t s_parent_of (pid_t pid)
     const char *after = strrchr (text, ')'); /* of the name, which may hold anything */
     int parent = 0;
     return after && sscanf (after + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+typedef struct {
+    bn_lab_victim_t *victims;
+    size_t max;
+    size_t count;
+} s_found_t;
+
+/*  `baton up` knows of the instances on all hosts: those of this one are its children. A node does
+ *  not say its name behind that of an instance.  */
+static void s_add_instances (const bn_lab_processes_t *self, s_found_t *found, uint32_t host,
+                             json_t *service, const char *only)
+{
+    pid_t parent = bn_process_pid (self->nodes[host].up);
+    size_t i;
+    json_t *instance;
+    json_array_foreach (json_object_get (service, "instances"), i, instance)
+    {
+        bn_lab_victim_t victim = {.host = host, .parent = parent};
+        const char *name = json_string_value (json_object_get (instance, "instance"));
+        victim.pid = (pid_t)json_integer_value (json_object_get (instance, "pid"));
+        snprintf (victim.name, sizeof victim.name, "%.64s%s%s", name ? name : "", host ? "." : "",
+                  host ? self->plan->hosts[host] : "");
+        if (name && victim.pid > 0 && (!only || !strcmp (only, victim.name)) &&
+            found->count < found->max && s_parent_of (victim.pid) == parent)
+            found->victims[found->count++] = victim;
+    }
+}
+
+size_t bn_lab_processes_find (bn_lab_processes_t *self, const char *name, bn_lab_victim_t *victims,
+                              size_t max)
+{
+    s_found_t found = {.victims = victims, .max = max};
+    uint32_t only = self->count;
+    bool is_host = bn_lab_processes_host (self, name, &only);
+    for (uint32_t host = 0; host < self->count; host++) {
+        s_node_t *node = &self->nodes[host];
+        size_t i;
+        json_t *service;
+        if (!node->up || (is_host && host != only))
+            continue;
+        if (is_host && found.count < max) {
+            bn_lab_victim_t *victim = &victims[found.count++];
+            *victim = (bn_lab_victim_t){
+                .host = host, .pid = bn_process_pid (node->up), .parent = getpid ()};
+            snprintf (victim->name, sizeof victim->name, "%s", node->name);
+        }
+        json_t *answer = s_ask (node, "status");
+        json_array_foreach (json_object_get (answer, "services"), i, service)
+        {
+            const char *is = json_string_value (json_object_get (service, "name"));
+            bool all = is_host || (is && !strcmp (is, name));
+            s_add_instances (self, &found, host, service, all ? NULL : name);
+        }
+        json_decref (answer);
+    }
+    return found.count;
 }
 
 bool bn_lab_victim_signal (const bn_lab_victim_t *victim, int number)
@@ -454,53 +448,34 @@ void bn_lab_processes_kill_host (bn_lab_processes_t *self, uint32_t host, uint64
 baton_err_t bn_lab_processes_tell (bn_lab_processes_t *self, const char *verb, const char *actor,
                                    const char *rest, char says[256])
 {
-    uint32_t told = 0;
-    for (size_t i = 0; i < self->plan->service_count; i++) {
-        const bn_lab_service_t *service = &self->plan->services[i];
-        if (strcmp (service->name, actor))
-            continue;
-        for (uint32_t host = 0; host < self->count; host++) {
-            char request[BN_CONTROL_REQUEST_BYTES_MAX], name[BATON_NAME_BYTES_MAX + 8];
-            if (!service->counts[host])
-                continue;
-            s_service_name (self, actor, host, name);
-            snprintf (request, sizeof request, "%s %s%s%s", verb, name, *rest ? " " : "", rest);
-            json_t *answer = s_ask (&self->nodes[host], request);
-            bool fine = json_is_true (json_object_get (answer, "ok"));
-            const char *why = json_string_value (json_object_get (answer, "text"));
-            if (!fine)
-                snprintf (says, 256, "%s on %s: %.150s", name, self->nodes[host].name,
-                          why ? why : "no answer");
-            json_decref (answer);
-            if (!fine)
-                return BATON_ERR_CONFLICT;
-            told++;
-        }
-    }
-    if (!told) {
-        snprintf (says, 256, "there is no actor '%s'", actor);
+    char request[BN_CONTROL_REQUEST_BYTES_MAX];
+    snprintf (request, sizeof request, "%s %s%s%s", verb, actor, *rest ? " " : "", rest);
+    json_t *answer = s_ask (&self->nodes[0], request);
+    if (!answer) {
+        snprintf (says, 256, "baton up does not answer");
         return BATON_ERR_NOT_FOUND;
     }
-    snprintf (says, 256, "%s %s%s%s on %" PRIu32 " host%s", verb, actor, *rest ? " " : "", rest,
-              told, told == 1 ? "" : "s");
-    return BATON_OK;
+    bool fine = json_is_true (json_object_get (answer, "ok"));
+    const char *why = json_string_value (json_object_get (answer, "text"));
+    if (fine)
+        snprintf (says, 256, "%.250s", request);
+    else
+        snprintf (says, 256, "%s: %.150s", actor, why ? why : "the answer cannot be read");
+    json_decref (answer);
+    return fine ? BATON_OK : BATON_ERR_CONFLICT;
 }
 
 bool bn_lab_processes_rolling (bn_lab_processes_t *self, const char *actor)
 {
     bool rolling = false;
-    for (uint32_t host = 0; host < self->count && !rolling; host++) {
-        char name[BATON_NAME_BYTES_MAX + 8];
-        json_t *answer = s_ask (&self->nodes[host], "status"), *service;
-        size_t i;
-        s_service_name (self, actor, host, name);
-        json_array_foreach (json_object_get (answer, "services"), i, service)
-        {
-            const char *is = json_string_value (json_object_get (service, "name"));
-            rolling = rolling || (is && !strcmp (is, name) &&
-                                  json_is_true (json_object_get (service, "rolling")));
-        }
-        json_decref (answer);
+    json_t *answer = s_ask (&self->nodes[0], "status"), *service;
+    size_t i;
+    json_array_foreach (json_object_get (answer, "services"), i, service)
+    {
+        const char *is = json_string_value (json_object_get (service, "name"));
+        rolling = rolling || (is && !strcmp (is, actor) &&
+                              json_is_true (json_object_get (service, "rolling")));
     }
+    json_decref (answer);
     return rolling;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  processes.h - the system under trouble: on each host a `baton up` with its part of the file.
+/*  processes.h - the system under trouble: `baton up` on the first host, `baton node` on the
+ *  others, as a team runs it. Instances elsewhere are called payment-1.HOST.
  *
- *  The first host has the orchestrator. An actor NAME is called NAME-hN on host N where there are
- *  several hosts, so that each instance has a name of its own in the whole system: payment-h2-1.
+ *  A host has two names: hostN, and what the file calls it, if that is something else ("up" is the
+ *  first one).
  *
- *  Each `baton up` dies with this process, and what it started dies with it, whatever happened
- *  here: nothing runs on after a kill -9 of the lab.
+ *  Each of these dies with this process, and what it started dies with it, whatever happened here:
+ *  nothing runs on after a kill -9 of the lab.
  *
  *  From one thread, the one that forks, which must live as long as the process (process.h).  */
 #ifndef BN_LAB_PROCESSES_H
@@ -19,20 +20,24 @@
 
 #define BN_LAB_SERVICES_MAX (BN_SUPERVISOR_SERVICES_MAX - 1)
 #define BN_LAB_PIDS_MAX     (BN_SUPERVISOR_INSTANCES_MAX + 1)
-#define BN_LAB_PORT         "7711"
+#define BN_LAB_PORT         "7711" /* of the orchestrator; the next one is its fan-out's */
+#define BN_LAB_NODES_PORT   "7713" /* where nodes join */
 #define BN_LAB_POLL_FDS     (BN_LAB_HOSTS_MAX * BN_PROCESS_POLL_FDS)
+
+#define BN_LAB_HOST_BYTES_MAX 32
 
 typedef struct {
     char name[BATON_NAME_BYTES_MAX + 1];
     zconfig_t *section;                /* borrowed: its properties for `baton up` */
+    bool spread;                       /* the file says nothing of hosts: counts does */
     uint32_t counts[BN_LAB_HOSTS_MAX]; /* instances on each host */
-    bool as_written;                   /* the property `instances` stays what it is */
 } bn_lab_service_t;
 
 /*  The whole system, as a file says it. Trees are borrowed.  */
 typedef struct {
     zconfig_t *orchestrator; /* the section's properties */
     zconfig_t *top;          /* children are properties of the file itself, beside the sections */
+    char hosts[BN_LAB_HOSTS_MAX][BN_LAB_HOST_BYTES_MAX + 1]; /* what the file calls them */
     bn_lab_service_t services[BN_LAB_SERVICES_MAX];
     size_t service_count;
     uint64_t reserve_bytes; /* of the disk that the orchestrator keeps */
@@ -49,7 +54,7 @@ typedef struct {
     bool loud;             /* output of the processes goes to standard output, too */
 } bn_lab_processes_options_t;
 
-/*  Writes each host's file (DIRECTORY/hostN.conf). Errors: SYSTEM, MEMORY; detail has 512 bytes. */
+/*  Writes the file of `baton up` (DIRECTORY/up.conf). Errors: SYSTEM, MEMORY; detail: 512 bytes.  */
 baton_err_t bn_lab_processes_new (bn_lab_processes_t **processes,
                                   const bn_lab_processes_options_t *options, char detail[512]);
 /*  Kills what still runs.  */
@@ -70,14 +75,17 @@ bool bn_lab_processes_stopped (const bn_lab_processes_t *self);
 const char *bn_lab_processes_unexpected (const bn_lab_processes_t *self, uint32_t *count);
 
 /*  ---- one of them ---- */
+
+#define BN_LAB_VICTIM_BYTES (BATON_NAME_BYTES_MAX + BN_LAB_HOST_BYTES_MAX + 8)
+
 typedef struct {
     uint32_t host;
     pid_t pid;
     pid_t parent;
-    char name[BATON_NAME_BYTES_MAX + 8]; /* of the instance; "hostN" for its `baton up` */
+    char name[BN_LAB_VICTIM_BYTES]; /* of the instance; "hostN" for its supervisor */
 } bn_lab_victim_t;
 
-/*  Who is meant: an instance, an actor (all its instances), "orchestrator", a host (its `baton up`
+/*  Who is meant: an instance, an actor (all its instances), "orchestrator", a host (its supervisor
  *  first, then all that it runs). Fills up to `max`; 0: nobody of that name runs.  */
 size_t bn_lab_processes_find (bn_lab_processes_t *self, const char *name, bn_lab_victim_t *victims,
                               size_t max);
@@ -90,12 +98,12 @@ bool bn_lab_victim_signal (const bn_lab_victim_t *victim, int number);
 void bn_lab_processes_freeze (bn_lab_processes_t *self, uint32_t host, bool frozen);
 /*  Kills a host and starts it again after so long.  */
 void bn_lab_processes_kill_host (bn_lab_processes_t *self, uint32_t host, uint64_t down_ms);
-/*  Passes "restart NAME" or "scale NAME N" on to the hosts that have the actor; `says` (256 bytes)
- *  gets what came of it. Errors: NOT_FOUND, CONFLICT (refused).  */
+/*  Passes "restart NAME" or "scale NAME N" on to `baton up`; `says` (256 bytes) gets what came of
+ *  it. Errors: NOT_FOUND (`baton up` does not run now), CONFLICT (refused).  */
 baton_err_t bn_lab_processes_tell (bn_lab_processes_t *self, const char *verb, const char *actor,
                                    const char *rest, char says[256]);
 
-/*  True while a host replaces instances of the actor (bn_lab_processes_tell with "restart").  */
+/*  True while some host replaces instances of the actor (bn_lab_processes_tell with "restart").  */
 bool bn_lab_processes_rolling (bn_lab_processes_t *self, const char *actor);
 
 #endif

@@ -190,8 +190,7 @@ class Lab(unittest.TestCase):
                 ("rate = 200", "speed = 200", 20, "unknown property 'speed'"),
                 ("topic = orders", "topic = orders.*", 18, "is not a topic"),
                 ("instances = 2", "instance = 2", 12, "unknown property 'instance'"),
-                ("instances = 2", "host = 3", 12, "host = 3: expected 1 to 2"),
-                ("instances = 2", "hosts = \"1 1 1\"", 12, "on each of 2 hosts"),
+                ("instances = 2", "host = a.b", 12, "host 'a.b'"),
                 ("partitions = 6", "partitions = 0", 5, "partitions"),
                 ("hosts = 2\n", "hosts = 200\n", 2, "hosts = 200"),
                 ("orders -> paid", "orders paid", 23, "PATTERN -> TOPIC"),
@@ -203,6 +202,8 @@ class Lab(unittest.TestCase):
             self.assertIn(f"{path}:{line}: ", done.stderr, new)
             self.assertIn(what, done.stderr)
         for text, what in ((DRILL.replace("load\n", "#\n", 1), ""),
+                           (DRILL.replace("instances = 2", "host = host3"),
+                            "it names hosts up to 'host3': 3 are needed, not 2"),
                            (DRILL + "steps\n    1s = \"kil payment\"\n", "'kil' is no order"),
                            (DRILL + "steps\n    1s = \"kill nobody\"\n",
                             "there is no 'nobody' in this system"),
@@ -237,16 +238,17 @@ class Lab(unittest.TestCase):
         up = self.start("up", self.write(system), "--hosts", 2, "--loopback")
         self.wait_running(6)
         before = set(self.pids())
-        done = self.lab("kill", "payment-h2-1")
+        done = self.lab("kill", "payment-1.host2")
         self.assertEqual(done.returncode, 0, done.stderr)
-        pid = int(re.fullmatch(r"killed payment-h2-1 \(pid (\d+)\)\n", done.stdout).group(1))
+        pid = int(re.fullmatch(r"killed payment-1\.host2 \(pid (\d+)\)\n", done.stdout).group(1))
         self.assertIn(pid, before)
-        wait_for("another payment-h2-1", lambda: len(self.pids()) == 6 and pid not in self.pids())
+        wait_for("another payment-1.host2",
+                 lambda: len(self.pids()) == 6 and pid not in self.pids())
         self.assertEqual(self.lab("burst", "orders", "--rate", 100, "--for", "1s").returncode, 0)
         self.assertEqual(self.lab("pause", "shipping", "--for", "1h").returncode, 0)
         self.assertEqual(self.lab("resume", "shipping").returncode, 0)
         self.assertEqual(self.lab("resume", "shipping").returncode, 1)
-        self.assertEqual(self.lab("scale", "payment", 2).returncode, 0)
+        self.assertEqual(self.lab("scale", "payment", 4).returncode, 0)
         self.wait_running(8)
         self.assertIn("not possible", self.lab("partition", "host2").stderr)
         read = self.lab("exec", "--", BATON, "read", "--topic", "orders", "--json")

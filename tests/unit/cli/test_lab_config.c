@@ -50,38 +50,49 @@ static void instances_are_spread (void **state)
                               "        command = true\n"
                               "    c\n"
                               "        command = true\n"
-                              "        instances = 2\n"
-                              "        host = 3\n"
-                              "    d\n"
-                              "        command = true\n"
-                              "        hosts = \"2 0 1\"\n",
+                              "        instances = 1..8\n",
                               3, false, 1),
                       BATON_OK);
-    assert_int_equal (s_config.plan.service_count, 4);
+    assert_int_equal (s_config.plan.service_count, 3);
+    assert_int_equal (s_config.hosts, 3);
+    assert_true (s_config.plan.services[0].spread);
     s_assert_counts (0, 2, 1, 1);
-    s_assert_counts (1, 0, 1, 0); /* each actor begins on another host */
-    s_assert_counts (2, 0, 0, 2);
-    s_assert_counts (3, 2, 0, 1);
+    s_assert_counts (1, 0, 1, 0);                    /* each actor begins on another host */
+    assert_false (s_config.plan.services[2].spread); /* a range is for one host to scale */
     assert_int_equal (s_config.plan.reserve_bytes, 3 << 20);
     assert_non_null (zconfig_locate (s_config.plan.top, "restart_backoff_max"));
     bn_lab_config_fini (&s_config);
 }
 
-static void a_range_of_instances_stays_on_one_host (void **state)
+static void hosts_have_the_names_of_the_file (void **state)
 {
+    static const char text[] = "orchestrator\n"
+                               "nodes = tcp://10.1.2.3:7713\n"
+                               "actors\n"
+                               "    a\n"
+                               "        command = true\n"
+                               "        host = berlin\n"
+                               "    b\n"
+                               "        command = true\n"
+                               "        hosts\n"
+                               "            up = 1\n"
+                               "            host2 = 2\n"
+                               "            paris = 1..3\n";
     (void)state;
-    assert_int_equal (s_load ("orchestrator\n"
-                              "actors\n"
-                              "    a\n"
-                              "        command = true\n"
-                              "    b\n"
-                              "        command = true\n"
-                              "        instances = 1..8\n"
-                              "        target_lag = 100\n",
-                              3, false, 1),
-                      BATON_OK);
-    assert_true (s_config.plan.services[1].as_written);
-    s_assert_counts (1, 0, 1, 0);
+    assert_int_equal (s_load (text, 0, false, 1), BATON_OK);
+    assert_int_equal (s_config.hosts, 4);
+    assert_string_equal (s_config.plan.hosts[0], "up");
+    assert_string_equal (s_config.plan.hosts[1], "host2"); /* a number is a place */
+    assert_string_equal (s_config.plan.hosts[2], "berlin");
+    assert_string_equal (s_config.plan.hosts[3], "paris");
+    assert_false (s_config.plan.services[0].spread || s_config.plan.services[1].spread);
+    bn_lab_config_fini (&s_config);
+    assert_int_equal (s_load (text, 5, false, 1), BATON_OK);
+    assert_int_equal (s_config.hosts, 5);
+    assert_string_equal (s_config.plan.hosts[4], "host5");
+    bn_lab_config_fini (&s_config);
+    assert_int_equal (s_load (text, 3, false, 1), BATON_ERR_CONFIG);
+    assert_non_null (strstr (s_detail, "4 are needed, not 3"));
     bn_lab_config_fini (&s_config);
 }
 
@@ -105,7 +116,7 @@ static const char s_drill[] = "drill\n"
                               "        count = 1000\n"
                               "        start = 2s\n"
                               "steps\n"
-                              "    1s = \"kill pay-h1-1\"\n"
+                              "    1s = \"kill pay-1.host2\"\n"
                               "    2s = \"provider bank down for 10s\"\n"
                               "effects\n"
                               "    pay = \"orders -> paid\"\n"
@@ -165,8 +176,8 @@ static void what_is_wrong_is_named (void **state)
         {"for = 20s", "keys = 3", ":11: orders needs a topic, and count or for"},
         {"'{\"total\": 3}'", "'{total}'", ":15: data: not JSON"},
         {"count = 1000", "count = 5000000", ":18: count"},
-        {"kill pay-h1-1", "kill pax", ":21: kill pax: there is no 'pax'"},
-        {"kill pay-h1-1", "partition host4", ":21: partition host4: there is no 'host4'"},
+        {"kill pay-1.host2", "kill pax", ":21: kill pax: there is no 'pax'"},
+        {"kill pay-1.host2", "partition host4", ":21: partition host4: there is no 'host4'"},
         {"    2s = ", "    2 s = ", ":22: "},
         {"pay = \"orders -> paid\"", "pay = \"orders -> paid.*\"", ":24: "},
         {"dead = 1..3", "dead = 3..1", ":27: dead = 3..1"},
@@ -207,7 +218,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (instances_are_spread),
-        cmocka_unit_test (a_range_of_instances_stays_on_one_host),
+        cmocka_unit_test (hosts_have_the_names_of_the_file),
         cmocka_unit_test (a_drill_is_read),
         cmocka_unit_test (scale_is_of_the_time_table),
         cmocka_unit_test (what_is_wrong_is_named),

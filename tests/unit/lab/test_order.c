@@ -20,9 +20,9 @@ static bn_lab_order_t parsed (const char *text)
 static void orders_are_understood (void **state)
 {
     (void)state;
-    bn_lab_order_t order = parsed ("kill payment-h2-1");
+    bn_lab_order_t order = parsed ("kill payment-1.host2");
     assert_int_equal (order.kind, BN_LAB_KILL);
-    assert_string_equal (order.target, "payment-h2-1");
+    assert_string_equal (order.target, "payment-1.host2");
     assert_false (order.for_given);
 
     order = parsed ("  partition   host2 in for 1.5s ");
