@@ -24,8 +24,8 @@ typedef struct {
     uint64_t upto;      /* exclusive; BN_NO_OFFSET with `follow`: for ever */
     uint32_t bytes_max; /* of one answer, at least one section; default 1 MiB */
     bool follow;        /* waits for more at the end, and for an orchestrator that is away */
-    /*  A refusal that may pass (UNREADABLE, LIMIT) is tried again for as long since the last answer;
-     *  0: not at all; for ever with `follow`.  */
+    /*  A refusal that may pass (UNREADABLE, LIMIT) is tried again for as long since the last
+     *  answer; 0: not at all; for ever with `follow`.  */
     uint32_t patience_ms;
     const char *const *patterns;
     size_t pattern_count; /* 0: all topics, also those of dead letters */
