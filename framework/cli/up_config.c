@@ -6,6 +6,7 @@
 #include "shell/clock.h"
 #include "supervisor/logbook.h"
 #include "supervisor/process.h"
+#include "wire/mp.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +105,29 @@ static baton_err_t s_command (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *ite
     if (bn_up_words (self->command, self->argv, BN_UP_ARGUMENTS_MAX, &what) < 0)
         return bn_zpl_refuse (zpl, item, detail, "command: %s", what);
     return BATON_OK;
+}
+
+static bool s_can_be_sent (const char *text)
+{
+    size_t size = strlen (text);
+    return size <= BN_NODE_WORD_BYTES_MAX && bn_utf8_valid (text, size);
+}
+
+/*  What nodes are told is text, and of a bounded length.  */
+static baton_err_t s_check_words (const bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                  char detail[512])
+{
+    bool fine = !self->directory || s_can_be_sent (self->directory);
+    for (size_t i = 0; self->argv[i]; i++)
+        fine = fine && s_can_be_sent (self->argv[i]);
+    for (size_t i = 0; self->environment[i]; i++)
+        fine = fine && s_can_be_sent (self->environment[i]);
+    return fine || bn_up_actor_is_here (self)
+               ? BATON_OK
+               : bn_zpl_refuse (zpl, item, detail,
+                                "what runs at other hosts is UTF-8, and no word of it longer than "
+                                "%d bytes",
+                                BN_NODE_WORD_BYTES_MAX);
 }
 
 /*  Of what runs elsewhere only that host can tell.  */
@@ -364,6 +388,8 @@ static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item
     if (!actor->command)
         return bn_zpl_refuse (zpl, item, detail, "%s has no command", name);
     placed = s_check_program (actor, zpl, item, detail);
+    if (!placed)
+        placed = s_check_words (actor, zpl, item, detail);
     if (placed)
         return placed;
     uint32_t total = self->orchestrator_set;
@@ -426,6 +452,21 @@ static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *it
                           name);
 }
 
+/*  Hosts other than this one, of all actors.  */
+static size_t s_count_hosts (const bn_up_config_t *self)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->actor_count; i++)
+        for (size_t k = 0; k < self->actors[i].place_count; k++) {
+            const char *host = self->actors[i].places[k].host;
+            bool known = !strcmp (host, BN_UP_HERE);
+            for (size_t before = 0; before < i && !known; before++)
+                known = bn_up_actor_at (&self->actors[before], host) != NULL;
+            count += !known;
+        }
+    return count;
+}
+
 /*  What no single line is guilty of.  */
 static baton_err_t s_complete (bn_up_config_t *self, const char *path, char detail[512])
 {
@@ -438,6 +479,10 @@ static baton_err_t s_complete (bn_up_config_t *self, const char *path, char deta
     if (!self->orchestrator_set && !self->connect) {
         snprintf (detail, 512, "%s: a section 'orchestrator' or a property 'connect' is needed",
                   path);
+        return BATON_ERR_CONFIG;
+    }
+    if (s_count_hosts (self) > BN_UP_NODES_MAX) {
+        snprintf (detail, 512, "%s: more than %d hosts", path, BN_UP_NODES_MAX);
         return BATON_ERR_CONFIG;
     }
     for (size_t i = 0; i < self->actor_count && !self->nodes; i++)

@@ -138,6 +138,56 @@ static void test_elastic_actors_and_logs (void **state)
     bn_up_config_fini (&config);
 }
 
+static void is_at (const bn_up_actor_t *actor, const char *host, uint32_t least, uint32_t most)
+{
+    const bn_up_place_t *place = bn_up_actor_at (actor, host);
+    assert_non_null (place);
+    assert_int_equal (place->instances, least);
+    assert_int_equal (place->instances_max, most);
+}
+
+static void test_several_hosts (void **state)
+{
+    bn_up_config_t config;
+    char detail[512] = "";
+    (void)state;
+    assert_int_equal (load (&config,
+                            "orchestrator\n"
+                            "nodes = tcp://127.0.0.1:7713\n"
+                            "actors\n"
+                            "    here\n"
+                            "        command = true\n"
+                            "        instances = 2\n"
+                            "    there\n"
+                            "        command = /only/there\n"
+                            "        instances = 1..4\n"
+                            "        host = a\n"
+                            "    both\n"
+                            "        hosts\n"
+                            "            up = 1\n"
+                            "            a = 2\n"
+                            "            b-2 = 1..3\n"
+                            "        command = true\n",
+                            detail),
+                      BATON_OK);
+    assert_string_equal (config.nodes, "tcp://127.0.0.1:7713");
+    const bn_up_actor_t *actor = config.actors;
+    assert_true (bn_up_actor_is_here (actor));
+    is_at (actor, "up", 2, 2);
+    actor++;
+    assert_false (bn_up_actor_is_here (actor));
+    assert_null (bn_up_actor_at (actor, "up"));
+    is_at (actor, "a", 1, 4);
+    actor++;
+    assert_int_equal (actor->place_count, 3);
+    is_at (actor, "up", 1, 1);
+    is_at (actor, "a", 2, 2);
+    is_at (actor, "b-2", 1, 3);
+    assert_int_equal (actor->instances, 4);
+    assert_int_equal (actor->instances_max, 6);
+    bn_up_config_fini (&config);
+}
+
 static void test_connects_to_what_listens_everywhere (void **state)
 {
     bn_up_config_t config;
@@ -248,6 +298,36 @@ static void test_follows_what_runs (void **state)
 
 #define ACTOR "orchestrator\nactors\n    a\n"
 
+#define NODES "nodes = ipc:///tmp/n\n"
+#define HOSTS ACTOR "        command = true\n        hosts\n"
+
+static void test_refuses_hosts_that_cannot_be (void **state)
+{
+    (void)state;
+    refuses (ACTOR "        command = true\n        host = a\n", 0, "'nodes' is needed");
+    refuses (ACTOR "        command = true\n        host = a.b\n", 5, "host 'a.b'");
+    refuses (ACTOR "        command = true\n        host =\n", 5, "host ''");
+    refuses (ACTOR "        command = /no/such\n        host = up\n", 4, "no such program");
+    refuses (HOSTS, 5, "expected HOST = how many");
+    refuses (HOSTS "            a = some\n", 6, "a = some: expected 0 to 256");
+    refuses (HOSTS "            a = 1\n            a = 2\n", 7, "'a' is set twice");
+    refuses (HOSTS "            a = 1\n        host = b\n", 5, "'hosts' goes without 'host'");
+    refuses (HOSTS "            a = 1\n        instances = 2\n", 5,
+             "'hosts' goes without 'instances'");
+    refuses (HOSTS "            up = 200\n            a = 56\n", 3, "in all");
+    refuses (HOSTS "            a = 1\n" NODES "nodes = ipc:///x\n", 8, "twice");
+    refuses ("orchestrator\nnodes = udp://x\n", 2, "tcp://ADDRESS:PORT");
+    refuses (ACTOR "        command = \"a \xff\"\n        host = a\n" NODES, 3, "UTF-8");
+    refuses ("orchestrator\nactors\n    a23456789a23456789a23456789a23456789\n"
+             "        command = true\n        host = b23456789b23456789b23456789\n" NODES,
+             5, "are longer than");
+    char text[2048] = HOSTS;
+    for (int i = 0; i < 17; i++)
+        snprintf (text + strlen (text), sizeof (text) - strlen (text), "            n%d = 1\n", i);
+    strcat (text, NODES);
+    refuses (text, 0, "more than 16 hosts");
+}
+
 static void test_refuses_mistakes (void **state)
 {
     (void)state;
@@ -303,10 +383,12 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_reads_a_file),
         cmocka_unit_test (test_elastic_actors_and_logs),
+        cmocka_unit_test (test_several_hosts),
         cmocka_unit_test (test_connects_to_what_listens_everywhere),
         cmocka_unit_test (test_goes_without_an_orchestrator),
         cmocka_unit_test (test_reads_what_an_end_leads_to),
         cmocka_unit_test (test_follows_what_runs),
+        cmocka_unit_test (test_refuses_hosts_that_cannot_be),
         cmocka_unit_test (test_refuses_mistakes),
     };
     return cmocka_run_group_tests (tests, make_file, remove_file);
