@@ -6,6 +6,7 @@
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/reader.h"
+#include "shell/printable.h"
 #include "wire/topic.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #define PAGE_MAX       1000 /* letters of one answer */
 #define OFFSETS_MAX    100000
 #define LINE_BYTES_MAX (16 * 1024 * 1024)
+#define TEXT_BYTES_MAX 4096 /* of a cell; a longer text is cut */
 
 static const char s_about[] =
     "Dead letters are events that ACTOR rejected, or gave up after its last attempt, or that "
@@ -73,6 +75,14 @@ static bn_text_t s_ext (const bn_event_fields_t *fields, const char *name)
     return value;
 }
 
+/*  Topics are checked, keys and reasons are what somebody made them.  */
+static void s_print_cell (bn_text_t text, int width)
+{
+    char clean[TEXT_BYTES_MAX + BN_PRINTABLE_ROOM];
+    bn_printable (clean, sizeof (clean), text.text, text.size, false);
+    printf ("  %-*s", width, clean);
+}
+
 static void s_print_row (s_page_t *self, const bn_dead_letter_t *letter,
                          const bn_event_fields_t *fields)
 {
@@ -83,9 +93,12 @@ static void s_print_row (s_page_t *self, const bn_dead_letter_t *letter,
     bn_json_time ((int64_t)letter->time_us, time_text);
     if (!self->dead->as_json) {
         strcpy (time_text + 19, "Z"); /* whole seconds are enough for people */
-        printf ("%12" PRIu64 "  %12" PRIu64 "  %8" PRIu32 "  %s  %-24.*s  %-16.*s  %.*s\n",
-                letter->dead_offset, letter->offset, letter->attempts, time_text, (int)topic.size,
-                topic.text, (int)key.size, key.text, (int)reason.size, reason.text);
+        printf ("%12" PRIu64 "  %12" PRIu64 "  %8" PRIu32 "  %s", letter->dead_offset,
+                letter->offset, letter->attempts, time_text);
+        s_print_cell (topic, 24);
+        s_print_cell (key, 16);
+        s_print_cell (reason, 0);
+        puts ("");
         return;
     }
     bn_buffer_clear (&self->line);
@@ -103,6 +116,19 @@ static void s_print_row (s_page_t *self, const bn_dead_letter_t *letter,
     fwrite (bn_buffer_data (&self->line), 1, self->line.size, stdout);
 }
 
+/*  Line by line: jansson lets DEL and C1 pass.  */
+static void s_print_lines (const char *text)
+{
+    char *clean = malloc (strlen (text) + BN_PRINTABLE_ROOM);
+    while (clean && *text) {
+        size_t size = strcspn (text, "\n");
+        bn_printable (clean, size + BN_PRINTABLE_ROOM, text, size, false);
+        puts (clean);
+        text += size + (text[size] == '\n');
+    }
+    free (clean);
+}
+
 static void s_print_event (s_page_t *self, const bn_read_event_t *event)
 {
     bn_buffer_clear (&self->line);
@@ -113,7 +139,7 @@ static void s_print_event (s_page_t *self, const bn_read_event_t *event)
                         : json_loadb (text, self->line.size, 0, NULL);
     char *pretty = value ? json_dumps (value, JSON_INDENT (2) | JSON_REAL_PRECISION (15)) : NULL;
     if (pretty)
-        puts (pretty);
+        s_print_lines (pretty);
     else if (!self->line.failed)
         printf ("%.*s\n", (int)self->line.size, text);
     free (pretty);

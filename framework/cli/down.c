@@ -4,12 +4,9 @@
 
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "cli/up_ask.h"
 #include "supervisor/control.h"
 #include <inttypes.h>
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const char s_about[] =
     "Stops a running `baton up`, as Ctrl-C does: actors first, in reverse order, each finishes "
@@ -22,19 +19,12 @@ static const char s_details[] =
 
 static int s_down (const char *data_dir, uint64_t timeout_s)
 {
-    char *answer;
-    baton_err_t err = bn_control_ask (data_dir, "stop", &answer);
-    if (err == BATON_ERR_UNREACHABLE)
-        return bn_failure ("down", err, "no `baton up` runs in the data directory %s", data_dir);
-    if (err)
-        return bn_failure ("down", err, "%s: %s", data_dir, baton_err_text (err));
-    json_t *json = json_loads (answer, 0, NULL);
-    bool stops = json_is_true (json_object_get (json, "ok"));
-    json_decref (json);
-    free (answer);
-    if (!stops)
-        return bn_failure ("down", BATON_OK, "%s: the `baton up` does not stop", data_dir);
-    err = bn_control_wait_end (data_dir, timeout_s * 1000);
+    json_t *answer;
+    int code = bn_up_ask ("down", data_dir, "stop", &answer);
+    if (code >= 0)
+        return code;
+    json_decref (answer);
+    baton_err_t err = bn_control_wait_end (data_dir, timeout_s * 1000);
     if (err == BATON_ERR_TIMEOUT)
         return bn_failure ("down", BATON_OK, "not everything has ended within %" PRIu64 " s",
                            timeout_s);

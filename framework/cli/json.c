@@ -130,9 +130,12 @@ void bn_json_put_text (bn_buffer_t *text, const char *bytes, size_t size)
     bn_buffer_append (text, "\"", 1);
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)bytes[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        bool c1 = c == 0xc2 && i + 1 < size && (unsigned char)bytes[i + 1] < 0xa0; /* U+0080 on */
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !c1)
             continue;
         bn_buffer_append (text, bytes + done, i - done);
+        if (c1)
+            c = (unsigned char)bytes[++i];
         done = i + 1;
         switch (c) {
         case '"':

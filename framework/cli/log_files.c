@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES   (64 * 1024) /* a line that is longer comes in pieces */
+#define BUFFER_BYTES   BN_LOG_LINE_BYTES_MAX
 #define RACES_MAX      10          /* with rotations, in a row */
 #define JSON_TIME      "{\"time\":\""
 #define JSON_TIME_SIZE (sizeof (JSON_TIME) - 1)

@@ -13,6 +13,8 @@
 #include "supervisor/logbook.h"
 #include <stdbool.h>
 
+#define BN_LOG_LINE_BYTES_MAX (64 * 1024) /* a line that is longer comes in pieces */
+
 typedef struct bn_log_files bn_log_files_t;
 
 typedef struct {

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/log_files.h"
 #include "cli/options.h"
+#include "shell/printable.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -36,7 +37,10 @@ typedef struct {
     bool colour;
     bn_log_files_t *sources[SOURCES_MAX]; /* owned */
     size_t source_count;
-    int width; /* of the names */
+    bool dry[SOURCES_MAX]; /* has nothing more for this round */
+    int width;             /* of the names */
+    bool is_terminal;
+    char clean[BN_LOG_LINE_BYTES_MAX + BN_PRINTABLE_ROOM];
 } s_logs_t;
 
 /*  An instance, or all of those of an actor.  */
@@ -108,7 +112,7 @@ static void s_print_json (const char *name, const bn_log_line_t *line)
     json_decref (entry);
 }
 
-static void s_print (const s_logs_t *self, const char *name, const bn_log_line_t *line)
+static void s_print (s_logs_t *self, const char *name, const bn_log_line_t *line)
 {
     unsigned hue = 0;
     if (self->as_json) {
@@ -121,18 +125,27 @@ static void s_print (const s_logs_t *self, const char *name, const bn_log_line_t
         printf ("\033[3%um%-*s |\033[0m ", 1 + hue % 6, self->width, name);
     else
         printf ("%-*s | ", self->width, name);
-    fwrite (line->line, 1, line->size, stdout);
+    const char *text = line->line;
+    size_t size = line->size;
+    if (self->is_terminal) {
+        size = bn_printable (self->clean, sizeof (self->clean), text, size, true);
+        text = self->clean;
+    }
+    fwrite (text, 1, size, stdout);
     putchar ('\n');
 }
 
-/*  Prints everything that is there, the earliest first, but for the first `skip` lines.  */
+/*  Prints everything that is there, the earliest first, but for the first `skip` lines. A source
+ *  that has nothing more is not asked again: that costs system calls, and there may be many.  */
 static void s_drain (s_logs_t *self, uint64_t skip)
 {
+    memset (self->dry, 0, sizeof (self->dry));
     while (!ferror (stdout)) {
         bn_log_files_t *first = NULL;
         const bn_log_line_t *earliest = NULL;
         for (size_t i = 0; i < self->source_count; i++) {
-            const bn_log_line_t *line = bn_log_files_peek (self->sources[i]);
+            const bn_log_line_t *line = self->dry[i] ? NULL : bn_log_files_peek (self->sources[i]);
+            self->dry[i] = !line;
             if (line && (!earliest || strcmp (line->time, earliest->time) < 0)) {
                 earliest = line;
                 first = self->sources[i];
@@ -180,7 +193,7 @@ static int s_logs (s_logs_t *self, bool follow, uint64_t lines)
     s_drain (self, found > lines ? found - lines : 0);
     if (follow)
         s_follow (self);
-    return ferror (stdout) ? BN_EXIT_FAILED : BN_EXIT_OK;
+    return BN_EXIT_OK;
 }
 
 int bn_cli_logs (int argc, char **argv)
@@ -215,7 +228,8 @@ int bn_cli_logs (int argc, char **argv)
     logs->names = (const char *const *)argv + first;
     logs->name_count = (size_t)(argc - first);
     logs->as_json = as_json;
-    logs->colour = isatty (STDOUT_FILENO) && !getenv ("NO_COLOR");
+    logs->is_terminal = isatty (STDOUT_FILENO);
+    logs->colour = logs->is_terminal && !getenv ("NO_COLOR");
     code = s_logs (logs, follow, lines);
     while (logs->source_count)
         bn_log_files_destroy (&logs->sources[--logs->source_count]);

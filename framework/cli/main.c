@@ -6,6 +6,7 @@
 #include "cli/options.h"
 #include "shell/memory.h"
 #include <baton/version.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +61,8 @@ static void print_help (FILE *out)
                   "Durable, ordered events between actors that run in processes of their own.\n\n");
     for (size_t i = 0; i < SUBCOMMANDS; i++)
         fprintf (out, "  %-14s%s\n", subcommands[i].name, subcommands[i].about);
-    fprintf (out, "\n'baton SUBCOMMAND --help' says more. Exit codes: 0 done, 1 failed, 2 wrong "
-                  "usage,\n69 the orchestrator did not answer.\n");
+    fprintf (out, "\n'baton SUBCOMMAND --help' says more. Exit codes: 0 done, 1 failed,\n"
+                  "2 wrong usage, 69 the orchestrator did not answer.\n");
 }
 
 /*  How many letters to insert, delete or replace (Levenshtein).  */
@@ -93,7 +94,7 @@ static int unknown (const char *name)
     unsigned int least = 4; /* farther away it is no mistyped word */
     for (size_t i = 0; i < SUBCOMMANDS && strlen (name) <= WORD_SIZE_MAX; i++) {
         unsigned int letters = distance (subcommands[i].name, name);
-        if (letters < least && letters < strlen (subcommands[i].name)) {
+        if (letters < least && letters * 2 <= strlen (subcommands[i].name)) {
             least = letters;
             closest = subcommands[i].name;
         }
@@ -142,6 +143,17 @@ static int version (int argc, char **argv)
     return BN_EXIT_OK;
 }
 
+/*  What was printed has gone out, or it is said: nobody shall take half of it for all.  */
+static int finish (int code)
+{
+    errno = 0;
+    if (code != BN_EXIT_OK || (fflush (stdout) == 0 && !ferror (stdout)))
+        return code;
+    fprintf (stderr, "baton: standard output: %s\n",
+             errno ? strerror (errno) : "not everything could be written");
+    return BN_EXIT_FAILED;
+}
+
 int main (int argc, char **argv)
 {
     /*  CZMQ would take SIGINT and SIGTERM over; the subcommands have their own way with them.  */
@@ -154,10 +166,10 @@ int main (int argc, char **argv)
     const char *name = argv[1];
     if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0) {
         print_help (stdout);
-        return BN_EXIT_OK;
+        return finish (BN_EXIT_OK);
     }
     if (strcmp (name, "--version") == 0)
         name = "version";
     subcommand_fn *run = find (name);
-    return run ? run (argc - 1, argv + 1) : unknown (name);
+    return finish (run ? run (argc - 1, argv + 1) : unknown (name));
 }

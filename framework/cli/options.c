@@ -2,6 +2,7 @@
 
 #include "cli/options.h"
 #include "base/assert.h"
+#include "shell/printable.h"
 #include "shell/rfc3339.h"
 #include <getopt.h>
 #include <stdarg.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MESSAGE_BYTES_MAX 4096 /* a longer one is cut */
+
 void bn_connect_options_init (bn_connect_options_t *self)
 {
     const char *endpoint = getenv ("BATON_CONNECT");
@@ -17,12 +20,20 @@ void bn_connect_options_init (bn_connect_options_t *self)
     self->timeout_s = 5;
 }
 
+/*  "baton COMMAND: " and what is the matter: words from the command line, texts of peers.  */
+static void s_complain (const char *command, const char *format, va_list args)
+{
+    char text[MESSAGE_BYTES_MAX], clean[MESSAGE_BYTES_MAX + BN_PRINTABLE_ROOM];
+    vsnprintf (text, sizeof (text), format, args);
+    bn_printable (clean, sizeof (clean), text, strlen (text), false);
+    fprintf (stderr, "baton %s: %s", command, clean);
+}
+
 int bn_usage_error (const char *command, const char *format, ...)
 {
     va_list args;
     va_start (args, format);
-    fprintf (stderr, "baton %s: ", command);
-    vfprintf (stderr, format, args);
+    s_complain (command, format, args);
     fprintf (stderr, "\nTry 'baton %s --help'.\n", command);
     va_end (args);
     return BN_EXIT_USAGE;
@@ -32,8 +43,7 @@ int bn_failure (const char *command, baton_err_t err, const char *format, ...)
 {
     va_list args;
     va_start (args, format);
-    fprintf (stderr, "baton %s: ", command);
-    vfprintf (stderr, format, args);
+    s_complain (command, format, args);
     if (err != BATON_OK)
         fprintf (stderr, " (%s)", baton_err_name (err));
     fputc ('\n', stderr);

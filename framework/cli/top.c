@@ -378,7 +378,7 @@ static int s_batch (s_top_t *self)
         bn_top_add (&self->top, sample);
         s_print (self);
         if (ferror (stdout))
-            return BN_EXIT_FAILED;
+            break;
     }
     return BN_EXIT_OK;
 }

@@ -11,7 +11,9 @@ int bn_up_ask (const char *command, const char *data_dir, const char *request, j
     *answer = NULL;
     baton_err_t err = bn_control_ask (data_dir, request, &text);
     if (err == BATON_ERR_UNREACHABLE)
-        return bn_failure (command, err, "no `baton up` runs in the data directory %s", data_dir);
+        return bn_failure (command, err,
+                           "no `baton up` runs in the data directory %s; --data-dir names another",
+                           data_dir);
     if (err)
         return bn_failure (command, err, "%s: %s", data_dir, baton_err_text (err));
     *answer = json_loads (text, 0, NULL);

@@ -2,6 +2,8 @@
 
 #include "cli/up_output.h"
 #include "shell/clock.h"
+#include "shell/printable.h"
+#include "supervisor/process.h"
 #include <baton/event.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -66,6 +68,11 @@ void bn_up_output_line (bn_up_output_t *self, const char *service, uint32_t slot
         self->colour ? snprintf (prefix, sizeof (prefix), "\033[3%um%-*s |\033[0m ", 1 + hue % 6,
                                  (int)self->name_width, name)
                      : snprintf (prefix, sizeof (prefix), "%-*s | ", (int)self->name_width, name);
+    char clean[BN_PROCESS_LINE_BYTES_MAX + BN_PRINTABLE_ROOM];
+    if (isatty (STDOUT_FILENO)) {
+        size = bn_printable (clean, sizeof (clean), line, size, true);
+        line = clean;
+    }
     struct iovec parts[3] = {{.iov_base = prefix, .iov_len = (size_t)prefix_size},
                              {.iov_base = (void *)(uintptr_t)line, .iov_len = size},
                              {.iov_base = (void *)(uintptr_t) "\n", .iov_len = 1}};

@@ -2,11 +2,13 @@
 
 #include "cli/why_text.h"
 #include "cli/sample.h"
+#include "shell/printable.h"
 #include <stdio.h>
 #include <string.h>
 
-#define D          JSON_INTEGER_FORMAT
-#define LISTED_MAX 8 /* offsets in a sentence */
+#define D              JSON_INTEGER_FORMAT
+#define LISTED_MAX     8    /* offsets in a sentence */
+#define TEXT_BYTES_MAX 4096 /* a longer one is cut */
 
 static bool s_is (const json_t *object, const char *name, const char *text)
 {
@@ -29,12 +31,21 @@ static const char *s_plural (json_int_t count)
     return count == 1 ? "" : "s";
 }
 
+/*  Keys, ids and reasons are what somebody made them.  */
+static void s_print_text (const char *before, const json_t *object, const char *name)
+{
+    const char *text = bn_sample_text (object, name);
+    char clean[TEXT_BYTES_MAX + BN_PRINTABLE_ROOM];
+    bn_printable (clean, sizeof (clean), text, strlen (text), false);
+    printf ("%s%s", before, clean);
+}
+
 static void s_print_line (const json_t *event, int indent)
 {
     printf ("%*s%" D "  %s", indent, "", bn_sample_int (event, "offset"),
             bn_sample_text (event, "topic"));
     if (bn_sample_text (event, "key")[0])
-        printf ("  key %s", bn_sample_text (event, "key"));
+        s_print_text ("  key ", event, "key");
     printf ("  partition %" D "  %.19sZ\n", bn_sample_int (event, "partition"),
             bn_sample_text (event, "time"));
 }
@@ -121,11 +132,11 @@ static void s_print_parked (const json_t *answer)
 
 static void s_print_dead (const json_t *answer)
 {
-    printf ("given up after %" D " attempt%s: %s\n", bn_sample_int (answer, "attempts"),
-            s_plural (bn_sample_int (answer, "attempts")),
-            s_has (answer, "reason") ? bn_sample_text (answer, "reason")
-                                     : "its copy is not in the journal any more");
-    printf ("      baton dead redrive %s %" D " gives it to the actor again\n",
+    printf ("given up after %" D " attempt%s: ", bn_sample_int (answer, "attempts"),
+            s_plural (bn_sample_int (answer, "attempts")));
+    s_print_text (s_has (answer, "reason") ? "" : "its copy is not in the journal any more", answer,
+                  "reason");
+    printf ("\n      baton dead redrive %s %" D " gives it to the actor again\n",
             bn_sample_text (answer, "actor"), bn_sample_int (answer, "dead_offset"));
 }
 
@@ -167,10 +178,13 @@ static void s_print_event_report (const json_t *report)
     const json_t *effects = json_object_get (report, "caused");
     const json_t *range = json_object_get (report, "searched_for_effects");
     s_print_line (event, 0);
-    printf ("  id %s, source %s\n", bn_sample_text (event, "id"), bn_sample_text (event, "source"));
-    if (s_has (event, "deadid"))
-        printf ("  the dead letter of %s: %s\n", bn_sample_text (event, "deadid"),
-                bn_sample_text (event, "deadreason"));
+    s_print_text ("  id ", event, "id");
+    s_print_text (", source ", event, "source");
+    if (s_has (event, "deadid")) {
+        s_print_text ("\n  the dead letter of ", event, "deadid");
+        s_print_text (": ", event, "deadreason");
+    }
+    printf ("\n");
     s_print_answers (event);
     if (json_array_size (causes) || s_has (report, "cause_not_found"))
         printf ("caused by\n");
@@ -178,9 +192,10 @@ static void s_print_event_report (const json_t *report)
     {
         s_print_line (it, 2 + 2 * (int)i);
     }
-    if (s_has (report, "cause_not_found"))
-        printf ("  %s, which is not in the part of the journal that was looked at (--scan)\n",
-                bn_sample_text (report, "cause_not_found"));
+    if (s_has (report, "cause_not_found")) {
+        s_print_text ("  ", report, "cause_not_found");
+        printf (", which is not in the part of the journal that was looked at (--scan)\n");
+    }
     if (json_array_size (effects))
         printf ("caused\n");
     json_array_foreach (effects, i, it)
@@ -200,8 +215,8 @@ static void s_print_key_report (const json_t *report)
     json_t *it;
     const json_t *events = json_object_get (report, "events");
     const json_t *letters = json_object_get (report, "dead_letters");
-    printf ("key %s, partition %" D "\n", bn_sample_text (report, "key"),
-            bn_sample_int (report, "partition"));
+    s_print_text ("key ", report, "key");
+    printf (", partition %" D "\n", bn_sample_int (report, "partition"));
     json_array_foreach (events, i, it)
     {
         s_print_line (it, 0);

@@ -8,6 +8,7 @@
 
 #include "shell/log.h"
 #include "shell/clock.h"
+#include "shell/printable.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,43 +59,27 @@ static void put (line_t *line, const char *bytes, size_t size)
     line->size += size;
 }
 
-/*  Length of the well-formed UTF-8 sequence at `at`, 0 if there is none (RFC 3629).  */
-static size_t utf8_length (const unsigned char *at, size_t left)
-{
-    unsigned char first = at[0];
-    size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (first > 0xf4 || length == 0 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f) ||
-        (first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 /*  Appends a text of unknown origin.  */
 static void put_text (line_t *line, const char *text, bool json)
 {
-    const unsigned char *at = (const unsigned char *)text;
     size_t left = strlen (text);
     while (left > 0) {
-        size_t length = utf8_length (at, left);
+        bn_character_t kind;
+        size_t length = bn_printable_next (text, left, &kind);
         char escape[8];
-        if (length == 0) {
+        if (kind == BN_CHARACTER_NONE)
             put (line, "\xef\xbf\xbd", 3);
-            length = 1;
-        } else if (length == 1 && (*at < 0x20 || *at == 0x7f)) {
-            int size = json ? snprintf (escape, sizeof escape, "\\u%04x", *at) : 1;
+        else if (kind == BN_CHARACTER_CONTROL) {
+            unsigned int code = (unsigned char)text[length - 1]; /* of C1, too: U+0080 is C2 80 */
+            int size = json ? snprintf (escape, sizeof escape, "\\u%04x", code) : 1;
             put (line, json ? escape : " ", (size_t)size);
-        } else if (json && (*at == '"' || *at == '\\')) {
+        } else if (json && (*text == '"' || *text == '\\')) {
             escape[0] = '\\';
-            escape[1] = (char)*at;
+            escape[1] = *text;
             put (line, escape, 2);
         } else
-            put (line, (const char *)at, length);
-        at += length;
+            put (line, text, length);
+        text += length;
         left -= length;
     }
 }

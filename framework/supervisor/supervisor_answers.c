@@ -26,6 +26,8 @@ static void s_put (bn_buffer_t *reply, const char *format, ...)
         bn_buffer_append (reply, text, (size_t)size);
 }
 
+static const char s_no_service[] = "there is no service of that name; baton scale lists them";
+
 /*  The text of a JSON string. What is not printable ASCII has no place in what is answered.  */
 static void s_put_text (bn_buffer_t *reply, const char *text)
 {
@@ -100,7 +102,7 @@ static void s_answer_scale (bn_supervisor_t *self, const char *request, bn_buffe
         bn_log (BN_LOG_INFO, "%s scaled from %" PRIu32 " to %u", service->name, before, wanted);
         break;
     case BATON_ERR_NOT_FOUND:
-        s_answer_error (reply, err, "there is no service of that name");
+        s_answer_error (reply, err, s_no_service);
         break;
     case BATON_ERR_LIMIT:
         s_answer_error (
@@ -125,8 +127,7 @@ static void s_answer_restart (bn_supervisor_t *self, const char *name, bn_buffer
         bn_log (BN_LOG_INFO, "%s is restarted, instance by instance", service->name);
     } else
         s_answer_error (reply, err,
-                        err == BATON_ERR_NOT_FOUND ? "there is no service of that name"
-                                                   : "everything is being stopped");
+                        err == BATON_ERR_NOT_FOUND ? s_no_service : "everything is being stopped");
 }
 
 static void s_answer_reload (bn_supervisor_t *self, bn_buffer_t *reply)

@@ -433,6 +433,11 @@ static size_t utf8_sequence (const uint8_t *at, size_t left)
     return size;
 }
 
+size_t bn_utf8_length (const void *at, size_t left)
+{
+    return *(const uint8_t *)at < 0x80 ? 1 : utf8_sequence (at, left);
+}
+
 bool bn_utf8_valid (const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;

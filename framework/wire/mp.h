@@ -60,6 +60,8 @@ baton_err_t bn_mp_scan (const void *bytes, size_t size, uint32_t depth_max, size
 
 /*  True if the bytes are valid UTF-8 (no overlong forms, no surrogates) without U+0000.  */
 bool bn_utf8_valid (const void *bytes, size_t size);
+/*  Bytes of the character at the start of `left` bytes, at least one; 0: it is not UTF-8.  */
+size_t bn_utf8_length (const void *at, size_t left);
 
 /*  Writing: msgpack_packer on a bn_buffer_t; the buffer's `failed` is the error.  */
 static inline msgpack_packer bn_mp_packer (bn_buffer_t *buffer)

@@ -189,6 +189,34 @@ class Cli(unittest.TestCase):
 
     # ---- status, dead, forget
 
+    def test_what_could_not_be_printed_is_an_error(self):
+        self.baton("publish", "orders.placed", stdin='{"n": 1}\n')
+        for arguments in (["help"], ["status"], ["read"], ["why", "--offset", "0"], ["top", "-b"],
+                          ["lab", "list"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([BATON, *arguments], stdout=full, stderr=subprocess.PIPE,
+                                      text=True, timeout=DEADLINE_S, env=self.environment())
+            self.assertEqual(done.returncode, 1, (arguments, done.stderr))
+            self.assertIn("standard output", done.stderr, arguments)
+
+    def test_a_key_gives_no_orders_to_a_terminal(self):
+        key = "k\x1b[2J\x9b"
+        probe = self.probe("orders.>")
+        self.actor(name="probe")
+        self.baton("publish", "orders.placed", "--key-field", "k",
+                   stdin=json.dumps({"k": key, "do": "reject"}) + "\n")
+        self.actor(name="probe", dead=1)
+        probe.kill()
+        letter = json.loads(self.baton("dead", "list", "probe", "--json").stdout)["dead_offset"]
+        for arguments in (["why", key], ["why", "--offset", 0], ["dead", "list", "probe"],
+                          ["read"], ["dead", "show", "probe", letter]):
+            done = self.baton(*arguments)
+            self.assertNotRegex(done.stdout, "[\x00-\x09\x0b-\x1f\x7f-\x9f]", arguments)
+        self.assertIn("key k?[2J?", self.baton("why", "--offset", 0).stdout)
+        refused = self.baton("why", key + "\n!", code=1)
+        self.assertNotIn("\x1b", refused.stderr)
+        self.assertEqual(len(refused.stderr.splitlines()), 1)
+
     def test_status_counts(self):
         probe = self.probe("jobs.>")
         self.actor(name="probe", lag=0)
