@@ -23,8 +23,11 @@ typedef struct {
     uint64_t rounds[BN_UP_PLACES_MAX];     /* of replacing all instances, that were told */
     bool asked[BN_UP_PLACES_MAX];          /* how many run there already */
     size_t count;
-    uint64_t round;    /* that is wanted everywhere */
-    uint64_t revivals; /* of parked ones */
+    bool held[BN_UP_PLACES_MAX]; /* it goes on with the definition before, until it is its turn */
+    bn_blob_t *old_bytes;        /* owned; a part with that definition; NULL: none is held */
+    bn_node_message_t old;       /* borrows from it */
+    uint64_t round;              /* that is wanted everywhere */
+    uint64_t revivals;           /* of parked ones */
 } s_actor_t;
 
 struct bn_up_hosts {
@@ -33,7 +36,8 @@ struct bn_up_hosts {
     bn_up_watch_t *watch;         /* borrowed */
     bn_up_nodes_t *nodes;         /* owned; NULL: none can join */
     uint64_t incarnation;         /* random */
-    s_actor_t actors[BN_SUPERVISOR_SERVICES_MAX];
+    s_actor_t lists[2][BN_SUPERVISOR_SERVICES_MAX];
+    s_actor_t *actors; /* one of these; the other one is for the next file */
     size_t count;
     bool too_long_told;
     uint64_t absent_ms; /* when to say who has not joined; UINT64_MAX: it was said */
@@ -135,33 +139,42 @@ static void s_adopt (bn_up_hosts_t *self, s_actor_t *actor, size_t place)
         its->wanted = service->wanted < its->max ? service->wanted : its->max;
 }
 
+/*  `words` and `variables` have room for all of them.  */
+static bn_node_task_t s_define (const bn_up_actor_t *its, uint32_t backoff_max_ms,
+                                bn_node_word_t *words, bn_node_word_t *variables)
+{
+    const char *directory = its->directory ? its->directory : "";
+    return (bn_node_task_t){.name = {its->name, strlen (its->name)},
+                            .words = words,
+                            .word_count = s_words (words, its->argv),
+                            .variables = variables,
+                            .variable_count = s_words (variables, its->environment),
+                            .directory = {directory, strlen (directory)},
+                            .restart = its->restart,
+                            .stop_timeout_ms = its->stop_timeout_ms,
+                            .backoff_max_ms = backoff_max_ms,
+                            .intensity = its->intensity,
+                            .intensity_period_ms = its->intensity_period_ms,
+                            .watchdog_ms = its->watchdog_ms};
+}
+
 static uint32_t s_tasks (bn_up_hosts_t *self, const char *host, s_tasks_t *tasks)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < self->count && !self->stopping; i++) {
         s_actor_t *actor = &self->actors[i];
         const bn_up_actor_t *its = &self->config->actors[i];
-        const char *directory = its->directory ? its->directory : "";
         for (size_t k = 0; k < actor->count; k++) {
             if (strcmp (actor->hosts[k].host, host))
                 continue;
             s_adopt (self, actor, k);
-            tasks->tasks[count] = (bn_node_task_t){
-                .name = {actor->name, strlen (actor->name)},
-                .words = tasks->words[count],
-                .word_count = s_words (tasks->words[count], its->argv),
-                .variables = tasks->variables[count],
-                .variable_count = s_words (tasks->variables[count], its->environment),
-                .directory = {directory, strlen (directory)},
-                .instances = actor->places[k].wanted,
-                .restart = its->restart,
-                .stop_timeout_ms = its->stop_timeout_ms,
-                .backoff_max_ms = self->config->backoff_max_ms,
-                .intensity = its->intensity,
-                .intensity_period_ms = its->intensity_period_ms,
-                .watchdog_ms = its->watchdog_ms,
-                .rounds = actor->rounds[k],
-                .revivals = actor->revivals};
+            bn_node_task_t *task = &tasks->tasks[count];
+            *task = actor->held[k] ? actor->old.part.tasks[0]
+                                   : s_define (its, self->config->backoff_max_ms,
+                                               tasks->words[count], tasks->variables[count]);
+            task->instances = actor->places[k].wanted;
+            task->rounds = actor->rounds[k];
+            task->revivals = actor->revivals;
             count++;
         }
     }
@@ -207,11 +220,53 @@ static void s_gone (const char *instance, uint64_t incarnation, void *arg)
 
 /*  ---- the file ---- */
 
+static bool s_same_texts (char *const *one, char *const *other)
+{
+    size_t i = 0;
+    while (one[i] && other[i] && !strcmp (one[i], other[i]))
+        i++;
+    return !one[i] && !other[i];
+}
+
+/*  What processes are started from.  */
+static bool s_same_definition (const bn_up_actor_t *one, const bn_up_actor_t *other)
+{
+    return s_same_texts (one->argv, other->argv) &&
+           s_same_texts (one->environment, other->environment) &&
+           !strcmp (one->directory ? one->directory : "", other->directory ? other->directory : "");
+}
+
+static void s_forget_old (s_actor_t *actor)
+{
+    bn_node_message_fini (&actor->old);
+    bn_blob_unref (&actor->old_bytes);
+}
+
+/*  Keeps the definition before; without memory for it nobody is held, and all replace at once.  */
+static bool s_keep_old (s_actor_t *actor, const bn_up_actor_t *its, uint32_t backoff_max_ms)
+{
+    bn_node_word_t words[BN_UP_ARGUMENTS_MAX], variables[BN_UP_ENVIRONMENT_MAX];
+    bn_node_task_t task = s_define (its, backoff_max_ms, words, variables);
+    bn_node_message_t message = {.type = BN_NODE_PART,
+                                 .part = {.endpoint = {"", 0}, .tasks = &task, .task_count = 1}};
+    actor->old_bytes = bn_node_message_encode (&message);
+    bool kept =
+        actor->old_bytes && bn_node_message_decode (&actor->old, actor->old_bytes->data,
+                                                    actor->old_bytes->size, NULL) == BATON_OK;
+    if (!kept)
+        s_forget_old (actor);
+    return kept;
+}
+
 /*  What was said since the file was read stays, where the file says the same as before.  */
-static void s_take_over (s_actor_t *actor, const s_actor_t *known)
+static void s_take_over (s_actor_t *actor, s_actor_t *known)
 {
     actor->round = known->round;
     actor->revivals = known->revivals;
+    actor->old_bytes = known->old_bytes;
+    actor->old = known->old;
+    known->old_bytes = NULL;
+    memset (&known->old, 0, sizeof (known->old));
     for (size_t i = 0; i < actor->count; i++) {
         actor->rounds[i] = known->round;
         for (size_t k = 0; k < known->count; k++) {
@@ -219,36 +274,60 @@ static void s_take_over (s_actor_t *actor, const s_actor_t *known)
                 continue;
             actor->rounds[i] = known->rounds[k];
             actor->asked[i] = known->asked[k];
+            actor->held[i] = known->held[k];
             if (actor->places[i].min == known->places[k].min)
                 actor->places[i].wanted = known->places[k].wanted;
         }
     }
 }
 
-void bn_up_hosts_follow (bn_up_hosts_t *self, const bn_up_config_t *config)
+/*  Another definition: hosts that have the one before keep it until it is their turn. While some
+ *  still have an earlier one, they keep that, and those between are told at once.  */
+static void s_hold (s_actor_t *actor, const s_actor_t *known, const bn_up_config_t *config,
+                    const bn_up_actor_t *its)
 {
-    s_actor_t *before = malloc (sizeof (self->actors));
-    size_t before_count = before ? self->count : 0;
-    if (before)
-        memcpy (before, self->actors, sizeof (self->actors));
-    self->config = config;
-    self->count = config->actor_count;
-    for (size_t i = 0; i < config->actor_count; i++) {
-        s_actor_t *actor = &self->actors[i];
-        const bn_up_actor_t *its = &config->actors[i];
-        *actor = (s_actor_t){.count = its->place_count};
-        snprintf (actor->name, sizeof (actor->name), "%s", its->name);
-        for (size_t k = 0; k < its->place_count; k++) {
-            actor->hosts[k] = its->places[k];
-            actor->places[k] = (bn_place_t){.min = its->places[k].instances,
-                                            .max = its->places[k].instances_max,
-                                            .wanted = its->places[k].instances};
-        }
-        for (size_t k = 0; k < before_count; k++)
-            if (!strcmp (before[k].name, actor->name))
-                s_take_over (actor, &before[k]);
+    if (actor->old_bytes || !s_keep_old (actor, its, config->backoff_max_ms))
+        return;
+    for (size_t i = 0; i < actor->count; i++)
+        for (size_t k = 0; k < known->count; k++)
+            if (!strcmp (actor->hosts[i].host, known->hosts[k].host))
+                actor->held[i] = !s_is_here (actor->hosts[i].host);
+}
+
+static void s_follow_actor (s_actor_t *actor, const bn_up_actor_t *its)
+{
+    *actor = (s_actor_t){.count = its->place_count};
+    snprintf (actor->name, sizeof (actor->name), "%s", its->name);
+    for (size_t k = 0; k < its->place_count; k++) {
+        actor->hosts[k] = its->places[k];
+        actor->places[k] = (bn_place_t){.min = its->places[k].instances,
+                                        .max = its->places[k].instances_max,
+                                        .wanted = its->places[k].instances};
     }
-    free (before);
+}
+
+void bn_up_hosts_follow (bn_up_hosts_t *self, const bn_up_config_t *config,
+                         const bn_up_config_t *before)
+{
+    s_actor_t *known = self->actors;
+    size_t known_count = self->count;
+    s_actor_t *actors = known == self->lists[0] ? self->lists[1] : self->lists[0];
+    for (size_t i = 0; i < config->actor_count; i++) {
+        s_actor_t *actor = &actors[i];
+        s_follow_actor (actor, &config->actors[i]);
+        for (size_t k = 0; k < known_count; k++) {
+            if (strcmp (known[k].name, actor->name))
+                continue;
+            s_take_over (actor, &known[k]);
+            if (!s_same_definition (&config->actors[i], &before->actors[k]))
+                s_hold (actor, &known[k], before, &before->actors[k]);
+        }
+    }
+    for (size_t k = 0; k < known_count; k++)
+        s_forget_old (&known[k]);
+    self->config = config;
+    self->actors = actors;
+    self->count = config->actor_count;
     self->absent_ms = s_now_ms () + ABSENT_MS;
     if (self->nodes)
         bn_up_nodes_refresh (self->nodes);
@@ -402,6 +481,12 @@ static bool s_answer_restart (bn_up_hosts_t *self, const char *name, bn_buffer_t
     return true;
 }
 
+/*  Its turn to replace all instances is still to come.  */
+static bool s_is_pending (const s_actor_t *actor, size_t place)
+{
+    return actor->held[place] || actor->rounds[place] != actor->round;
+}
+
 /*  What there is to say of a service beyond what its hosts report.  */
 static void s_describe (bn_up_hosts_t *self, s_actor_t *actor, json_t *services)
 {
@@ -414,7 +499,7 @@ static void s_describe (bn_up_hosts_t *self, s_actor_t *actor, json_t *services)
     json_object_set_new (service, "restart",
                          json_string (restarts[self->config->actors[index].restart]));
     for (size_t i = 0; i < actor->count; i++)
-        if (actor->rounds[i] != actor->round)
+        if (s_is_pending (actor, i))
             bn_up_hosts_outdated (service, actor->hosts[i].host);
 }
 
@@ -484,14 +569,17 @@ static void s_roll (bn_up_hosts_t *self, s_actor_t *actor)
 {
     size_t next = actor->count;
     for (size_t i = 0; i < actor->count; i++) {
-        if (actor->rounds[i] != actor->round)
+        if (s_is_pending (actor, i))
             next = next < actor->count ? next : i;
         else if (!s_place_is_done (self, actor, i))
             return;
     }
-    if (next == actor->count)
+    if (next == actor->count) {
+        s_forget_old (actor); /* nobody is held any more */
         return;
+    }
     actor->rounds[next] = actor->round;
+    actor->held[next] = false;
     if (s_is_here (actor->hosts[next].host))
         bn_supervisor_restart (self->supervisor, actor->name);
     else
@@ -592,7 +680,7 @@ baton_err_t bn_up_hosts_new (bn_up_hosts_t **hosts, const bn_up_config_t *config
     self->supervisor = supervisor;
     self->watch = watch;
     self->incarnation = bn_random_u64 ();
-    bn_up_hosts_follow (self, config);
+    bn_up_hosts_follow (self, config, NULL);
     bn_up_nodes_options_t options = {
         .endpoint = config->nodes, .now_ms = s_now_ms, .gone = s_gone, .part = s_part, .arg = self};
     baton_err_t err = config->nodes ? bn_up_nodes_new (&self->nodes, &options, detail) : BATON_OK;
@@ -609,6 +697,8 @@ void bn_up_hosts_destroy (bn_up_hosts_t **self_p)
         return;
     *self_p = NULL;
     bn_up_nodes_destroy (&self->nodes);
+    for (size_t i = 0; i < self->count; i++)
+        s_forget_old (&self->actors[i]);
     free (self);
 }
 

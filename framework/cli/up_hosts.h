@@ -10,7 +10,9 @@
  *  agree on them, and the name says where to look.
  *
  *  A restart goes from host to host, in the order of the file: the next one begins when every
- *  instance of the one before is replaced and ready. A host that is not there is not waited for.
+ *  instance of the one before is replaced and ready. A host that is not there is not waited for. So
+ *  does another definition of an actor, this host first: until it is their turn the others go on
+ *  with the one before, and a build that does not work replaces one instance and no more.
  *
  *  One thread: the supervisor's.  */
 #ifndef BN_UP_HOSTS_H
@@ -31,8 +33,9 @@ void bn_up_hosts_destroy (bn_up_hosts_t **self_p);
 void bn_up_hosts_fds (const bn_up_hosts_t *self, int fds[BN_UP_NODES_FDS]);
 /*  Returns when to call it again at the latest.  */
 uint64_t bn_up_hosts_turn (bn_up_hosts_t *self);
-/*  The file has changed, and the supervisor has applied it.  */
-void bn_up_hosts_follow (bn_up_hosts_t *self, const bn_up_config_t *config);
+/*  The file has changed, and the supervisor has applied it. `before` is what it said until now.  */
+void bn_up_hosts_follow (bn_up_hosts_t *self, const bn_up_config_t *config,
+                         const bn_up_config_t *before);
 
 /*  Instances of an actor that are wanted, on all hosts, and how many are parked; false: there is no
  *  such actor.  */

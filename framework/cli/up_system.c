@@ -245,7 +245,7 @@ static baton_err_t s_reload (bn_supervisor_t *supervisor, char *detail, size_t d
         bn_up_config_t before = *self->config;
         *self->config = *config;
         *config = before;
-        bn_up_hosts_follow (self->hosts, self->config);
+        bn_up_hosts_follow (self->hosts, self->config, config);
         bn_up_elastic_follow (&self->elastic, self->config, self->watch);
     }
     if (config)

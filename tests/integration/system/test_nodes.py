@@ -251,6 +251,38 @@ class Nodes(harness.System):
                  and len(self.ready()) == 2)
         self.stop(up)
 
+    def test_a_build_that_does_not_work_costs_one_instance(self):
+        """Another definition goes from host to host, like a restart."""
+        good = ["hosts", "    up = 1", "    a = 2", "    b = 1", "intensity = 1 in 1h"]
+        up = self.up({"p": good})
+        self.node("a")
+        self.node("b")
+        before = self.wait_ready("p-1", "p-1.a", "p-2.a", "p-1.b")
+        conf = self.conf.read_text()
+        self.conf.write_text(conf.replace(PROBE, "/bin/false"))
+        self.ask("reload")
+        wait_for("the first one is parked", lambda: self.listing()[1]["p-1"]["state"] == "parked")
+        listed = self.listing()
+        self.assertTrue(next(s for s in listed[0]["services"] if s["name"] == "p")["rolling"])
+        self.assertEqual({name: its["current"] for name, its in listed[1].items()
+                          if name.startswith("p-")},
+                         {"p-1": True, "p-1.a": False, "p-2.a": False, "p-1.b": False})
+        self.conf.write_text(conf)
+        self.ask("reload")
+        after = self.wait_ready("p-1", "p-1.a", "p-2.a", "p-1.b")
+        wait_for("nothing is left to replace", lambda: not any(
+            s["rolling"] for s in self.listing()[0]["services"]))
+        after = self.ready()
+        self.assertEqual([name for name in after if after[name] != before[name]], ["p-1"])
+        # And one that works reaches all of them, in turn.
+        self.write_up(actors={"p": good + [f"directory = {self.dir}"]})
+        self.ask("reload")
+        wait_for("all are replaced", lambda: len(self.ready()) == 4 and not
+                 set(self.ready().values()) & set(after.values()))
+        left = re.findall(r"orchestrator: p/(p-\S+) left", self.said())
+        self.assertEqual([name[3:] for name in left[-4:]], ["", ".a", ".a", ".b"])
+        self.stop(up)
+
     def test_an_elastic_actor_grows_on_all_hosts(self):
         up = self.up({"p": ["target_lag = 100", "cooldown = 2s", "hosts", "    up = 1..2",
                             "    a = 0", "    b = 1..3"]})
