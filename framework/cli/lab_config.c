@@ -194,6 +194,7 @@ static baton_err_t s_take_system (bn_lab_config_t *self, const bn_up_config_t *u
         service->section = actor;
         snprintf (service->name, sizeof (service->name), "%s", zconfig_name (actor));
         s_place (service, &up->actors[index], self->hosts, (uint32_t)index);
+        self->plan.instances += up->actors[index].instances;
     }
     return BATON_OK;
 }
@@ -602,6 +603,7 @@ static baton_err_t s_sections (bn_lab_config_t *self, char detail[512])
     err = s_drill_system (self, system, detail);
     if (!err)
         err = s_check_steps (self, detail);
+    self->drill.ready_all = !ready;
     for (size_t i = 0; i < self->plan.service_count && !ready && !err; i++)
         snprintf (self->drill.ready[self->drill.ready_count++], BATON_NAME_BYTES_MAX + 1, "%s",
                   self->plan.services[i].name);

@@ -287,6 +287,11 @@ static const char *s_absent (const s_lab_t *self, const bn_lab_picture_t *pictur
         if (!there)
             return drill->ready[i];
     }
+    uint32_t instances = 0;
+    for (size_t k = 0; k < picture->actor_count; k++)
+        instances += picture->actors[k].instances;
+    if (drill && drill->ready_all && instances < self->options->plan->instances)
+        return "one instance or more";
     return NULL;
 }
 

@@ -47,6 +47,7 @@ typedef struct {
 typedef struct {
     char ready[BN_LAB_NAMES_MAX][BATON_NAME_BYTES_MAX + 1]; /* actors that must register */
     size_t ready_count;
+    bool ready_all; /* and every instance of the plan */
     bn_lab_stream_t streams[BN_LAB_STREAMS_MAX];
     size_t stream_count;
     bn_lab_step_t steps[BN_LAB_STEPS_MAX]; /* ascending */

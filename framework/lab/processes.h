@@ -40,6 +40,7 @@ typedef struct {
     char hosts[BN_LAB_HOSTS_MAX][BN_LAB_HOST_BYTES_MAX + 1]; /* what the file calls them */
     bn_lab_service_t services[BN_LAB_SERVICES_MAX];
     size_t service_count;
+    uint32_t instances;     /* of all services */
     uint64_t reserve_bytes; /* of the disk that the orchestrator keeps */
 } bn_lab_plan_t;
 
@@ -54,7 +55,7 @@ typedef struct {
     bool loud;             /* output of the processes goes to standard output, too */
 } bn_lab_processes_options_t;
 
-/*  Writes the file of `baton up` (DIRECTORY/up.conf). Errors: SYSTEM, MEMORY; detail: 512 bytes.  */
+/*  Writes the file of `baton up` (DIRECTORY/up.conf). Errors: SYSTEM, MEMORY, with detail.  */
 baton_err_t bn_lab_processes_new (bn_lab_processes_t **processes,
                                   const bn_lab_processes_options_t *options, char detail[512]);
 /*  Kills what still runs.  */

@@ -45,6 +45,7 @@ if command -v systemd-analyze > /dev/null; then
     # What it does not understand is a warning to it.
     if grep baton "$work/log"; then exit 1; fi
 fi
+"$work/prefix/bin/baton" lab list | grep -q '^flash-sale ' || { echo "no drills"; exit 1; }
 by_cmake "$work/prefix" cmake-first
 by_pkg_config "$work/prefix" pkg-config-first
 mv "$work/prefix" "$work/moved"

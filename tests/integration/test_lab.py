@@ -115,11 +115,12 @@ class Lab(unittest.TestCase):
         return json.loads(done.stdout), done.returncode, done.stderr
 
     def pids(self, *words):
-        status = self.lab("status", "--json", *words)
-        if status.returncode:
+        """Of all processes of a lab that takes orders."""
+        done = self.lab("status", "--json", *words)
+        status = json.loads(done.stdout) if done.returncode == 0 else {"part": ""}
+        if status["part"] != "running":
             return []
-        return [process["pid"] for host in json.loads(status.stdout)["hosts"]
-                for process in host["processes"]]
+        return [process["pid"] for host in status["hosts"] for process in host["processes"]]
 
     def wait_running(self, count, *words):
         return wait_for(f"{count} processes run", lambda: len(self.pids(*words)) == count and
