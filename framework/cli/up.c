@@ -59,9 +59,9 @@ static const char s_details[] =
     "returns when every instance is ready, only there; `baton down` stops it.\n"
     "\n"
     "Exit codes: 0 stopped cleanly (detached: everything is ready), 1 the orchestrator did not\n"
-    "come up or the data directory cannot be used (detached: or an instance keeps ending, or is not\n"
-    "ready in time; everything is stopped then), 2 wrong usage or a wrong file, 130 interrupted\n"
-    "while detaching.";
+    "come up or the data directory cannot be used (detached: or an instance keeps ending, or is\n"
+    "not ready in time; everything is stopped then), 2 wrong usage or a wrong file, 130\n"
+    "interrupted while detaching.";
 
 int bn_cli_up (int argc, char **argv)
 {

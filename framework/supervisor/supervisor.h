@@ -120,10 +120,10 @@ typedef struct {
     const char *incarnation_variable;
 } bn_supervisor_options_t;
 
-/*  options may be NULL. Blocks SIGINT, SIGTERM and, with a reload, SIGHUP in the calling thread, for
- *  good: they are read from a descriptor. Forks the keeper. Call it before other threads are made,
- *  so that these have the signals blocked too, and call everything from the one thread, which must
- *  live as long as the process.  */
+/*  options may be NULL. Blocks SIGINT, SIGTERM and, with a reload, SIGHUP in the calling thread,
+ *  for good: they are read from a descriptor. Forks the keeper. Call it before other threads are
+ *  made, so that these have the signals blocked too, and call everything from the one thread,
+ *  which must live as long as the process.  */
 baton_err_t bn_supervisor_new (bn_supervisor_t **supervisor,
                                const bn_supervisor_options_t *options);
 /*  Kills what still runs.  */

@@ -2,13 +2,13 @@
 
 /*  sections.c - many events of many topics, cut into sections that keep the order of each key.
  *
- *  DESIGN. Few large sections cost less than many small ones, everywhere. So an event joins the last
- *  section of its topic and partition, wherever that is, as long as no section behind it has an
- *  event of the same key: then it overtakes only events of other keys. With one topic that is the
- *  last section of the partition, and finding it is one look into an array. From the second topic
- *  on two tables tell: the last section of a topic and partition, and the last section that has a
- *  key. Keys from before that moment are taken to be in the last section of their partition. Without
- *  memory for a table a section is opened too many, no more.
+ *  DESIGN. Few large sections cost less than many small ones, everywhere. So an event joins the
+ *  last section of its topic and partition, wherever that is, as long as no section behind it has
+ *  an event of the same key: then it overtakes only events of other keys. With one topic that is
+ *  the last section of the partition, and finding it is one look into an array. From the second
+ *  topic on two tables tell: the last section of a topic and partition, and the last section that
+ *  has a key. Keys from before that moment are taken to be in the last section of their partition.
+ *  Without memory for a table a section is opened too many, no more.
  *
  *  INVARIANT N1: the events of one key, read through the sections in their order, come in the order
  *  in which they were added (G3). So do those without a key in one topic and partition.  */

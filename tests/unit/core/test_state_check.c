@@ -184,100 +184,101 @@ static void a_checkpoint_that_fits_is_taken (void **unused)
     assert_int_equal (restore_all (fine, ITEMS), BATON_OK);
 }
 
+/*  What replaces which item of a checkpoint that is fine.  */
+static const struct {
+    int at;
+    item_t item;
+} others[] = {
+    {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 0, 2, 9, 10, 1}}},
+    {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 5, 0, 9, 10, 1}}},
+    {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 5, 2, 9, 10, 0}}}, /* actor 1 */
+    {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 5, 2, 9, 4, 1}}},  /* floor 5 */
+    /*  No patterns; a name that is none; the name of another one.  */
+    {ACTOR,
+     {.kind = "a4",
+      .keys = {1},
+      .value = "[s[uuuuuuu",
+      .numbers = {9, 0, 5, 1, 2, 3, 0, 0, 0},
+      .text = "t"}},
+    {ACTOR,
+     {.kind = "a4",
+      .keys = {1},
+      .value = "[s[suuuuuuu",
+      .numbers = {9, 1, 5, 1, 2, 3, 0, 0, 0},
+      .text = "no name"}},
+    {OTHER,
+     {.kind = "a4",
+      .keys = {0},
+      .value = "[s[suuuuuuu",
+      .numbers = {9, 1, 5, 1, 2, 3, 0, 0, 0},
+      .text = "t"}},
+    /*  Partitions that do not exist: one that never can, a floor, parked, charged.  */
+    {OTHER,
+     {.kind = "p44",
+      .keys = {1, 256},
+      .value = "[uuuuuusuu[[",
+      .numbers = {11, 0, 0, 0, 0, 0, NONE, 0, 0, 0, 0},
+      .text = ""}},
+    {OTHER,
+     {.kind = "p44",
+      .keys = {1, 2},
+      .value = "[uuuuuusuu[[",
+      .numbers = {11, 5, 0, 0, 0, 0, NONE, 0, 0, 0, 0},
+      .text = ""}},
+    {OTHER,
+     {.kind = "p44",
+      .keys = {1, 2},
+      .value = "[uuuuuusuu[uuuu[",
+      .numbers = {11, 0, 0, 0, 0, 0, NONE, 0, 0, 4, 1, 1, 0, 0, 0},
+      .text = ""}},
+    {OTHER,
+     {.kind = "p44",
+      .keys = {1, 2},
+      .value = "[uuuuuusuu[[uu",
+      .numbers = {11, 0, 0, 0, 0, 0, NONE, 0, 0, 0, 2, 7, 1},
+      .text = ""}},
+    /*  Charged twice; parked above the floor; lists that end in the middle.  */
+    {PARTITION,
+     {.kind = "p44",
+      .keys = {1, 0},
+      .value = "[uuuuuusuu[[uuuu",
+      .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 0, 4, 7, 1, 7, 1},
+      .text = "i"}},
+    {PARTITION,
+     {.kind = "p44",
+      .keys = {1, 0},
+      .value = "[uuuuuusuu[uuuu[",
+      .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 4, 6, 1, 0, 0, 0},
+      .text = "i"}},
+    {PARTITION,
+     {.kind = "p44",
+      .keys = {1, 0},
+      .value = "[uuuuuusuu[uuu[",
+      .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 3, 3, 1, 0, 0},
+      .text = "i"}},
+    {PARTITION,
+     {.kind = "p44",
+      .keys = {1, 0},
+      .value = "[uuuuuusuu[[s",
+      .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 0, 2},
+      .text = "i"}},
+    /*  A dead letter that is parked, and one in no partition.  */
+    {OTHER, {.kind = "d48", .keys = {1, 8}, .value = "[uuuuu", .numbers = {5, 3, 0, 1, 0, 0}}},
+    {OTHER, {.kind = "d48", .keys = {1, 8}, .value = "[uuuuu", .numbers = {5, 1, 2, 1, 0, 0}}},
+    /*  Events in a partition that does not exist, a topic twice, a name that is none.  */
+    {TOPIC, {.kind = "tt", .value = "[uu[uuuuuu", .numbers = {3, 10, 99, 6, 10, 10, 0, 0, 9, 9}}},
+    {OTHER, {.kind = "tt", .value = "[uu[uuuu", .numbers = {3, 10, 99, 4, 10, 10, 0, 0}}},
+    {OTHER, {.kind = "t..", .value = "[uu[uuuu", .numbers = {3, 10, 99, 4, 10, 10, 0, 0}}},
+    /*  A producer that was never used, one used by the record of another, one twice.  */
+    {PRODUCER, {.kind = "r8", .keys = {8}, .value = "[uu[", .numbers = {3, 1, 0, 0}}},
+    {OTHER, {.kind = "r8", .keys = {7}, .value = "[uu[", .numbers = {3, 1, 4, 0}}},
+    {OTHER, {.kind = "r8", .keys = {8}, .value = "[uu[", .numbers = {3, 1, 5, 0}}},
+    {OTHER, {.kind = "r8", .keys = {7}, .value = "[us[", .numbers = {3, 1, 0}, .text = "x"}},
+};
+
 static void checkpoints_that_cannot_be_are_refused (void **unused)
 {
     (void)unused;
-    const struct {
-        int at;
-        item_t item;
-    } others[] = {
-        {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 0, 2, 9, 10, 1}}},
-        {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 5, 0, 9, 10, 1}}},
-        {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 5, 2, 9, 10, 0}}}, /* actor 1 */
-        {META, {.kind = "m", .value = "[uuuuu", .numbers = {5, 5, 2, 9, 4, 1}}},  /* floor 5 */
-        /*  No patterns; a name that is none; the name of another one.  */
-        {ACTOR,
-         {.kind = "a4",
-          .keys = {1},
-          .value = "[s[uuuuuuu",
-          .numbers = {9, 0, 5, 1, 2, 3, 0, 0, 0},
-          .text = "t"}},
-        {ACTOR,
-         {.kind = "a4",
-          .keys = {1},
-          .value = "[s[suuuuuuu",
-          .numbers = {9, 1, 5, 1, 2, 3, 0, 0, 0},
-          .text = "no name"}},
-        {OTHER,
-         {.kind = "a4",
-          .keys = {0},
-          .value = "[s[suuuuuuu",
-          .numbers = {9, 1, 5, 1, 2, 3, 0, 0, 0},
-          .text = "t"}},
-        /*  Partitions that do not exist: one that never can, a floor, parked, charged.  */
-        {OTHER,
-         {.kind = "p44",
-          .keys = {1, 256},
-          .value = "[uuuuuusuu[[",
-          .numbers = {11, 0, 0, 0, 0, 0, NONE, 0, 0, 0, 0},
-          .text = ""}},
-        {OTHER,
-         {.kind = "p44",
-          .keys = {1, 2},
-          .value = "[uuuuuusuu[[",
-          .numbers = {11, 5, 0, 0, 0, 0, NONE, 0, 0, 0, 0},
-          .text = ""}},
-        {OTHER,
-         {.kind = "p44",
-          .keys = {1, 2},
-          .value = "[uuuuuusuu[uuuu[",
-          .numbers = {11, 0, 0, 0, 0, 0, NONE, 0, 0, 4, 1, 1, 0, 0, 0},
-          .text = ""}},
-        {OTHER,
-         {.kind = "p44",
-          .keys = {1, 2},
-          .value = "[uuuuuusuu[[uu",
-          .numbers = {11, 0, 0, 0, 0, 0, NONE, 0, 0, 0, 2, 7, 1},
-          .text = ""}},
-        /*  Charged twice; parked above the floor; lists that end in the middle.  */
-        {PARTITION,
-         {.kind = "p44",
-          .keys = {1, 0},
-          .value = "[uuuuuusuu[[uuuu",
-          .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 0, 4, 7, 1, 7, 1},
-          .text = "i"}},
-        {PARTITION,
-         {.kind = "p44",
-          .keys = {1, 0},
-          .value = "[uuuuuusuu[uuuu[",
-          .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 4, 6, 1, 0, 0, 0},
-          .text = "i"}},
-        {PARTITION,
-         {.kind = "p44",
-          .keys = {1, 0},
-          .value = "[uuuuuusuu[uuu[",
-          .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 3, 3, 1, 0, 0},
-          .text = "i"}},
-        {PARTITION,
-         {.kind = "p44",
-          .keys = {1, 0},
-          .value = "[uuuuuusuu[[s",
-          .numbers = {11, 5, 10, 5, 1, 0, NONE, 9, 1, 0, 2},
-          .text = "i"}},
-        /*  A dead letter that is parked, and one in no partition.  */
-        {OTHER, {.kind = "d48", .keys = {1, 8}, .value = "[uuuuu", .numbers = {5, 3, 0, 1, 0, 0}}},
-        {OTHER, {.kind = "d48", .keys = {1, 8}, .value = "[uuuuu", .numbers = {5, 1, 2, 1, 0, 0}}},
-        /*  Events in a partition that does not exist, a topic twice, a name that is none.  */
-        {TOPIC,
-         {.kind = "tt", .value = "[uu[uuuuuu", .numbers = {3, 10, 99, 6, 10, 10, 0, 0, 9, 9}}},
-        {OTHER, {.kind = "tt", .value = "[uu[uuuu", .numbers = {3, 10, 99, 4, 10, 10, 0, 0}}},
-        {OTHER, {.kind = "t..", .value = "[uu[uuuu", .numbers = {3, 10, 99, 4, 10, 10, 0, 0}}},
-        /*  A producer that was never used, one used by the record of another, one twice.  */
-        {PRODUCER, {.kind = "r8", .keys = {8}, .value = "[uu[", .numbers = {3, 1, 0, 0}}},
-        {OTHER, {.kind = "r8", .keys = {7}, .value = "[uu[", .numbers = {3, 1, 4, 0}}},
-        {OTHER, {.kind = "r8", .keys = {8}, .value = "[uu[", .numbers = {3, 1, 5, 0}}},
-        {OTHER, {.kind = "r8", .keys = {7}, .value = "[us[", .numbers = {3, 1, 0}, .text = "x"}},
-    };
     for (size_t index = 0; index < sizeof others / sizeof *others; index++) {
         item_t items[ITEMS];
         memcpy (items, fine, sizeof items);
