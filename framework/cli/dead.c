@@ -3,6 +3,7 @@
 /*  dead.c - `baton dead`: events that were given up.  */
 
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/reader.h"
@@ -283,14 +284,10 @@ static int s_change (s_dead_t *self, bn_dead_op_t op)
 
 static int s_run (s_dead_t *self, const char *verb)
 {
-    bn_admin_options_t options = {.endpoint = self->connect.endpoint,
-                                  .name = "dead",
-                                  .timeout_ms = (uint32_t)self->connect.timeout_s * 1000};
-    baton_err_t err = bn_admin_new (&self->admin, &options);
-    if (err)
-        return bn_failure ("dead", err, "%s: %s", self->connect.endpoint, baton_err_text (err));
+    int code = bn_connect (&self->admin, "dead", &self->connect);
+    if (code >= 0)
+        return code;
     s_page_t *page = calloc (1, sizeof (*page));
-    int code;
     if (!page)
         code = bn_failure ("dead", BATON_ERR_MEMORY, "out of memory");
     else {

@@ -3,8 +3,7 @@
 /*  forget.c - `baton forget`: an actor that is no longer wanted.  */
 
 #include "cli/cli.h"
-#include "cli/options.h"
-#include "client/admin.h"
+#include "cli/connect.h"
 #include "wire/topic.h"
 #include <stdio.h>
 #include <string.h>
@@ -50,14 +49,11 @@ int bn_cli_forget (int argc, char **argv)
     if (!yes && !bn_confirm ("Forget %s, with what is parked and dead for it?", actor))
         return bn_failure ("forget", BATON_OK, "nothing was done");
 
-    bn_admin_options_t options = {.endpoint = connect.endpoint,
-                                  .name = "forget",
-                                  .timeout_ms = (uint32_t)connect.timeout_s * 1000};
-    baton_err_t err = bn_admin_new (&admin, &options);
-    if (err)
-        return bn_failure ("forget", err, "%s: %s", connect.endpoint, baton_err_text (err));
+    code = bn_connect (&admin, "forget", &connect);
+    if (code >= 0)
+        return code;
     bn_message_t request = {.type = BN_FORGET, .forget = {.text = actor, .size = strlen (actor)}};
-    err = bn_admin_request (admin, &request, BN_FORGOTTEN, 0, &reply);
+    baton_err_t err = bn_admin_request (admin, &request, BN_FORGOTTEN, 0, &reply);
     if (err)
         code = bn_failure ("forget", err, "%s", bn_admin_error_text (admin));
     else {

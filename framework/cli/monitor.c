@@ -9,6 +9,7 @@
  *  nobody scrapes. Whoever waits for the lock gets what was taken meanwhile.  */
 
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/options.h"
 #include "cli/prometheus.h"
 #include "cli/sample.h"
@@ -246,12 +247,9 @@ int bn_cli_monitor (int argc, char **argv)
         return bn_usage_error ("monitor", "what is '%s'?", argv[first]);
     if (!self.prometheus)
         return bn_usage_error ("monitor", "say --prometheus");
-    bn_admin_options_t options = {.endpoint = self.connect.endpoint,
-                                  .name = "monitor",
-                                  .timeout_ms = (uint32_t)self.connect.timeout_s * 1000};
-    baton_err_t err = bn_admin_new (&self.admin, &options);
-    if (err)
-        return bn_failure ("monitor", err, "%s: %s", self.connect.endpoint, baton_err_text (err));
+    code = bn_connect (&self.admin, "monitor", &self.connect);
+    if (code >= 0)
+        return code;
     bn_log_setup ("monitor", BN_LOG_TEXT, BN_LOG_INFO);
     bn_buffer_init (&self.text, TEXT_BYTES_MAX);
     code = s_serve (&self);

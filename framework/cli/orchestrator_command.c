@@ -39,8 +39,9 @@ static char *make_details (void)
     FILE *out = open_memstream (&text, &size);
     if (!out)
         return NULL;
-    fprintf (out, "FILE.conf is ZPL (https://rfc.zeromq.org/spec/4/), four spaces for each level. "
-                  "Every property\nand its default (--data and --endpoint win over the file):\n\n");
+    fprintf (out,
+             "FILE.conf is ZPL (https://rfc.zeromq.org/spec/4/), four spaces for each level. "
+             "Every property\nand its default (--data-dir and --endpoint win over the file):\n\n");
     bn_orchestrator_config_print (out);
     fprintf (out, "\nExit codes: 0 stopped as asked (or the configuration is fine), 1 failed (the "
                   "last line says why),\n2 wrong usage or configuration.");
@@ -51,8 +52,8 @@ static char *make_details (void)
 static int parse (arguments_t *arguments, int argc, char **argv, const char **file)
 {
     const bn_option_t options[] = {
-        {"data", 'd', BN_OPTION_TEXT, &arguments->data_dir, "DIR", "where the journal is kept", 0,
-         0},
+        {"data-dir", 'd', BN_OPTION_TEXT, &arguments->data_dir, "DIR", "where the journal is kept",
+         0, 0},
         {"endpoint", 'e', BN_OPTION_TEXT, &arguments->endpoint, "ENDPOINT",
          "where to listen for requests", 0, 0},
         {"check", 0, BN_OPTION_FLAG, &arguments->check, NULL, "only check the configuration", 0, 0},

@@ -3,6 +3,7 @@
 /*  read.c - `baton read`: events from the journal as JSON lines.  */
 
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/reader.h"
@@ -101,26 +102,24 @@ static int s_read (const bn_connect_options_t *connect, bn_reader_t *reader, con
 {
     s_printer_t *printer = reader->arg;
     bn_admin_t *admin;
-    bn_admin_options_t options = {.endpoint = connect->endpoint,
-                                  .name = "read",
-                                  .timeout_ms = (uint32_t)connect->timeout_s * 1000};
-    baton_err_t err = bn_admin_new (&admin, &options);
-    if (err)
-        return bn_failure ("read", err, "%s: %s", connect->endpoint, baton_err_text (err));
+    int code = bn_connect (&admin, "read", connect);
+    if (code >= 0)
+        return code;
     const bn_welcome_t *welcome = bn_admin_welcome (admin);
     if (!welcome) {
-        int code = bn_failure ("read", bn_admin_error (admin), "%s", bn_admin_error_text (admin));
+        code = bn_failure ("read", bn_admin_error (admin), "%s", bn_admin_error_text (admin));
         bn_admin_destroy (&admin);
         return code;
     }
     s_from (from, reader, welcome);
     reader->upto = reader->follow ? BN_NO_OFFSET : welcome->tail;
-    reader->patience_ms = options.timeout_ms;
-    err = reader->upto ? bn_reader_run (reader, admin) : BATON_OK;
+    reader->patience_ms = (uint32_t)connect->timeout_s * 1000;
+    baton_err_t err = reader->upto ? bn_reader_run (reader, admin) : BATON_OK;
 
-    int code = BN_EXIT_OK;
+    code = BN_EXIT_OK;
     if (fflush (stdout) && !printer->error)
         printer->error = errno;
+    clearerr (stdout); /* is told here, and a reader that has gone is none */
     if (err)
         code = bn_failure ("read", err, "%s",
                            bn_admin_error (admin) == err ? bn_admin_error_text (admin)

@@ -3,6 +3,7 @@
 /*  status.c - `baton status`: how things stand.  */
 
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/options.h"
 #include "cli/sample.h"
 #include <stdio.h>
@@ -201,12 +202,9 @@ int bn_cli_status (int argc, char **argv)
         self.sample_s = self.as_json && !self.watch ? 0 : 1;
     if (first < argc)
         return bn_usage_error ("status", "what is '%s'?", argv[first]);
-    bn_admin_options_t options = {.endpoint = self.connect.endpoint,
-                                  .name = "status",
-                                  .timeout_ms = (uint32_t)self.connect.timeout_s * 1000};
-    baton_err_t err = bn_admin_new (&self.admin, &options);
-    if (err)
-        return bn_failure ("status", err, "%s: %s", self.connect.endpoint, baton_err_text (err));
+    code = bn_connect (&self.admin, "status", &self.connect);
+    if (code >= 0)
+        return code;
     code = s_run (&self);
     bn_admin_destroy (&self.admin);
     return code;

@@ -8,6 +8,7 @@
  *  struct under one lock; a sample that was handed over is the screen's alone.  */
 
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/options.h"
 #include "cli/sample.h"
 #include "cli/top_table.h"
@@ -445,12 +446,9 @@ int bn_cli_top (int argc, char **argv)
         code = s_check (&self, argc - first, argv + first);
     if (code >= 0)
         return code;
-    bn_admin_options_t options = {.endpoint = self.connect.endpoint,
-                                  .name = "top",
-                                  .timeout_ms = (uint32_t)self.connect.timeout_s * 1000};
-    baton_err_t err = bn_admin_new (&self.admin, &options);
-    if (err)
-        return bn_failure ("top", err, "%s: %s", self.connect.endpoint, baton_err_text (err));
+    code = bn_connect (&self.admin, "top", &self.connect);
+    if (code >= 0)
+        return code;
     code = self.batch ? s_batch (&self) : s_interactive (&self);
     json_decref (self.fresh);
     bn_top_fini (&self.top);

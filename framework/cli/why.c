@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/options.h"
 #include "cli/sample.h"
 #include "cli/why_journal.h"
@@ -505,12 +506,9 @@ int bn_cli_why (int argc, char **argv)
         code = s_check_words (&self, argc - first, argv + first);
     if (code >= 0)
         return code;
-    bn_admin_options_t options = {.endpoint = self.connect.endpoint,
-                                  .name = "why",
-                                  .timeout_ms = (uint32_t)self.connect.timeout_s * 1000};
-    baton_err_t err = bn_admin_new (&self.admin, &options);
-    if (err)
-        return bn_failure ("why", err, "%s: %s", self.connect.endpoint, baton_err_text (err));
+    code = bn_connect (&self.admin, "why", &self.connect);
+    if (code >= 0)
+        return code;
     code = s_run (&self);
     json_decref (self.status);
     json_decref (self.report);

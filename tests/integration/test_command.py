@@ -97,10 +97,16 @@ class Command(unittest.TestCase):
                 self.assertEqual(helped.returncode, 0, helped.stderr)
                 self.assertTrue(helped.stdout.startswith("Usage: baton "))
                 self.assertEqual(run("help", name).stdout, helped.stdout)
-                self.assertRegex(helped.stdout, r"(?s)\nExit codes: 0 .*2 wrong usage")
-                if name not in ("orchestrator", "up", "monitor", "help", "version"):
+                self.assertRegex(helped.stdout, r"(?s)\nExit codes: 0 .*2 wrong\s+usage")
+                if name not in ("orchestrator", "up", "node", "down", "monitor", "help",
+                                "version"):
                     self.assertIn("--json", helped.stdout)
                 self.assertRegex(page, rf"\n\.BR? {name}\b")
+
+    def test_the_manual_has_the_options(self):
+        checked = subprocess.run([MANUAL.parent / "options", BATON, "--check"], timeout=DEADLINE_S,
+                                 stdout=subprocess.PIPE, text=True)
+        self.assertEqual(checked.returncode, 0, checked.stdout)
 
     def test_mistyped_subcommands_are_guessed(self):
         for word, guess in (("publsh", "publish"), ("orchestator", "orchestrator")):
@@ -108,7 +114,8 @@ class Command(unittest.TestCase):
             self.assertEqual(result.returncode, 2)
             self.assertIn(f"there is no subcommand '{word}'; did you mean '{guess}'?",
                           result.stderr)
-        self.assertNotIn("did you mean", run("x" * 200).stderr)
+        for word in ("x" * 200, "foo"):
+            self.assertNotIn("did you mean", run(word).stderr)
         self.assertEqual(run().returncode, 2)
 
     def test_version(self):
@@ -145,7 +152,7 @@ class Command(unittest.TestCase):
 
     def test_serves_until_told_to_stop(self):
         for number in (signal.SIGTERM, signal.SIGINT):
-            process, _ = self.start("--data", self.data, "--endpoint", "tcp://127.0.0.1:*")
+            process, _ = self.start("--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*")
             code, errors = self.stop(process, number)
             self.assertEqual(code, 0, errors)
             self.assertIn("stopped", errors.splitlines()[-1])
@@ -154,7 +161,7 @@ class Command(unittest.TestCase):
     def test_the_command_line_wins_over_the_file(self):
         path = self.conf(f"orchestrator\n    data_dir = {self.dir}/other\n"
                          "    endpoint = tcp://127.0.0.1:*\n")
-        process, endpoint = self.start(path, "--data", self.data,
+        process, endpoint = self.start(path, "--data-dir", self.data,
                                        "--endpoint", f"ipc://{self.dir}/socket")
         self.assertEqual(endpoint, f"ipc://{self.dir}/socket")
         self.assertEqual(self.stop(process)[0], 0)
@@ -162,7 +169,7 @@ class Command(unittest.TestCase):
         self.assertFalse((self.dir / "other").exists())
 
     def test_log_lines_as_json(self):
-        process, _ = self.start("--data", self.data, "--endpoint", "tcp://127.0.0.1:*",
+        process, _ = self.start("--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*",
                                 "--log", "json")
         _, errors = self.stop(process)
         lines = [json.loads(line) for line in errors.splitlines()]
@@ -170,27 +177,27 @@ class Command(unittest.TestCase):
         self.assertTrue(all({"time", "level", "text"} <= set(line) for line in lines))
 
     def test_warns_when_others_can_reach_it(self):
-        process = subprocess.Popen([BATON, "orchestrator", "--data", self.data,
+        process = subprocess.Popen([BATON, "orchestrator", "--data-dir", self.data,
                                     "--endpoint", "tcp://0.0.0.0:*"], text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(process.kill)
         process.stdout.readline()
         _, errors = self.stop(process)
         self.assertIn("nothing is encrypted", errors)
-        process, _ = self.start("--data", self.data, "--endpoint", "tcp://127.0.0.1:*")
+        process, _ = self.start("--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*")
         self.assertNotIn("nothing is encrypted", self.stop(process)[1])
 
     def test_the_second_one_on_a_directory_ends_with_the_owner_named(self):
-        process, _ = self.start("--data", self.data, "--endpoint", "tcp://127.0.0.1:*")
-        second = run("orchestrator", "--data", self.data, "--endpoint", "tcp://127.0.0.1:*")
+        process, _ = self.start("--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*")
+        second = run("orchestrator", "--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*")
         self.assertEqual(second.returncode, 1)
         self.assertIn(f"another process ({process.pid}) owns the data directory", second.stderr)
         self.assertIn("LOCKED", second.stderr)
         self.assertEqual(self.stop(process)[0], 0)
 
     def test_an_address_in_use(self):
-        process, endpoint = self.start("--data", self.data, "--endpoint", "tcp://127.0.0.1:*")
-        second = run("orchestrator", "--data", self.dir / "other", "--endpoint", endpoint)
+        process, endpoint = self.start("--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*")
+        second = run("orchestrator", "--data-dir", self.dir / "other", "--endpoint", endpoint)
         self.assertEqual(second.returncode, 1)
         self.assertIn(endpoint, second.stderr)
         self.assertIn("ADDRESS", second.stderr)

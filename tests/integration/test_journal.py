@@ -126,7 +126,7 @@ class Journal(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertEqual(json.loads(result.stdout)["error"], "ROT")
         # A start refuses it in the same words, and cuts nothing.
-        start = run("orchestrator", "--data", self.data, "--endpoint", "tcp://127.0.0.1:*")
+        start = run("orchestrator", "--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*")
         self.assertEqual(start.returncode, 1)
         self.assertIn(f"byte {victim['position']}", start.stderr)
         self.assertEqual(self.segment.read_bytes(), before)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+#include "cli/connect.h"
+
+int bn_connect (bn_admin_t **admin, const char *command, const bn_connect_options_t *options)
+{
+    bn_admin_options_t admin_options = {.endpoint = options->endpoint,
+                                        .name = command,
+                                        .timeout_ms = (uint32_t)options->timeout_s * 1000};
+    baton_err_t err = bn_admin_new (admin, &admin_options);
+    if (err == BATON_ERR_ARGUMENT)
+        return bn_failure (command, err, "'%s' is no endpoint, as " BN_DEFAULT_ENDPOINT " is one",
+                           options->endpoint);
+    return err ? bn_failure (command, err, "%s: %s", options->endpoint, baton_err_text (err)) : -1;
+}
