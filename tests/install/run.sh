@@ -33,11 +33,13 @@ by_pkg_config () {
 "$cmake" --install "$build" --prefix "$work/prefix" > "$work/log" 2>&1 ||
     { cat "$work/log"; exit 1; }
 for file in include/baton/baton.h share/man/man1/baton.1 share/man/man3/libbaton.3 \
-        lib/systemd/system/baton-orchestrator.service lib/systemd/system/baton@.service; do
+        lib/systemd/system/baton-orchestrator.service lib/systemd/system/baton-node.service \
+        lib/systemd/system/baton@.service; do
     test -f "$work/prefix/$file" || { echo "not installed: $file"; exit 1; }
 done
 if command -v systemd-analyze > /dev/null; then
     systemd-analyze --man=no verify "$work/prefix/lib/systemd/system/baton-orchestrator.service" \
+        "$work/prefix/lib/systemd/system/baton-node.service" \
         "$work/prefix/lib/systemd/system/baton@.service" > "$work/log" 2>&1 || {
         cat "$work/log"
         exit 1

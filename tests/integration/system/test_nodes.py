@@ -195,6 +195,30 @@ class Nodes(harness.System):
         self.assertEqual(self.node("up").wait(timeout=harness.DEADLINE_S), 2)
         self.stop(up)
 
+    def test_a_node_is_ready_when_it_has_joined(self):
+        """As a unit of systemd: it lives before that, too."""
+        told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(told.close)
+        told.bind(str(self.dir / "notify"))
+        told.settimeout(harness.DEADLINE_S)
+        a = self.start("a", [BIN / "baton", "node", "--join", self.where, "--name", "a",
+                             "--data-dir", self.dir / "a"],
+                       {"NOTIFY_SOCKET": str(self.dir / "notify"), "WATCHDOG_USEC": "1000000"})
+        heard = b""
+        while heard.count(b"WATCHDOG=1") < 3:
+            heard += told.recv(4096)
+        self.assertIn(b"STATUS=waits for", heard)
+        self.assertNotIn(b"READY=1", heard)
+        up = self.up({"p": ["host = a"]})
+        while b"READY=1" not in heard:
+            heard += told.recv(4096)
+        self.wait_ready("p-1.a")
+        self.stop(a)
+        told.settimeout(1)
+        while b"STOPPING=1" not in heard:
+            heard += told.recv(4096)
+        self.stop(up)
+
     # ---- scale, restart, reload
 
     def test_scale_and_restart_act_on_all_hosts(self):
