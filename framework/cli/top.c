@@ -108,10 +108,10 @@ static json_t *s_sample (bn_admin_t *admin, const json_t *before, char error[512
 static void s_pause (s_top_t *self)
 {
     struct timespec until;
-    clock_gettime (CLOCK_REALTIME, &until);
+    clock_gettime (CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)self->interval_s;
     while (!self->stop && !self->hurry)
-        if (pthread_cond_timedwait (&self->wake, &self->lock, &until))
+        if (pthread_cond_clockwait (&self->wake, &self->lock, CLOCK_MONOTONIC, &until))
             break;
     self->hurry = false;
 }

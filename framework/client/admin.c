@@ -139,7 +139,8 @@ static baton_err_t s_receive (bn_admin_t *self, uint32_t timeout_ms)
             return s_fail (self, BATON_ERR_SYSTEM, "poll: %s", zmq_strerror (zmq_errno ()));
         if (ready == 0) {
             s_disconnect (self);
-            return s_fail (self, BATON_ERR_UNREACHABLE, "no answer from %s within %.1f s: does an orchestrator run there?",
+            return s_fail (self, BATON_ERR_UNREACHABLE,
+                           "no answer from %s within %.1f s: does an orchestrator run there?",
                            self->endpoint, timeout_ms / 1000.0);
         }
         if (ready < 0 || bn_inbound_receive (&self->inbound, self->socket, ZMQ_DONTWAIT,

@@ -29,6 +29,9 @@ OUTSIDE = {
     "czmq.h": {"shell", "orchestrator", "client", "supervisor", "lab", "cli"},
     "lmdb.h": {"journal"},
     "jansson.h": {"lab", "cli"},
+    "msgpack.h": {"wire"},
+    "microhttpd.h": {"cli"},
+    "curses.h": {"cli"},
     "pthread.h": {"shell", "journal", "orchestrator", "client", "lab", "cli"},
     "sqlite3.h": set(),
 }
