@@ -25,189 +25,6 @@
 #define FETCH_RETRY_MS     200 /* after the first refusal, then twice as long each time */
 #define FETCH_RETRY_MS_MAX 5000
 
-/*  ---- the queue --------------------------------------------------------------------------- */
-
-/*  The same few topics come again and again: their texts are shared.  */
-static bn_blob_t *topic_blob (bn_mailbox_t *self, bn_text_t topic)
-{
-    bn_blob_t *blob = bn_map_get (self->topics, topic.text, topic.size);
-    if (blob)
-        return bn_blob_ref (blob);
-    blob = bn_blob_new_copy (topic.text, topic.size);
-    if (!blob)
-        return NULL;
-    if (bn_map_count (self->topics) >= BN_TOPICS_KEPT) {
-        bn_map_node_t *node = bn_map_first (self->topics);
-        size_t size;
-        const void *key = bn_map_key (node, &size);
-        bn_blob_t *old = bn_map_remove (self->topics, key, size);
-        bn_blob_unref (&old);
-    }
-    if (bn_map_put (self->topics, topic.text, topic.size, blob, NULL))
-        bn_blob_ref (blob);
-    return blob;
-}
-
-/*  A chunk whose payload was copied lies in front of it, in one allocation.  */
-static bool is_in_payload (const bn_chunk_t *chunk)
-{
-    return (const void *)chunk == chunk->payload->data;
-}
-
-static void chunk_destroy (bn_chunk_t *chunk)
-{
-    bn_blob_t *payload = chunk->payload;
-    bn_blob_unref (&chunk->topic);
-    if (!is_in_payload (chunk))
-        free (chunk);
-    bn_blob_unref (&payload);
-}
-
-/*  Zeroed, with its payload. NULL: no memory.  */
-static bn_chunk_t *chunk_alloc (const bn_slice_t *payload)
-{
-    bn_blob_t *blob = payload->blob ? bn_blob_ref (payload->blob)
-                                    : bn_blob_new (sizeof (bn_chunk_t) + payload->size);
-    bn_chunk_t *chunk = payload->blob ? malloc (sizeof *chunk) : blob ? (void *)blob->data : NULL;
-    if (!chunk) {
-        bn_blob_unref (&blob);
-        return NULL;
-    }
-    *chunk = (bn_chunk_t){.payload = blob};
-    if (!payload->blob)
-        memcpy (blob->data + sizeof *chunk, payload->data, payload->size);
-    return chunk;
-}
-
-/*  The section's payload is all of a blob; without one it is copied: it is a small part of
- *  something larger, which it must not keep in memory. NULL: no memory, or (after FATAL) a payload
- *  that cannot be read.  */
-static bn_chunk_t *chunk_new (bn_mailbox_t *self, const bn_section_t *section)
-{
-    bn_chunk_t *chunk = chunk_alloc (&section->payload);
-    bn_blob_t *topic = chunk ? topic_blob (self, section->topic) : NULL;
-    if (!topic) {
-        if (chunk)
-            chunk_destroy (chunk);
-        bn_mailbox_no_memory (self);
-        return NULL;
-    }
-    chunk->topic = topic;
-    chunk->bytes = section->payload.size;
-    chunk->offset = section->base;
-    chunk->end = section->base + section->count;
-    const uint8_t *payload = chunk->payload->data + (is_in_payload (chunk) ? sizeof *chunk : 0);
-    baton_err_t err =
-        bn_batch_reader_init (&chunk->reader, payload, section->payload.size, section->count);
-    if (err) {
-        bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
-                          section->base);
-        chunk_destroy (chunk);
-        return NULL;
-    }
-    return chunk;
-}
-
-/*  At the end of the queue; it covers everything for us up to its end.  */
-static void link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk)
-{
-    chunk->next = NULL;
-    chunk->from = slot->position;
-    if (slot->chunk_last)
-        slot->chunk_last->next = chunk;
-    else
-        slot->chunk_first = chunk;
-    slot->chunk_last = chunk;
-    slot->chunk_bytes += chunk->bytes;
-    self->queue_bytes += chunk->bytes;
-    slot->position = chunk->end;
-}
-
-static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section)
-{
-    bn_chunk_t *chunk = chunk_new (self, section);
-    if (chunk)
-        link_last (self, slot, chunk);
-}
-
-static bn_chunk_t *unlink_first (bn_mailbox_t *self, bn_slot_t *slot)
-{
-    bn_chunk_t *chunk = slot->chunk_first;
-    slot->chunk_first = chunk->next;
-    if (!slot->chunk_first)
-        slot->chunk_last = NULL;
-    slot->chunk_bytes -= chunk->bytes;
-    self->queue_bytes -= chunk->bytes;
-    return chunk;
-}
-
-static bn_chunk_t *unlink_ahead (bn_mailbox_t *self, bn_slot_t *slot)
-{
-    bn_chunk_t *chunk = slot->ahead_first;
-    slot->ahead_first = chunk->next;
-    if (!slot->ahead_first)
-        slot->ahead_last = NULL;
-    self->queue_bytes -= chunk->bytes;
-    return chunk;
-}
-
-static void drop_ahead (bn_mailbox_t *self, bn_slot_t *slot)
-{
-    while (slot->ahead_first)
-        chunk_destroy (unlink_ahead (self, slot));
-}
-
-void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot)
-{
-    drop_ahead (self, slot);
-    while (slot->chunk_first)
-        chunk_destroy (unlink_first (self, slot));
-}
-
-bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
-{
-    bn_chunk_t *chunk = slot->chunk_first;
-    while (chunk) {
-        if (chunk->peeked && chunk->offset >= chunk->from)
-            return chunk;
-        if (chunk->peeked) {
-            chunk->peeked = false;
-            chunk->offset++;
-        }
-        if (chunk->reader.left > 0) {
-            chunk->peeked = bn_batch_next (&chunk->reader, &chunk->event);
-            if (!chunk->peeked) {
-                bn_mailbox_fatal (self, chunk->reader.mp.err,
-                                  "the event at offset %" PRIu64 " cannot be read", chunk->offset);
-                return NULL;
-            }
-            continue;
-        }
-        chunk_destroy (unlink_first (self, slot));
-        chunk = slot->chunk_first;
-    }
-    return NULL;
-}
-
-void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
-{
-    bn_chunk_t *chunk = slot->chunk_first;
-    *item = (bn_run_item_t){.offset = chunk->offset,
-                            .generation = slot->generation,
-                            .partition = slot->index,
-                            .topic = {(const char *)chunk->topic->data, chunk->topic->size},
-                            .fields = chunk->event,
-                            .blob = bn_blob_ref (chunk->payload),
-                            .topic_blob = bn_blob_ref (chunk->topic)};
-    chunk->peeked = false;
-    chunk->offset++;
-    if (chunk->reader.left == 0) {
-        /*  The memory stays until the run is back, and is on the account until then.  */
-        self->out_bytes += chunk->bytes;
-        chunk_destroy (unlink_first (self, slot));
-    }
-}
-
 /*  ---- room -------------------------------------------------------------------------------- */
 
 static size_t room (const bn_mailbox_t *self)
@@ -248,7 +65,7 @@ static void trim (bn_mailbox_t *self, bn_slot_t *slot)
         kept += last->next->bytes;
     if (!last->next)
         return;
-    drop_ahead (self, slot);
+    bn_slot_drop_ahead (self, slot);
     slot->position = last->next->offset > last->next->from ? last->next->offset : last->next->from;
     slot->missing = true;
     slot->behind = true;
@@ -258,7 +75,7 @@ static void trim (bn_mailbox_t *self, bn_slot_t *slot)
         last->next = chunk->next;
         slot->chunk_bytes -= chunk->bytes;
         self->queue_bytes -= chunk->bytes;
-        chunk_destroy (chunk);
+        bn_chunk_destroy (chunk);
     }
     slot->chunk_last = last;
 }
@@ -276,7 +93,7 @@ static const bn_chain_t *chain_entry (const bn_fanout_t *fanout, uint32_t actor_
 static void fall_behind (bn_mailbox_t *self, bn_slot_t *slot)
 {
     slot->behind = true;
-    drop_ahead (self, slot);
+    bn_slot_drop_ahead (self, slot);
 }
 
 static void gap (bn_mailbox_t *self, bn_slot_t *slot, uint64_t end)
@@ -301,7 +118,7 @@ static void keep_ahead (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t 
 {
     if (slot->behind || (slot->ahead_last && section->base < slot->ahead_last->end))
         return;
-    bn_chunk_t *chunk = chunk_new (self, section);
+    bn_chunk_t *chunk = bn_chunk_new (self, slot, section);
     if (!chunk)
         return;
     chunk->previous = previous;
@@ -321,12 +138,19 @@ static void follow_ahead (bn_mailbox_t *self, bn_slot_t *slot)
         bool seen = chunk->end <= slot->position;
         if (!seen && (chunk->previous > slot->position || chunk->offset < slot->position))
             return;
-        bn_chunk_t *next = unlink_ahead (self, slot);
+        bn_chunk_t *next = bn_slot_unlink_ahead (self, slot);
         if (seen)
-            chunk_destroy (next);
+            bn_chunk_destroy (next);
         else
-            link_last (self, slot, next);
+            bn_slot_link_last (self, slot, next);
     }
+}
+
+static void enqueue (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section)
+{
+    bn_chunk_t *chunk = bn_chunk_new (self, slot, section);
+    if (chunk)
+        bn_slot_link_last (self, slot, chunk);
 }
 
 /*  One section that came without being asked for.  */
@@ -446,7 +270,7 @@ static void make_room (bn_mailbox_t *self)
 {
     for (uint32_t i = 0; i < self->partitions; i++)
         if (to_fetch (self, &self->slots[i]))
-            drop_ahead (self, &self->slots[i]);
+            bn_slot_drop_ahead (self, &self->slots[i]);
 }
 
 static void fetch (bn_mailbox_t *self)
@@ -633,19 +457,19 @@ static void revive (bn_mailbox_t *self, const bn_section_t *section)
     bn_parked_entry_t *entry = bn_map_get_u64 (slot->parked, section->base);
     if (!entry || entry->state != BN_PARKED_FETCHING || section->count != 1)
         return;
-    bn_chunk_t *chunk = chunk_new (self, section);
+    bn_chunk_t *chunk = bn_chunk_new (self, slot, section);
     if (!chunk)
         return;
     bn_event_fields_t fields;
     if (!bn_batch_next (&chunk->reader, &fields)) {
         bn_mailbox_fatal (self, chunk->reader.mp.err,
                           "the event at offset %" PRIu64 " cannot be read", section->base);
-        chunk_destroy (chunk);
+        bn_chunk_destroy (chunk);
         return;
     }
     bn_parked_block (self, slot, entry);
     if (!useful (slot, entry)) {
-        chunk_destroy (chunk);
+        bn_chunk_destroy (chunk);
         return;
     }
     entry->item = (bn_run_item_t){.offset = entry->offset,
@@ -659,7 +483,7 @@ static void revive (bn_mailbox_t *self, const bn_section_t *section)
                                   .topic_blob = bn_blob_ref (chunk->topic)};
     entry->bytes = chunk->bytes;
     bn_parked_revive (self, slot, entry);
-    chunk_destroy (chunk);
+    bn_chunk_destroy (chunk);
 }
 
 /*  What was asked for and did not come is asked for again.  */

@@ -165,6 +165,8 @@ typedef struct {
     bn_chunk_t *ahead_first; /* came by fan-out behind a gap that is being fetched */
     bn_chunk_t *ahead_last;
     size_t chunk_bytes;
+    bn_blob_t *slab; /* counted; small chunks go into it; NULL: none yet */
+    size_t slab_used;
     bn_run_item_t
         *returned; /* owned; handed out, not handled: next, before the chunks; ascending */
     uint32_t returned_count;
@@ -338,12 +340,24 @@ void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head);
 void bn_mailbox_subscribe_pump (bn_mailbox_t *self);
 void bn_mailbox_fetch_pump (bn_mailbox_t *self);
 uint64_t bn_mailbox_fetch_due (const bn_mailbox_t *self);
+bool bn_slot_stopped (const bn_mailbox_t *self, const bn_slot_t *slot);
+
+/*  ---- mailbox_queue.c ---- */
+/*  The section's payload is all of a blob; without one it is copied: it is a small part of
+ *  something larger, which it must not keep in memory. NULL: no memory, or (after FATAL) a payload
+ *  that cannot be read.  */
+bn_chunk_t *bn_chunk_new (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section);
+void bn_chunk_destroy (bn_chunk_t *chunk);
+/*  At the end of the queue; it covers everything for us up to its end.  */
+void bn_slot_link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk);
+/*  The first of those that wait behind a gap.  */
+bn_chunk_t *bn_slot_unlink_ahead (bn_mailbox_t *self, bn_slot_t *slot);
+void bn_slot_drop_ahead (bn_mailbox_t *self, bn_slot_t *slot);
 /*  The next event of the slot's chunks, decoded, or NULL.  */
 bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot);
 /*  Takes it into `item` (offset, topic, fields, blobs counted).  */
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item);
 void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot);
-bool bn_slot_stopped (const bn_mailbox_t *self, const bn_slot_t *slot);
 
 /*  ---- mailbox_run.c ---- */
 void bn_mailbox_run_pump (bn_mailbox_t *self);

@@ -398,6 +398,55 @@ static void test_a_bundle_is_many_sections (void **state)
     box_fini (&box);
 }
 
+/*  More small sections than go into one piece of memory, and a large one among them: each event is
+ *  what it was when its neighbours have come and gone.  */
+static void test_a_bundle_of_small_and_large_sections (void **state)
+{
+    (void)state;
+    enum { SMALL = 64, LARGE = 100, EVENTS = SMALL + LARGE };
+    char keys[LARGE * 3 + 1] = "";
+    bn_section_t sections[SMALL + 1];
+    uint64_t previous[SMALL + 1];
+    uint32_t count = 0;
+    for (int i = 0; i < LARGE; i++)
+        strcat (keys, i ? " -" : "-");
+    for (uint64_t base = 0; base < EVENTS; base += sections[count++].count) {
+        sections[count] = box_section ("orders.placed", 0, base, count == SMALL / 2 ? keys : "-");
+        previous[count] = base;
+    }
+    assert_int_equal (count, SMALL + 1);
+    box_t box;
+    box_start (&box, NULL);
+    for (uint32_t i = 0; i < count; i += 8)
+        box_bundle (&box, sections + i, previous + i, count - i < 8 ? count - i : 8);
+    uint64_t offset = 0;
+    while (box.run) {
+        char verdicts[EVENTS + 1] = "";
+        for (uint32_t i = 0; i < box.run->count; i++, offset++) {
+            const bn_run_item_t *item = &box.run->items[i];
+            const bn_section_t *section = &sections[0];
+            while (offset >= section->base + section->count)
+                section++;
+            bn_batch_reader_t reader;
+            bn_event_fields_t event;
+            assert_int_equal (item->offset, offset);
+            assert_int_equal (bn_batch_reader_init (&reader, section->payload.data,
+                                                    section->payload.size, section->count),
+                              BATON_OK);
+            for (uint64_t at = section->base; at <= offset; at++)
+                assert_true (bn_batch_next (&reader, &event));
+            assert_int_equal (item->fields.data_size, event.data_size);
+            assert_memory_equal (item->fields.data, event.data, event.data_size);
+            verdicts[i] = 'a';
+        }
+        box_handle (&box, verdicts);
+    }
+    assert_int_equal (offset, EVENTS);
+    while (count > 0)
+        box_section_free (&sections[--count]);
+    box_fini (&box);
+}
+
 static void test_a_bundle_that_lies_is_repaired (void **state)
 {
     (void)state;
@@ -481,6 +530,7 @@ int main (void)
         cmocka_unit_test (test_refused_fetch),
         cmocka_unit_test (test_an_unreadable_journal_is_waited_for),
         cmocka_unit_test (test_a_bundle_is_many_sections),
+        cmocka_unit_test (test_a_bundle_of_small_and_large_sections),
         cmocka_unit_test (test_a_bundle_that_lies_is_repaired),
         cmocka_unit_test (test_a_bundle_for_another_is_ignored),
         cmocka_unit_test (test_the_channel_is_heard_while_there_are_partitions),

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  mailbox_queue.c - what was received of a partition and not handed out, as it came.
+ *
+ *  DESIGN. A chunk is a section; its events are decoded when they are taken. The payload of a large
+ *  section is a blob of its own, which is kept. Small ones come many in a bundle, each an event or
+ *  two, and are copied, with their chunks in front of them, into slabs: one allocation for a dozen
+ *  neighbours. A slab has chunks of one partition only, and those leave in order, so that no more
+ *  than a slab is kept for a few bytes of it. Rejected: a slab for all partitions (one that is
+ *  stopped would keep the memory of all others).  */
+
+#include "core/mailbox_internal.h"
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLAB_BYTES  4096
+#define SMALL_BYTES 1024 /* a larger chunk has a blob of its own */
+#define ALIGNMENT   _Alignof(bn_chunk_t)
+_Static_assert(offsetof (bn_blob_t, data) % ALIGNMENT == 0, "chunks lie in blobs");
+
+/*  The same few topics come again and again: their texts are shared.  */
+static bn_blob_t *topic_blob (bn_mailbox_t *self, bn_text_t topic)
+{
+    bn_blob_t *blob = bn_map_get (self->topics, topic.text, topic.size);
+    if (blob)
+        return bn_blob_ref (blob);
+    blob = bn_blob_new_copy (topic.text, topic.size);
+    if (!blob)
+        return NULL;
+    if (bn_map_count (self->topics) >= BN_TOPICS_KEPT) {
+        bn_map_node_t *node = bn_map_first (self->topics);
+        size_t size;
+        const void *key = bn_map_key (node, &size);
+        bn_blob_t *old = bn_map_remove (self->topics, key, size);
+        bn_blob_unref (&old);
+    }
+    if (bn_map_put (self->topics, topic.text, topic.size, blob, NULL))
+        bn_blob_ref (blob);
+    return blob;
+}
+
+/*  A chunk whose payload was copied lies in front of it, in the blob that has both.  */
+static bool is_in_payload (const bn_chunk_t *chunk)
+{
+    const uint8_t *at = (const void *)chunk;
+    const bn_blob_t *blob = chunk->payload;
+    return at >= blob->data && at < blob->data + blob->size;
+}
+
+void bn_chunk_destroy (bn_chunk_t *chunk)
+{
+    bn_blob_t *payload = chunk->payload;
+    bn_blob_unref (&chunk->topic);
+    if (!is_in_payload (chunk))
+        free (chunk);
+    bn_blob_unref (&payload);
+}
+
+/*  Room for a small chunk behind the last one of its partition; *blob is counted. NULL: no memory.
+ */
+static bn_chunk_t *take_room (bn_slot_t *slot, size_t size, bn_blob_t **blob)
+{
+    size = (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+    if (size > SMALL_BYTES) {
+        *blob = bn_blob_new (size);
+        return *blob ? (void *)(*blob)->data : NULL;
+    }
+    if (!slot->slab || slot->slab->size - slot->slab_used < size) {
+        bn_blob_unref (&slot->slab);
+        slot->slab = bn_blob_new (SLAB_BYTES);
+        slot->slab_used = 0;
+        if (!slot->slab)
+            return NULL;
+    }
+    void *at = slot->slab->data + slot->slab_used;
+    slot->slab_used += size;
+    *blob = bn_blob_ref (slot->slab);
+    return at;
+}
+
+/*  With its payload, else zeroed. NULL: no memory.  */
+static bn_chunk_t *chunk_alloc (bn_slot_t *slot, const bn_slice_t *payload)
+{
+    bn_blob_t *blob = payload->blob;
+    bn_chunk_t *chunk =
+        blob ? malloc (sizeof *chunk) : take_room (slot, sizeof *chunk + payload->size, &blob);
+    if (!chunk)
+        return NULL;
+    if (payload->blob)
+        bn_blob_ref (blob);
+    else
+        memcpy (chunk + 1, payload->data, payload->size);
+    *chunk = (bn_chunk_t){.payload = blob};
+    return chunk;
+}
+
+bn_chunk_t *bn_chunk_new (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section)
+{
+    bn_chunk_t *chunk = chunk_alloc (slot, &section->payload);
+    bn_blob_t *topic = chunk ? topic_blob (self, section->topic) : NULL;
+    if (!topic) {
+        if (chunk)
+            bn_chunk_destroy (chunk);
+        bn_mailbox_no_memory (self);
+        return NULL;
+    }
+    chunk->topic = topic;
+    chunk->bytes = section->payload.size;
+    chunk->offset = section->base;
+    chunk->end = section->base + section->count;
+    const void *payload = section->payload.blob ? section->payload.blob->data : (void *)(chunk + 1);
+    baton_err_t err =
+        bn_batch_reader_init (&chunk->reader, payload, section->payload.size, section->count);
+    if (err) {
+        bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
+                          section->base);
+        bn_chunk_destroy (chunk);
+        return NULL;
+    }
+    return chunk;
+}
+
+void bn_slot_link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk)
+{
+    chunk->next = NULL;
+    chunk->from = slot->position;
+    if (slot->chunk_last)
+        slot->chunk_last->next = chunk;
+    else
+        slot->chunk_first = chunk;
+    slot->chunk_last = chunk;
+    slot->chunk_bytes += chunk->bytes;
+    self->queue_bytes += chunk->bytes;
+    slot->position = chunk->end;
+}
+
+static bn_chunk_t *unlink_first (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    bn_chunk_t *chunk = slot->chunk_first;
+    slot->chunk_first = chunk->next;
+    if (!slot->chunk_first)
+        slot->chunk_last = NULL;
+    slot->chunk_bytes -= chunk->bytes;
+    self->queue_bytes -= chunk->bytes;
+    return chunk;
+}
+
+bn_chunk_t *bn_slot_unlink_ahead (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    bn_chunk_t *chunk = slot->ahead_first;
+    slot->ahead_first = chunk->next;
+    if (!slot->ahead_first)
+        slot->ahead_last = NULL;
+    self->queue_bytes -= chunk->bytes;
+    return chunk;
+}
+
+void bn_slot_drop_ahead (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    while (slot->ahead_first)
+        bn_chunk_destroy (bn_slot_unlink_ahead (self, slot));
+}
+
+void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    bn_slot_drop_ahead (self, slot);
+    while (slot->chunk_first)
+        bn_chunk_destroy (unlink_first (self, slot));
+    bn_blob_unref (&slot->slab);
+}
+
+bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
+{
+    bn_chunk_t *chunk = slot->chunk_first;
+    while (chunk) {
+        if (chunk->peeked && chunk->offset >= chunk->from)
+            return chunk;
+        if (chunk->peeked) {
+            chunk->peeked = false;
+            chunk->offset++;
+        }
+        if (chunk->reader.left > 0) {
+            chunk->peeked = bn_batch_next (&chunk->reader, &chunk->event);
+            if (!chunk->peeked) {
+                bn_mailbox_fatal (self, chunk->reader.mp.err,
+                                  "the event at offset %" PRIu64 " cannot be read", chunk->offset);
+                return NULL;
+            }
+            continue;
+        }
+        bn_chunk_destroy (unlink_first (self, slot));
+        chunk = slot->chunk_first;
+    }
+    return NULL;
+}
+
+void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
+{
+    bn_chunk_t *chunk = slot->chunk_first;
+    *item = (bn_run_item_t){.offset = chunk->offset,
+                            .generation = slot->generation,
+                            .partition = slot->index,
+                            .topic = {(const char *)chunk->topic->data, chunk->topic->size},
+                            .fields = chunk->event,
+                            .blob = bn_blob_ref (chunk->payload),
+                            .topic_blob = bn_blob_ref (chunk->topic)};
+    chunk->peeked = false;
+    chunk->offset++;
+    if (chunk->reader.left == 0) {
+        /*  The memory stays until the run is back, and is on the account until then.  */
+        self->out_bytes += chunk->bytes;
+        bn_chunk_destroy (unlink_first (self, slot));
+    }
+}
