@@ -388,8 +388,10 @@ static baton_err_t s_scale (bn_up_hosts_t *self, s_actor_t *actor, const char *h
     s_refresh_places (self, actor);
     memcpy (before, actor->places, sizeof (before));
     for (size_t i = 0; i < self->count; i++)
-        if (&self->actors[i] != actor)
+        if (&self->actors[i] != actor) {
+            s_refresh_places (self, &self->actors[i]);
             others += bn_placement_total (self->actors[i].places, self->actors[i].count);
+        }
     for (size_t i = 0; host && i < actor->count; i++)
         if (!strcmp (actor->hosts[i].host, host))
             actor->places[i].wanted = instances;

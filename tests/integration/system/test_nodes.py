@@ -47,8 +47,9 @@ class Nodes(harness.System):
     # ---- tools
 
     def write_up(self, properties="", actors=""):
-        """An orchestrator and the actors; `actors` is a dictionary: name -> lines of properties."""
-        text = self.write_conf(session_timeout_ms="60s").read_text()
+        """An orchestrator, which finds nobody dead by itself for a minute, and the actors: name ->
+        lines of properties."""
+        text = self.write_conf(session_timeout_ms="60s", reconnect_grace_ms="60s").read_text()
         text += f'nodes = "{self.where}"\nrestart_backoff_max = 300ms\n{properties}actors\n'
         for name, lines in actors.items():
             probe = f"{PROBE} --name {name} -- --log {self.dir}/{name}.log --on t --emit out"
@@ -380,6 +381,33 @@ class Nodes(harness.System):
         self.assertIsNone(b.poll())
         self.stop(again)
         self.assertEqual([pid for pid in before.values() if exists(pid)], [])
+
+    def test_a_node_tells_of_deaths_itself(self):
+        """Also while there is no `baton up`; here the orchestrator is none of its children."""
+        self.start_orchestrator(session_timeout_ms="60s", reconnect_grace_ms="60s")
+        text = self.write_up(actors={"p": ["hosts", "    a = 1", "    b = 1",
+                                           "restart = temporary"]}).read_text()
+        self.conf.write_text(f'connect = "{self.endpoint}"\ndata_dir = {self.dir}/up\n'
+                             f'nodes = {text.split("nodes = ")[1]}')
+        up = self.start("up", [BIN / "baton", "up", self.conf])
+        self.node("a")
+        self.node("b")
+
+        def shared(**partitions):
+            wait_for(f"partitions: {partitions}", lambda: {
+                its["name"][4:]: its["partitions"]
+                for its in (self.actor_status("p") or {"instances": []})["instances"]
+                if its["connected"]} == partitions)
+        shared(a=16, b=16)
+        self.kill(up)
+        pids = {its["instance"]: its["pid"] for service in
+                json.loads(self.ask("scale", "--json", host="a").stdout)["services"]
+                for its in service["instances"]}
+        start = time.monotonic()
+        os.kill(pids["p-1"], signal.SIGKILL)
+        shared(b=32)
+        print(f"an instance at a node was killed, without `baton up`: its partitions were "
+              f"elsewhere after {time.monotonic() - start:.1f} s")
 
     def test_a_node_that_hangs_is_lost_and_heard_again(self):
         """SIGSTOP to the node alone: what it runs goes on, and is told that it was given up."""
