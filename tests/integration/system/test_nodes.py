@@ -159,6 +159,10 @@ class Nodes(harness.System):
         self.assertEqual(self.ask("scale", "p", 3, host="a", check=False).returncode, 1)
         self.stop(up)
         self.assertEqual([pid for pid in pids.values() if exists(pid)], [])
+        # The nodes' instances have drained before those here and the orchestrator were stopped.
+        left = re.findall(r"orchestrator: [pq]/(\S+) left", self.said())
+        self.assertEqual(left[-1], "p-1")
+        self.assertEqual(set(left), set(pids) - {"s-1.b"})
         self.ask("down", host="a")
         self.assertEqual(a.wait(timeout=harness.DEADLINE_S), 0)
         self.stop(b)
