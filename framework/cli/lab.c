@@ -154,7 +154,8 @@ static int s_status (const s_given_t *given)
             json_string_value (json_object_get (answer, "says")));
     json_array_foreach (json_object_get (answer, "hosts"), i, host)
     {
-        printf ("%s  %s\n", json_string_value (json_object_get (host, "name")),
+        printf ("%s (%s)  %s\n", json_string_value (json_object_get (host, "name")),
+                json_string_value (json_object_get (host, "called")),
                 json_string_value (json_object_get (host, "address")));
         json_array_foreach (json_object_get (host, "processes"), k, process)
         {
@@ -251,7 +252,8 @@ static int s_exec (const s_given_t *given, int argc, char **argv)
     json_array_foreach (json_object_get (answer, "hosts"), i, host)
     {
         json_t *first = json_array_get (json_object_get (host, "processes"), 0);
-        if (found || strcmp (argv[0], json_string_value (json_object_get (host, "name"))))
+        if (found || (strcmp (argv[0], json_string_value (json_object_get (host, "name"))) &&
+                      strcmp (argv[0], json_string_value (json_object_get (host, "called")))))
             continue;
         found = true;
         pid = json_integer_value (json_object_get (first, "pid"));

@@ -135,7 +135,8 @@ static json_t *s_status (s_lab_t *self)
             json_array_append_new (processes, json_pack ("{s:s, s:i}", "name", victims[i].name,
                                                          "pid", (int)victims[i].pid));
         free (victims);
-        json_array_append_new (hosts, json_pack ("{s:s, s:s, s:o}", "name", name, "address",
+        json_array_append_new (hosts, json_pack ("{s:s, s:s, s:s, s:o}", "name", name, "called",
+                                                 self->options->plan->hosts[host], "address",
                                                  bn_lab_hosts_address (self->hosts, host),
                                                  "processes", processes));
     }
