@@ -22,6 +22,9 @@ void bn_connect_options_init (bn_connect_options_t *self)
 
 /*  "baton COMMAND: " and what is the matter: words from the command line, texts of peers.  */
 static void s_complain (const char *command, const char *format, va_list args)
+    __attribute__ ((format (printf, 2, 0)));
+
+static void s_complain (const char *command, const char *format, va_list args)
 {
     char text[MESSAGE_BYTES_MAX], clean[MESSAGE_BYTES_MAX + BN_PRINTABLE_ROOM];
     vsnprintf (text, sizeof (text), format, args);
