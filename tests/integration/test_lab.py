@@ -240,6 +240,9 @@ class Lab(unittest.TestCase):
         self.wait_running(6)
         before = set(self.pids())
         done = self.lab("kill", "payment-1.host2")
+        while "still starting" in done.stderr:
+            time.sleep(0.05)
+            done = self.lab("kill", "payment-1.host2")
         self.assertEqual(done.returncode, 0, done.stderr)
         pid = int(re.fullmatch(r"killed payment-1\.host2 \(pid (\d+)\)\n", done.stdout).group(1))
         self.assertIn(pid, before)
