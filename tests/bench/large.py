@@ -65,27 +65,42 @@ def restart(baton, events, actors=5):
         return result
 
 
-def many(baton, events, instances=32, actors=200, topics=1000, partitions=64):
-    """One actor of many instances gets all topics; the others a topic each, spread over all. And
-    the simple case on the same machine in the same minute."""
-    simple = throughput(baton, events)
+def crowd(baton, events, running, instances=32, actors=200, topics=1000, partitions=64):
+    """One actor of many instances gets all topics; the others have a topic each, spread over all,
+    and a process each if they run; else their events are kept for them."""
     with System(baton, partitions) as system:
         main = [system.actor("main", f"{TOPIC}.in.*", 0) for _ in range(instances)]
         step = topics // actors
-        others = [system.actor(f"other{i}", f"{TOPIC}.in.{i * step}", 0) for i in range(actors - 1)]
-        system.joined(instances + actors - 1)
+        patterns = [f"{TOPIC}.in.{i * step}" for i in range(actors - 1)]
+        others = []
+        for i, pattern in enumerate(patterns):
+            if running:
+                others.append(system.actor(f"other{i}", pattern, 0))
+            else:
+                system.admin.register(f"other{i}", pattern)
+        system.joined(instances + len(others))
         start, used = time.monotonic(), system.orchestrator.processor_s()
         system.produced(system.producer(TOPIC, events, topics=topics))
         system.handled(main, events)
         took = time.monotonic() - start
-        system.handled(others, sum(1 for i in range(actors - 1) if i * step < topics) *
-                       (events // topics))
-        return {"events": events, "instances": instances, "actors": actors, "topics": topics,
-                "partitions": partitions, "per_second": events / took,
-                "simple_per_second": simple["per_second"],
-                "share": events / took / simple["per_second"],
+        system.handled(others, len(others) * (events // topics))
+        return {"per_second": events / took,
                 "orchestrator_us": (system.orchestrator.processor_s() - used) * 1e6 / events,
                 "orchestrator_mib": system.orchestrator.memory_mib()}
+
+
+def many(baton, events, instances=32, actors=200, topics=1000, partitions=64):
+    """Many of everything, with the actors that have no instance of the 32, and with all running;
+    and the simple case on the same machine in the same minute."""
+    simple = throughput(baton, events)["per_second"]
+    result = {"events": events, "instances": instances, "actors": actors, "topics": topics,
+              "partitions": partitions, "simple_per_second": simple}
+    for name, running in (("registered", False), ("running", True)):
+        figures = crowd(baton, events, running, instances, actors, topics, partitions)
+        result[f"{name}_share"] = figures["per_second"] / simple
+        for figure, value in figures.items():
+            result[f"{name}_{figure}"] = value
+    return result
 
 
 def throughput(baton, events, idle_actors=0, before=0, **load):
