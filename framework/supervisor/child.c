@@ -122,16 +122,17 @@ void bn_child_ended (bn_child_t *self, int status, uint64_t now_ms)
 
 /*  ---- start ---- */
 
-/*  environment has room for VARIABLES_MAX + 1, and each text is the caller's.  */
+/*  The service's own variables, and behind them, where they win, those that the supervisor has to
+ *  rely on. environment has room for VARIABLES_MAX + 1, and each text is the caller's.  */
 static void s_environment (const bn_child_t *self, const char *texts[4], const char **environment)
 {
     size_t count = 0;
+    char **own = self->service->definition->environment;
+    for (size_t i = 0; own[i] && count < VARIABLES_MAX - 4; i++)
+        environment[count++] = own[i];
     for (size_t i = 0; i < 4; i++)
         if (*texts[i])
             environment[count++] = texts[i];
-    char **own = self->service->definition->environment;
-    for (size_t i = 0; own[i] && count < VARIABLES_MAX; i++)
-        environment[count++] = own[i];
     environment[count] = NULL;
 }
 

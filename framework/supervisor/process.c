@@ -91,7 +91,13 @@ baton_err_t bn_process_find (const char *program, char **path)
     }
 }
 
-/*  environ with the additions in place of what they replace; the strings are borrowed.  */
+static bool s_same_variable (const char *one, const char *other)
+{
+    return !strncmp (one, other, strcspn (one, "=") + 1);
+}
+
+/*  environ with the additions in place of what they replace, of two additions of one name the later
+ *  one; the strings are borrowed.  */
 static char **s_environment (const char *const *additions)
 {
     size_t count = 0, added = 0;
@@ -105,15 +111,18 @@ static char **s_environment (const char *const *additions)
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         bool replaced = false;
-        for (size_t k = 0; k < added && !replaced; k++) {
-            size_t name = strcspn (additions[k], "=") + 1;
-            replaced = !strncmp (environ[i], additions[k], name);
-        }
+        for (size_t k = 0; k < added && !replaced; k++)
+            replaced = s_same_variable (additions[k], environ[i]);
         if (!replaced)
             result[used++] = environ[i];
     }
-    for (size_t k = 0; k < added; k++)
-        result[used++] = (char *)(uintptr_t)additions[k]; /* execve does not write to them */
+    for (size_t k = 0; k < added; k++) {
+        bool replaced = false;
+        for (size_t later = k + 1; later < added && !replaced; later++)
+            replaced = s_same_variable (additions[k], additions[later]);
+        if (!replaced)
+            result[used++] = (char *)(uintptr_t)additions[k]; /* execve does not write to them */
+    }
     return result;
 }
 

@@ -37,7 +37,7 @@ static void hear (const char *line, size_t size, void *arg)
 static bn_process_t *start (const char *script, bn_capture_t capture, const char *variable)
 {
     const char *argv[] = {"sh", "-c", script, NULL};
-    const char *environment[] = {variable, NULL};
+    const char *environment[] = {variable ? "BATON_TEST=earlier" : NULL, variable, NULL};
     bn_process_options_t options = {.argv = argv, .environment = environment, .capture = capture};
     char detail[256] = "";
     bn_process_t *process;
