@@ -82,6 +82,8 @@ bn_mailbox_t *bn_mailbox_new (const bn_mailbox_options_t *options)
     if (!self)
         return NULL;
     self->options = *options;
+    self->run_most =
+        options->run_events_max < BN_RUN_FIRST ? options->run_events_max : BN_RUN_FIRST;
     self->settle_partitions_max = self->settle_emitting_max = UINT32_MAX;
     for (uint32_t i = 0; i < BN_PARTITIONS_MAX; i++)
         self->slots[i].index = i;

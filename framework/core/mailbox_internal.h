@@ -23,6 +23,7 @@
 #define BN_OFFSETS_MAX  256 /* in one FETCH by offset */
 #define BN_GAPS_MAX     3   /* more within BN_GAPS_MS: live from FETCH for a while */
 #define BN_GAPS_MS      10000
+#define BN_RUN_FIRST    64   /* events in the first run; later ones by what handlers take */
 #define BN_TOPICS_KEPT  1024 /* topic texts shared between sections */
 #define BN_QUICK_BEATS                                                                             \
     4 /* early heartbeats after a subscription: 50, 100, 200, 400, 800 ms after it */
@@ -167,9 +168,11 @@ typedef struct {
     size_t chunk_bytes;
     bn_blob_t *slab; /* counted; small chunks go into it; NULL: none yet */
     size_t slab_used;
-    bn_run_item_t
-        *returned; /* owned; handed out, not handled: next, before the chunks; ascending */
+    bn_run_item_t *returned; /* owned; handed out, not handled: next, before the chunks; ascending,
+                                from returned_first on */
+    uint32_t returned_first;
     uint32_t returned_count;
+    uint32_t returned_capacity;
     bn_map_t *parked;        /* offset -> bn_parked_entry_t (owned) */
     bn_map_t *parked_by_key; /* key hash, offset -> the same; without key hash 0 */
     bn_map_t *revived;       /* offset -> the same, READY ones */
@@ -247,6 +250,7 @@ struct bn_mailbox {
     uint32_t fetches_refused; /* in a row, of both kinds */
 
     bool run_out;
+    uint32_t run_most; /* events in the next run: twice what the last one came to, within limits */
     uint32_t turn; /* partition that is first in the next run */
     bool careful_turn;
     bn_careful_t careful;
@@ -357,6 +361,12 @@ void bn_slot_drop_ahead (bn_mailbox_t *self, bn_slot_t *slot);
 bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot);
 /*  Takes it into `item` (offset, topic, fields, blobs counted).  */
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item);
+/*  What a run has brought back unhandled, before the chunks: the first, or NULL; taken; put where
+ *  it belongs (false: no memory); all of it dropped.  */
+const bn_run_item_t *bn_slot_returned (const bn_slot_t *slot);
+void bn_slot_take_returned (bn_slot_t *slot, bn_run_item_t *item);
+bool bn_slot_give_back (bn_slot_t *slot, const bn_run_item_t *item);
+void bn_slot_drop_returned (bn_slot_t *slot);
 void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot);
 
 /*  ---- mailbox_run.c ---- */

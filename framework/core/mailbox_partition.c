@@ -298,7 +298,7 @@ uint64_t bn_slot_unresolved (const bn_slot_t *slot)
     if (slot->out_count > 0)
         return slot->out_first;
     if (slot->returned_count > 0 && !BN_PLANT (floor_past_unsettled))
-        return slot->returned[0].offset;
+        return bn_slot_returned (slot)->offset;
     const bn_chunk_t *chunk = slot->chunk_first;
     if (chunk)
         return chunk->offset > chunk->from ? chunk->offset : chunk->from;
@@ -321,21 +321,12 @@ static void drop_outcomes (bn_mailbox_t *self, bn_outcomes_t *list)
         bn_outcome_destroy (self, take_first (list));
 }
 
-static void drop_returned (bn_slot_t *slot)
-{
-    for (uint32_t i = 0; i < slot->returned_count; i++)
-        bn_run_item_fini (&slot->returned[i]);
-    free (slot->returned);
-    slot->returned = NULL;
-    slot->returned_count = 0;
-}
-
 void bn_slot_forget (bn_mailbox_t *self, bn_slot_t *slot)
 {
     if (!slot->owned)
         return;
     bn_slot_drop_chunks (self, slot);
-    drop_returned (slot);
+    bn_slot_drop_returned (slot);
     drop_outcomes (self, &slot->held);
     drop_outcomes (self, &slot->ready);
     if (slot->parked)
@@ -405,12 +396,12 @@ void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot)
     slot->revoked = true;
     uint64_t next = slot->position;
     if (slot->returned_count > 0)
-        next = slot->returned[0].offset;
+        next = bn_slot_returned (slot)->offset;
     else if (slot->chunk_first)
         next = slot->chunk_first->offset > slot->chunk_first->from ? slot->chunk_first->offset
                                                                    : slot->chunk_first->from;
     bn_slot_drop_chunks (self, slot);
-    drop_returned (slot);
+    bn_slot_drop_returned (slot);
     slot->position = next;
     slot->missing = false;
     for (bn_map_node_t *node = bn_map_first (slot->parked); node; node = bn_map_next (node)) {

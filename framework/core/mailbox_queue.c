@@ -214,3 +214,65 @@ void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
         bn_chunk_destroy (unlink_first (self, slot));
     }
 }
+
+/*  ---- what came back ---------------------------------------------------------------------- */
+
+const bn_run_item_t *bn_slot_returned (const bn_slot_t *slot)
+{
+    return slot->returned_count > 0 ? slot->returned + slot->returned_first : NULL;
+}
+
+void bn_slot_take_returned (bn_slot_t *slot, bn_run_item_t *item)
+{
+    *item = slot->returned[slot->returned_first];
+    slot->returned_count--;
+    slot->returned_first = slot->returned_count > 0 ? slot->returned_first + 1 : 0;
+}
+
+static bool room_for_returned (bn_slot_t *slot)
+{
+    if (slot->returned_first + slot->returned_count < slot->returned_capacity)
+        return true;
+    uint32_t capacity = slot->returned_capacity ? slot->returned_capacity * 2 : 16;
+    bn_run_item_t *list = realloc (slot->returned, capacity * sizeof *list);
+    if (!list)
+        return false;
+    slot->returned = list;
+    slot->returned_capacity = capacity;
+    return true;
+}
+
+/*  They were taken from the front, and go back there: the gap that they have left is used, so that
+ *  a long list behind them stays where it is.  */
+bool bn_slot_give_back (bn_slot_t *slot, const bn_run_item_t *item)
+{
+    uint32_t at = 0;
+    if (slot->returned_first == 0 && !room_for_returned (slot))
+        return false;
+    bn_run_item_t *list = slot->returned + slot->returned_first;
+    for (uint32_t end = slot->returned_count; at < end;) {
+        uint32_t middle = at + (end - at) / 2;
+        if (list[middle].offset > item->offset)
+            end = middle;
+        else
+            at = middle + 1;
+    }
+    if (slot->returned_first > 0) {
+        list--;
+        slot->returned_first--;
+        memmove (list, list + 1, at * sizeof *list);
+    } else
+        memmove (list + at + 1, list + at, (slot->returned_count - at) * sizeof *list);
+    list[at] = *item;
+    slot->returned_count++;
+    return true;
+}
+
+void bn_slot_drop_returned (bn_slot_t *slot)
+{
+    for (uint32_t i = 0; i < slot->returned_count; i++)
+        bn_run_item_fini (&slot->returned[slot->returned_first + i]);
+    free (slot->returned);
+    slot->returned = NULL;
+    slot->returned_first = slot->returned_count = slot->returned_capacity = 0;
+}

@@ -20,7 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TURN_EVENTS 32 /* from one partition before it is the next one's turn */
+#define RUN_EVENTS_MIN 16 /* however slow the handler is */
+#define TURN_EVENTS    32 /* from one partition before it is the next one's turn */
 
 typedef struct {
     bn_run_t *run;
@@ -132,7 +133,7 @@ static uint64_t backoff_ms (bn_mailbox_t *self, uint32_t attempts)
 static bool run_full (const bn_mailbox_t *self, const bn_taking_t *taking)
 {
     uint32_t count = taking->run ? taking->run->count : 0;
-    return count >= (taking->careful ? 1 : self->options.run_events_max) || self->fx->failed ||
+    return count >= (taking->careful ? 1 : self->run_most) || self->fx->failed ||
            taking->bytes >= self->options.prefetch_bytes;
 }
 
@@ -243,13 +244,6 @@ static uint32_t take_parked (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t 
     return taken;
 }
 
-static void take_returned (bn_slot_t *slot, bn_run_item_t *item)
-{
-    *item = slot->returned[0];
-    slot->returned_count--;
-    memmove (slot->returned, slot->returned + 1, slot->returned_count * sizeof *item);
-}
-
 typedef struct {
     uint64_t offset;
     uint64_t key_hash;
@@ -260,9 +254,10 @@ typedef struct {
 static bool peek_main (bn_mailbox_t *self, bn_slot_t *slot, bn_next_t *next)
 {
     bn_text_t key;
-    if (slot->returned_count > 0) {
-        next->offset = slot->returned[0].offset;
-        key = slot->returned[0].fields.key;
+    const bn_run_item_t *returned = bn_slot_returned (slot);
+    if (returned) {
+        next->offset = returned->offset;
+        key = returned->fields.key;
     } else {
         const bn_chunk_t *chunk = bn_slot_peek (self, slot);
         if (!chunk)
@@ -279,7 +274,7 @@ static void pop_main (bn_mailbox_t *self, bn_slot_t *slot, const bn_next_t *next
                       bn_run_item_t *item)
 {
     if (slot->returned_count > 0)
-        take_returned (slot, item);
+        bn_slot_take_returned (slot, item);
     else
         bn_slot_pop (self, slot, item);
     item->key_hash = next->key_hash;
@@ -509,24 +504,15 @@ uint64_t bn_mailbox_run_due (const bn_mailbox_t *self)
 /*  Back in front of what is still in the queue.  */
 static void give_back (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
 {
-    bn_run_item_t *list =
-        realloc (slot->returned, (slot->returned_count + 1) * sizeof *slot->returned);
-    if (!list) {
-        bn_mailbox_no_memory (self);
-        return;
-    }
-    slot->returned = list;
-    uint32_t at = slot->returned_count;
-    while (at > 0 && list[at - 1].offset > item->offset)
-        at--;
-    memmove (list + at + 1, list + at, (slot->returned_count - at) * sizeof *list);
     bn_emissions_free (item->emissions, item->emission_count);
     item->emissions = NULL;
     item->emission_count = 0;
     free (item->reason);
     item->reason = NULL;
-    list[at] = *item;
-    slot->returned_count++;
+    if (!bn_slot_give_back (slot, item)) {
+        bn_mailbox_no_memory (self);
+        return;
+    }
     item->blob = NULL;
     item->topic_blob = NULL;
 }
@@ -568,7 +554,7 @@ static void main_line_result (bn_mailbox_t *self, bn_slot_t *slot, const bn_run_
     bn_run_item_t *item = &run->items[index];
     bn_parked_t entry;
     bn_outcome_t *outcome = NULL;
-    bool open = slot->returned_count > 0 && slot->returned[0].offset < item->offset;
+    bool open = slot->returned_count > 0 && bn_slot_returned (slot)->offset < item->offset;
     if (item->result == BN_RESULT_NONE) {
         /*  Left out behind an elder that was then given up: it is parked for a moment, because the
          *  main line has gone on without it.  */
@@ -646,11 +632,28 @@ static void count_result (bn_mailbox_t *self, const bn_run_item_t *item)
         self->stats.acked++;
 }
 
+/*  A run is ended early when it takes long. What it brings back is work for nothing, so the next
+ *  one is not much longer than what this one came to.  */
+static void measure (bn_mailbox_t *self, const bn_run_t *run)
+{
+    uint32_t handled = 0;
+    for (uint32_t i = 0; i < run->count; i++)
+        handled += run->items[i].result != BN_RESULT_NONE;
+    uint32_t most = 2 * handled;
+    if (handled == run->count && most < self->run_most)
+        most = self->run_most; /* there was no more to do */
+    if (most < RUN_EVENTS_MIN)
+        most = RUN_EVENTS_MIN;
+    self->run_most = most < self->options.run_events_max ? most : self->options.run_events_max;
+}
+
 void bn_mailbox_run_done (bn_mailbox_t *self, bn_run_t *run)
 {
     self->run_out = false;
     self->out_bytes = 0;
     bool careful = self->careful == BN_CAREFUL_OUT;
+    if (!careful)
+        measure (self, run);
     for (uint32_t i = 0; i < run->count; i++) {
         bn_run_item_t *item = &run->items[i];
         bn_slot_t *slot = &self->slots[item->partition];

@@ -710,6 +710,55 @@ static void test_given_up_in_the_middle_of_a_run (void **state)
     box_fini (&box);
 }
 
+/*  So many events in the run, from this offset on, one after the other.  */
+static void assert_run_of (const box_t *box, uint64_t from, uint32_t count)
+{
+    assert_non_null (box->run);
+    assert_int_equal (box->run->count, count);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal (box->run->items[i].offset, from + i);
+}
+
+static void handle_first (box_t *box, uint32_t handled)
+{
+    char verdicts[257] = "";
+    assert_true (box->run->count < sizeof verdicts);
+    memset (verdicts, 'n', box->run->count);
+    memset (verdicts, 'a', handled);
+    box_handle (box, verdicts);
+}
+
+/*  What a run brings back unhandled was work for nothing: with slow handlers runs are short.  */
+static void test_runs_are_as_long_as_handlers_are_fast (void **state)
+{
+    (void)state;
+    bn_mailbox_options_t options;
+    box_t box;
+    box_options (&options);
+    options.run_events_max = 256;
+    box_start (&box, &options);
+    char keys[800] = "k";
+    for (int i = 1; i < 300; i++)
+        strcat (keys, " k");
+    box_fanout (&box, 0, 0, 0, keys);
+    assert_run_of (&box, 0, 64);
+    handle_first (&box, 64);
+    assert_run_of (&box, 64, 128);
+    handle_first (&box, 3);
+    assert_run_of (&box, 67, 16); /* of 125 that came back */
+    handle_first (&box, 10);
+    assert_run_of (&box, 77, 20);
+    handle_first (&box, 1);
+    assert_run_of (&box, 78, 16);
+    for (uint64_t from = 78, count = 16; from < 300; from += count, count *= 2) {
+        uint32_t left = (uint32_t)(300 - from < count ? 300 - from : count);
+        assert_run_of (&box, from, left);
+        handle_first (&box, left);
+    }
+    assert_null (box.run);
+    box_fini (&box);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,6 +783,7 @@ int main (void)
         cmocka_unit_test (test_stop_between_begin_and_begun),
         cmocka_unit_test (test_parked_bound_stops_the_main_line),
         cmocka_unit_test (test_given_up_in_the_middle_of_a_run),
+        cmocka_unit_test (test_runs_are_as_long_as_handlers_are_fast),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
