@@ -525,6 +525,13 @@ baton_err_t bn_journal_writer_new (bn_journal_writer_t **writer, bn_vfs_t *vfs,
     uint32_t crc;
     if (!err && !end->ended)
         err = write_closing (self, BN_FRAME_COMMIT, &crc, detail);
+    /*  A segment that has ended has no place for that, and its successor may say nothing yet.  */
+    if (!err && end->ended && self->catalog.mark.synced < end->synced) {
+        self->catalog.mark.synced = end->synced;
+        rc = bn_catalog_write_mark (vfs, &self->catalog.mark);
+        if (rc != 0)
+            err = fail (self, rc, "mark", detail);
+    }
     if (err)
         bn_journal_writer_destroy (&self);
     *writer = self;
