@@ -7,22 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import xml.etree.ElementTree
 
 import plot
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+from waiting import DEADLINE_S, wait_for  # noqa: E402
+
 RUN = pathlib.Path(__file__).with_name("run")
-DEADLINE_S = 60
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"after {DEADLINE_S} s still not: {what}")
-        time.sleep(0.02)
 
 
 class Run(unittest.TestCase):

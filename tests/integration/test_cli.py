@@ -12,20 +12,10 @@ import tempfile
 import time
 import unittest
 
+from waiting import DEADLINE_S, wait_for
+
 BATON = str(pathlib.Path(os.environ["BATON_BIN"]) / "baton")
 PROBE = os.environ["BATON_PROBE"]
-DEADLINE_S = 60
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"after {DEADLINE_S} s still not: {what}")
-        time.sleep(0.02)
 
 
 class Cli(unittest.TestCase):

@@ -16,8 +16,9 @@ import tempfile
 import time
 import unittest
 
+from waiting import DEADLINE_S, runs, wait_for
+
 BATON = str(pathlib.Path(os.environ["BATON_BIN"]) / "baton")
-DEADLINE_S = 120
 NEED_LINKS = ("host-cut-off", "disk-full")
 
 SYSTEM = """
@@ -49,26 +50,6 @@ expect
     dead = 0
     events = 300
 """
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"after {DEADLINE_S} s still not: {what}")
-        time.sleep(0.02)
-
-
-def runs(pid):
-    """True unless the process is gone; one that nobody has reaped yet is gone."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 class Lab(unittest.TestCase):

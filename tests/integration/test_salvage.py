@@ -13,25 +13,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
+
+from waiting import DEADLINE_S, wait_for
 
 BATON = str(pathlib.Path(os.environ["BATON_BIN"]) / "baton")
 PROBE = os.environ["BATON_PROBE"]
-DEADLINE_S = 60
 FRAME_BYTES = 72
 DONE, LOST, USAGE, NOT_DONE = 0, 1, 2, 3
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"after {DEADLINE_S} s still not: {what}")
-        time.sleep(0.02)
 
 
 def fingerprint(folder):

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import unittest
 
-from up_case import BATON, DEADLINE_S, PROBE, SLEEPER, UpCase, children, runs, wait_for
+from up_case import BATON, PROBE, SLEEPER, UpCase, children
+from waiting import DEADLINE_S, runs, wait_for
 
 
 class Up(UpCase):

@@ -15,7 +15,8 @@ import termios
 import time
 import unittest
 
-from up_case import BATON, DEADLINE_S, PROBE, SLEEPER, UpCase, wait_for
+from up_case import BATON, PROBE, SLEEPER, UpCase
+from waiting import DEADLINE_S, wait_for
 
 
 def actor(name, command, **properties):

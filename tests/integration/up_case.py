@@ -11,35 +11,15 @@ import re
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
+
+from waiting import DEADLINE_S, wait_for
 
 BATON = str(pathlib.Path(os.environ["BATON_BIN"]) / "baton")
 PROBE = os.environ["BATON_PROBE"]
-DEADLINE_S = 60
 
 #  Says its name and where to connect to, and then waits, in a process of its own.
 SLEEPER = "sh -c 'echo hello $BATON_INSTANCE $BATON_CONNECT $EXTRA; sleep 1000; echo over'"
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"after {DEADLINE_S} s still not: {what}")
-        time.sleep(0.02)
-
-
-def runs(pid):
-    """True unless the process is gone; one that nobody has reaped yet is gone."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def children(pid):

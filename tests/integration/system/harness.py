@@ -13,25 +13,15 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from waiting import DEADLINE_S, wait_for  # noqa: E402
 
 BIN = pathlib.Path(os.environ["BATON_BIN"])
 PROBE = os.environ["BATON_PROBE"]
-DEADLINE_S = float(os.environ.get("BATON_TEST_DEADLINE", "90"))
-
-
-def wait_for(what, condition, deadline_s=DEADLINE_S):
-    """Polls until condition() is true; the last value is returned."""
-    end = time.monotonic() + deadline_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"after {deadline_s} s still not: {what}")
-        time.sleep(0.02)
 
 
 class System(unittest.TestCase):
