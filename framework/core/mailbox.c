@@ -30,8 +30,8 @@
  *        an epoch, own and never repeated, tells (G4).
  *    M5  From BEGIN to the SETTLED of a careful event nothing else is in a handler (G6).
  *    M6  At most one request of each kind and one run are out; the queue is bounded by
- *        prefetch_bytes, outcomes by settle_bytes_max plus one run, parked events by parked_max per
- *        partition (G7).
+ *        prefetch_bytes, outcomes by settle_bytes_max plus one run (once for events from the main
+ *        line and once for parked ones), parked events by parked_max per partition (G7).
  *
  *  Owned by, and runs in, the actor's courier thread. A FATAL or DRAINED is the last it says.  */
 

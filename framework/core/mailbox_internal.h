@@ -260,6 +260,7 @@ struct bn_mailbox {
     uint64_t begin_at_ms;
 
     size_t unsettled_bytes; /* of outcomes */
+    size_t relief_bytes;    /* of those whose events were parked before, in this too */
     uint64_t settle_at_ms;  /* not before */
     uint32_t settle_partitions_max;
     uint32_t settle_emitting_max; /* outcomes with emissions in one SETTLE */
@@ -318,6 +319,8 @@ uint64_t bn_mailbox_in_flight (const bn_mailbox_t *self);
 void bn_slot_resolve (bn_slot_t *slot, bn_outcome_t *outcome);
 void bn_slot_flush_held (bn_slot_t *slot, uint64_t below);
 void bn_slot_push_ready (bn_slot_t *slot, bn_outcome_t *outcome);
+/*  What it adds to a message is so much from now on.  */
+void bn_outcome_account (bn_mailbox_t *self, bn_outcome_t *outcome, size_t bytes);
 void bn_outcome_destroy (bn_mailbox_t *self, bn_outcome_t *outcome);
 bn_parked_entry_t *bn_parked_add (bn_mailbox_t *self, bn_slot_t *slot, const bn_parked_t *parked,
                                   bool settled);

@@ -226,9 +226,17 @@ uint64_t bn_parked_due (const bn_mailbox_t *self)
 
 /*  ---- outcomes -------------------------------------------------------------------------- */
 
+void bn_outcome_account (bn_mailbox_t *self, bn_outcome_t *outcome, size_t bytes)
+{
+    self->unsettled_bytes += bytes - outcome->bytes;
+    if (!outcome->main_line)
+        self->relief_bytes += bytes - outcome->bytes;
+    outcome->bytes = bytes;
+}
+
 void bn_outcome_destroy (bn_mailbox_t *self, bn_outcome_t *outcome)
 {
-    self->unsettled_bytes -= outcome->bytes;
+    bn_outcome_account (self, outcome, 0);
     bn_emissions_free (outcome->emissions, outcome->emission_count);
     bn_blob_unref (&outcome->blob);
     bn_blob_unref (&outcome->topic_blob);

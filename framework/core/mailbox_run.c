@@ -52,10 +52,10 @@ static bn_outcome_t *outcome_new (bn_mailbox_t *self, bn_outcome_kind_t kind,
 
 static void count_bytes (bn_mailbox_t *self, bn_outcome_t *outcome)
 {
-    outcome->bytes = 64;
+    size_t bytes = 64;
     for (uint32_t i = 0; i < outcome->emission_count; i++)
-        outcome->bytes += bn_emission_bytes (&outcome->emissions[i]);
-    self->unsettled_bytes += outcome->bytes;
+        bytes += bn_emission_bytes (&outcome->emissions[i]);
+    bn_outcome_account (self, outcome, bytes);
 }
 
 static bn_outcome_t *died (bn_mailbox_t *self, const bn_run_item_t *item, uint32_t attempts,
@@ -435,12 +435,15 @@ void bn_mailbox_run_pump (bn_mailbox_t *self)
     if (self->run_out || self->careful != BN_CAREFUL_NONE)
         return;
     /*  What a stopped partition cannot settle may fill the account; only handling its parked events
-     *  makes room again, and what becomes of them can always be settled. And so may what is held
-     *  behind events that went back to the queue: then these have to be handled.  */
+     *  makes room again, and what becomes of them can be settled, but for those that die when
+     *  dead_max is reached, and their followers: so that they have an account of their own. And so
+     *  may what is held behind events that went back to the queue: then these have to be handled.
+     */
     bool full = self->unsettled_bytes >= self->options.settle_bytes_max;
     bool held = full && !bn_mailbox_dirty (self) && !bn_mailbox_asking (self, BN_ASK_SETTLE);
     bool parked_only = full && !held;
-    if (parked_only && !any_stopped (self))
+    bool relieves = any_stopped (self) && self->relief_bytes < self->options.settle_bytes_max;
+    if (parked_only && !relieves)
         return;
     if (self->careful_turn && take_careful (self, parked_only))
         return;

@@ -322,9 +322,7 @@ static bool to_dead_letter (bn_mailbox_t *self, const bn_slot_t *slot, bn_outcom
     outcome->emissions = letter;
     outcome->emission_count = 1;
     outcome->kind = BN_OUTCOME_DIED;
-    self->unsettled_bytes -= outcome->bytes;
-    outcome->bytes = 64 + bn_emission_bytes (letter);
-    self->unsettled_bytes += outcome->bytes;
+    bn_outcome_account (self, outcome, 64 + bn_emission_bytes (letter));
     bn_blob_unref (&outcome->blob);
     bn_blob_unref (&outcome->topic_blob);
     return true;

@@ -466,6 +466,11 @@ baton_err_t bn_journal_trim (bn_journal_writer_t *self, uint64_t offset, uint64_
            catalog->segments[count + 1].first_sequence <= sequence)
         count++;
     if (count > 0) {
+        /*  That nobody needs it any more is said by records that may not be on disk yet: unless
+         *  synced, a power cut would take them back, and not the trim.  */
+        baton_err_t err = bn_journal_sync (self, detail);
+        if (err)
+            return err;
         catalog->mark.first_segment = catalog->segments[count].id;
         catalog->mark.synced = self->end.synced;
         int64_t rc = bn_catalog_write_mark (self->vfs, &catalog->mark);

@@ -8,8 +8,9 @@
 #include <stdio.h>
 
 /*  What is received: what fan-out and FETCH may each fill, and a section more that each brings, as
- *  does a FETCH of parked events. What is unsettled: a run more than is allowed, and what was set
- *  aside without a run, which had been received.  */
+ *  does a FETCH of parked events. What is unsettled: a run more than is allowed, of events from the
+ *  main line and again of parked ones, and what was set aside without a run, which had been
+ *  received.  */
 void sim_oracle_bounds (sim_t *sim, uint32_t slot)
 {
     const sim_process_t *process = &sim->processes[slot];
@@ -18,7 +19,8 @@ void sim_oracle_bounds (sim_t *sim, uint32_t slot)
     size_t received = mailbox->queue_bytes + mailbox->out_bytes;
     size_t received_max = 2 * (size_t)config->prefetch_bytes + 3 * sim->model->section_bytes_max;
     size_t event = sim->model->section_bytes_max + 4096; /* and what makes a dead letter of it */
-    size_t unsettled_max = config->settle_bytes + received_max + (config->run_events + 1) * event;
+    size_t account_max = config->settle_bytes + (config->run_events + 1) * event;
+    size_t unsettled_max = 2 * account_max + received_max;
     if (received > received_max)
         sim_fail (sim, "G7: %s holds %zu bytes received, of %u for prefetching", process->instance,
                   received, config->prefetch_bytes);

@@ -514,7 +514,9 @@ void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery)
     for (uint32_t a = 0; a < sim->config.actor_count && model->actors[a].id; a++)
         for (uint64_t o = 0; o < recovery->first_base && !sim->failed; o++) {
             uint8_t status = sim_model_duty (sim, a, o)->status;
-            if (sim_model_wants (sim, a, o) && (status == STATUS_NONE || status == STATUS_PARKED))
+            /*  New patterns have no claim on what had been let go of before.  */
+            bool claim = status == STATUS_NONE && !(model->log[o].spare >> a & 1);
+            if (sim_model_wants (sim, a, o) && (claim || status == STATUS_PARKED))
                 sim_fail (sim, "G2: event %" PRIu64 " waits for %s, and retention has let it go", o,
                           sim->config.actors[a].name);
         }
