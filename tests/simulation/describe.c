@@ -20,13 +20,14 @@ void sim_oracle_bounds (sim_t *sim, uint32_t slot)
     size_t received_max = 2 * (size_t)config->prefetch_bytes + 3 * sim->model->section_bytes_max;
     size_t event = sim->model->section_bytes_max + 4096; /* and what makes a dead letter of it */
     size_t account_max = config->settle_bytes + (config->run_events + 1) * event;
-    size_t unsettled_max = 2 * account_max + received_max;
+    size_t unsettled_max = account_max + received_max;
+    size_t main_line = mailbox->unsettled_bytes - mailbox->relief_bytes;
     if (received > received_max)
         sim_fail (sim, "G7: %s holds %zu bytes received, of %u for prefetching", process->instance,
                   received, config->prefetch_bytes);
-    if (mailbox->unsettled_bytes > unsettled_max)
-        sim_fail (sim, "G7: %s holds %zu bytes unsettled, of %u", process->instance,
-                  mailbox->unsettled_bytes, config->settle_bytes);
+    if (main_line > unsettled_max || mailbox->relief_bytes > unsettled_max)
+        sim_fail (sim, "G7: %s holds %zu bytes unsettled and %zu of parked events, of %u each",
+                  process->instance, main_line, mailbox->relief_bytes, config->settle_bytes);
 }
 
 static void describe_slot (sim_t *sim, const sim_process_t *process, const bn_slot_t *slot)
