@@ -37,6 +37,8 @@
     X (begin_not_journaled, "BEGIN is answered and not written down")                              \
     X (blame_on_prefetched, "an event that was only prefetched is charged")                        \
     X (nobody_suspected, "the next owner is not told to be careful")                               \
+    X (reason_kept, "a parked event keeps the reason of an attempt before the last")               \
+    X (reason_not_saved, "a checkpoint forgets the reason of a parked event")                      \
     X (attempts_doubled, "a retry counts twice")                                                   \
     X (parked_unbounded, "parked_max is not looked at")                                            \
     X (dead_unbounded, "dead_max is not looked at")                                                \

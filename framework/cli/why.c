@@ -25,7 +25,7 @@
 static const char s_about[] =
     "Says where an event is and why: its place in the journal; for each actor whether it is\n"
     "settled, ready and behind how many others, parked until when and behind which elder of its\n"
-    "key, or dead and for what reason; what caused it and what it has caused.\n"
+    "key, or dead, and for what reason; what caused it and what it has caused.\n"
     "WHAT is an event's id, or else a key: then all events of the key that are not settled.";
 
 static const char s_details[] =
@@ -38,8 +38,8 @@ static const char s_details[] =
     "began\n"
     "later. What is in an instance's hands right now only the instance knows: the first in the "
     "line\n"
-    "of a partition is being handled, or about to be. Why an attempt failed before the last is in\n"
-    "the log of the instance.\n"
+    "of a partition is being handled, or about to be. What an attempt before the last one failed\n"
+    "for is in the log of the instance.\n"
     "\n"
     "Exit codes: 0 ok, 1 no such event, key or actor, or something failed, 2 wrong usage, 69 no\n"
     "answer from the orchestrator.";
@@ -72,6 +72,11 @@ static int s_put (json_t *object, const char *name, json_t *value)
 static json_t *s_number_or_null (uint64_t value)
 {
     return value == BN_NO_OFFSET ? json_null () : json_integer ((json_int_t)value);
+}
+
+static json_t *s_text_or_null (bn_text_t text)
+{
+    return text.size ? json_stringn (text.text, text.size) : json_null ();
 }
 
 /*  ---- actors ---- */
@@ -149,6 +154,7 @@ static json_t *s_explained (const bn_explained_t *it, const json_t *actor, uint6
         s_put (answer, "attempts", json_integer (it->attempts)) ||
         s_put (answer, "max_attempts", json_integer (bn_sample_int (actor, "max_attempts"))) ||
         s_put (answer, "due_ms", json_integer ((json_int_t)it->due_ms)) ||
+        s_put (answer, "reason", s_text_or_null (it->reason)) ||
         s_put (answer, "elder", s_number_or_null (it->elder)) ||
         s_put (answer, "waiting_behind", s_waiting (it, offset)) ||
         s_put (answer, "dead_offset", s_number_or_null (it->dead_offset)) ||

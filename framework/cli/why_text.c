@@ -82,6 +82,14 @@ static void s_print_owner (const json_t *answer)
         printf ("      its partition is careful: a process died with events in hand\n");
 }
 
+/*  Of an attempt after which there will be others: its reason, and the end of the line.  */
+static void s_print_last_attempt (const json_t *answer)
+{
+    if (s_has (answer, "reason"))
+        s_print_text ("; last attempt: ", answer, "reason");
+    printf ("\n");
+}
+
 static void s_print_ready (const json_t *answer, const json_t *event)
 {
     json_int_t ahead = bn_sample_int (answer, "ahead");
@@ -101,9 +109,11 @@ static void s_print_ready (const json_t *answer, const json_t *event)
     else
         printf ("ready, behind %" D " event%s of its partition, %" D " of them of its key\n", ahead,
                 s_plural (ahead), of_key);
-    if (bn_sample_int (answer, "attempts"))
-        printf ("      %" D " of %" D " attempts ended with the death of the process\n",
+    if (bn_sample_int (answer, "attempts")) {
+        printf ("      %" D " of %" D " attempts ended with the death of the process",
                 bn_sample_int (answer, "attempts"), bn_sample_int (answer, "max_attempts"));
+        s_print_last_attempt (answer);
+    }
     if (s_has (answer, "elder"))
         printf ("      it will wait behind %" D ", which is parked and has the same key\n",
                 bn_sample_int (answer, "elder"));
@@ -126,7 +136,7 @@ static void s_print_parked (const json_t *answer)
         printf (", due in %s", due);
     else
         printf (", due now");
-    printf ("\n");
+    s_print_last_attempt (answer);
     s_print_owner (answer);
 }
 

@@ -66,8 +66,8 @@ static void clean_reason (char *text)
             *at = '?';
 }
 
-/*  The reason of a dead letter is kept with it; that of an attempt that is to be made again is only
- *  here.  */
+/*  The reason of a dead letter is kept with it, and what begins that of the last attempt with a
+ *  parked event; those of the attempts before are only here.  */
 static void log_retry (baton_context_t *self, const bn_run_item_t *item)
 {
     uint64_t now_ms = bn_clock_now ().mono_ms;

@@ -41,6 +41,7 @@ static void explain_event (const bn_conductor_t *self, const bn_actor_state_t *a
         explained->state = BN_EVENT_PARKED;
         explained->attempts = parked->attempts;
         explained->due_ms = ahead (self, parked->due_ms);
+        explained->reason = parked->reason;
     } else if (dead) {
         explained->state = BN_EVENT_DEAD;
         explained->attempts = dead->letter.attempts;
@@ -49,7 +50,10 @@ static void explain_event (const bn_conductor_t *self, const bn_actor_state_t *a
     } else if (explain->offset >= partition->floor) {
         const bn_charged_t *charged = bn_map_get_u64 (partition->charged, explain->offset);
         explained->state = BN_EVENT_READY;
-        explained->attempts = charged ? charged->attempts : 0;
+        if (charged) {
+            explained->attempts = charged->attempts;
+            explained->reason = charged->reason;
+        }
     } else
         explained->state = BN_EVENT_SETTLED;
 }

@@ -89,6 +89,7 @@ static uint64_t suspicious_until (const bn_actor_partition_t *partition, uint64_
  *  been delivered is handled carefully by the next owner, and nobody is charged.  */
 static bool suspect (bn_conductor_t *self, const bn_instance_t *instance)
 {
+    static const char died[] = "the process died, or was taken for dead, while handling it";
     bn_suspicion_t suspicions[BN_PARTITIONS_MAX];
     bn_actor_state_t *actor = instance->actor->state;
     bn_record_t record = {.type = BN_RECORD_SUSPECT,
@@ -102,6 +103,7 @@ static bool suspect (bn_conductor_t *self, const bn_instance_t *instance)
             if (may_charge (self, partition, partition->begun))
                 suspicion.charged = partition->begun;
             suspicion.due_ms = bn_conductor_wall_ms (self) + actor->policy.backoff_min_ms;
+            suspicion.reason = (bn_text_t){died, sizeof died - 1};
             bn_effects_log (self->effects, BN_LOG_WARNING,
                             "%s/%s died while it handled offset %" PRIu64
                             ", which is charged one attempt",
@@ -535,10 +537,15 @@ void bn_conductor_leave (bn_conductor_t *self, bn_session_t *session,
             return;
         }
         const bn_actor_partition_t *partition = &live->state->partitions[leave->partition];
+        char reason[BN_PARKED_REASON_BYTES_MAX + 1];
+        int size = snprintf (reason, sizeof reason,
+                             "the handler did not return within its deadline of %" PRIu32 " ms",
+                             live->state->policy.handler_deadline_ms);
         bn_suspicion_t suspicion = {.partition = leave->partition,
                                     .charged = leave->offset,
                                     .due_ms = bn_conductor_wall_ms (self) +
-                                              live->state->policy.backoff_min_ms};
+                                              live->state->policy.backoff_min_ms,
+                                    .reason = {reason, (size_t)size}};
         bn_record_t record = {.type = BN_RECORD_SUSPECT,
                               .suspect = {.actor_id = live->state->id,
                                           .suspicions = &suspicion,

@@ -117,6 +117,7 @@ typedef struct bn_outcome {
     uint64_t key_hash;
     uint64_t due_ms;          /* PARK: monotonic */
     uint32_t attempts;        /* PARK, DIED; else of the call that was acknowledged */
+    char *reason;             /* owned; PARK: of this attempt, as SETTLE takes it; NULL: none */
     bn_emission_t *emissions; /* owned; DIED: the dead letter */
     uint32_t emission_count;
     size_t bytes;             /* upper bound of what it adds to a message */

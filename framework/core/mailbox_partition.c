@@ -240,6 +240,7 @@ void bn_outcome_destroy (bn_mailbox_t *self, bn_outcome_t *outcome)
     bn_emissions_free (outcome->emissions, outcome->emission_count);
     bn_blob_unref (&outcome->blob);
     bn_blob_unref (&outcome->topic_blob);
+    free (outcome->reason);
     free (outcome);
 }
 

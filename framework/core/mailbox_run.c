@@ -52,7 +52,7 @@ static bn_outcome_t *outcome_new (bn_mailbox_t *self, bn_outcome_kind_t kind,
 
 static void count_bytes (bn_mailbox_t *self, bn_outcome_t *outcome)
 {
-    size_t bytes = 64;
+    size_t bytes = 64 + (outcome->reason ? strlen (outcome->reason) : 0);
     for (uint32_t i = 0; i < outcome->emission_count; i++)
         bytes += bn_emission_bytes (&outcome->emissions[i]);
     bn_outcome_account (self, outcome, bytes);
@@ -103,7 +103,25 @@ static bn_outcome_t *acknowledged (bn_mailbox_t *self, bn_run_item_t *item)
     return outcome;
 }
 
-static bn_outcome_t *parked (bn_mailbox_t *self, const bn_run_item_t *item, uint32_t attempts,
+/*  Whole characters, and of bytes that are none a '?' each: SETTLE takes nothing else.  */
+static void fit_reason (char *text)
+{
+    size_t size = strlen (text);
+    if (size > BN_PARKED_REASON_BYTES_MAX) {
+        size = BN_PARKED_REASON_BYTES_MAX;
+        while (size > 0 && ((uint8_t)text[size] & 0xc0) == 0x80)
+            size--;
+        text[size] = '\0';
+    }
+    if (bn_utf8_valid (text, size))
+        return;
+    for (; *text; text++)
+        if ((uint8_t)*text >= 0x80)
+            *text = '?';
+}
+
+/*  What is only set aside behind another has no reason of its own.  */
+static bn_outcome_t *parked (bn_mailbox_t *self, bn_run_item_t *item, uint32_t attempts,
                              uint64_t due_ms)
 {
     bn_outcome_t *outcome = outcome_new (self, BN_OUTCOME_PARK, item);
@@ -111,6 +129,11 @@ static bn_outcome_t *parked (bn_mailbox_t *self, const bn_run_item_t *item, uint
         return NULL;
     outcome->attempts = attempts;
     outcome->due_ms = due_ms;
+    if (item->result == BN_RESULT_RETRY && item->reason) {
+        outcome->reason = item->reason;
+        item->reason = NULL;
+        fit_reason (outcome->reason);
+    }
     count_bytes (self, outcome);
     return outcome;
 }
@@ -521,7 +544,7 @@ static void give_back (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
 }
 
 /*  RETRY and REJECT: dead, or parked with a backoff. *entry is what to park, if it is to be.  */
-static bn_outcome_t *failed (bn_mailbox_t *self, const bn_run_item_t *item, bn_parked_t *entry)
+static bn_outcome_t *failed (bn_mailbox_t *self, bn_run_item_t *item, bn_parked_t *entry)
 {
     char reason[BN_REASON_BYTES_MAX + 1];
     if (item->result == BN_RESULT_REJECT) {

@@ -124,11 +124,12 @@ static void add_outcome (const bn_mailbox_t *self, bn_settlement_t *settlement,
     uint64_t now_ms = self->now.mono_ms;
     switch (outcome->kind) {
     case BN_OUTCOME_PARK:
-        settlement->parks[settlement->park_count++] =
-            (bn_parked_t){.offset = outcome->offset,
-                          .attempts = outcome->attempts,
-                          .due_ms = outcome->due_ms > now_ms ? outcome->due_ms - now_ms : 0,
-                          .key_hash = outcome->key_hash};
+        settlement->parks[settlement->park_count++] = (bn_parked_t){
+            .offset = outcome->offset,
+            .attempts = outcome->attempts,
+            .due_ms = outcome->due_ms > now_ms ? outcome->due_ms - now_ms : 0,
+            .key_hash = outcome->key_hash,
+            .reason = {outcome->reason, outcome->reason ? strlen (outcome->reason) : 0}};
         break;
     case BN_OUTCOME_DONE:
         settlement->dones[settlement->done_count++] = outcome->offset;

@@ -255,19 +255,47 @@ bool bn_state_producer_used (bn_state_t *self, bn_producer_state_t *producer, ui
 
 /*  ---- parked, charged, dead ---- */
 
-static baton_err_t put_copy (bn_map_t *map, uint64_t key, const void *value, size_t size)
+/*  A copy, and behind it the text of its reason, so that there is one thing to free.  */
+static void *copy_of (const void *value, size_t size, bn_text_t reason)
 {
-    if (bn_map_get_u64 (map, key))
-        return BATON_ERR_ROT;
-    void *copy = malloc (size);
+    char *copy = malloc (size + reason.size);
     if (!copy)
-        return BATON_ERR_MEMORY;
+        return NULL;
     memcpy (copy, value, size);
-    if (!bn_map_put_u64 (map, key, copy, NULL)) {
-        free (copy);
-        return BATON_ERR_MEMORY;
-    }
-    return BATON_OK;
+    if (reason.size)
+        memcpy (copy + size, reason.text, reason.size);
+    return copy;
+}
+
+static bn_parked_t *copy_parked (const bn_parked_t *parked)
+{
+    bn_parked_t *copy = copy_of (parked, sizeof *parked, parked->reason);
+    if (copy)
+        copy->reason.text = (const char *)(copy + 1);
+    return copy;
+}
+
+static bn_charged_t *copy_charged (const bn_charged_t *charged)
+{
+    bn_charged_t *copy = copy_of (charged, sizeof *charged, charged->reason);
+    if (copy)
+        copy->reason.text = (const char *)(copy + 1);
+    return copy;
+}
+
+/*  Consumes the copy (NULL: no memory). What is there already is ROT, or, `again`, replaced.  */
+static baton_err_t put (bn_map_t *map, uint64_t key, void *copy, bool again)
+{
+    void *old = NULL;
+    baton_err_t err = BATON_OK;
+    if (!copy)
+        err = BATON_ERR_MEMORY;
+    else if (!again && bn_map_get_u64 (map, key))
+        err = BATON_ERR_ROT;
+    else if (!bn_map_put_u64 (map, key, copy, &old))
+        err = BATON_ERR_MEMORY;
+    free (err ? copy : old);
+    return err;
 }
 
 static baton_err_t hold (bn_actor_state_t *actor, uint64_t offset, void *entry)
@@ -275,13 +303,25 @@ static baton_err_t hold (bn_actor_state_t *actor, uint64_t offset, void *entry)
     return bn_map_put_u64 (actor->held, offset, entry, NULL) ? BATON_OK : BATON_ERR_MEMORY;
 }
 
+static baton_err_t park (bn_actor_state_t *actor, uint32_t partition, const bn_parked_t *parked,
+                         bool again)
+{
+    uint64_t offset = parked->offset; /* *parked may be what is replaced */
+    bn_parked_t *copy = copy_parked (parked);
+    baton_err_t err = put (actor->partitions[partition].parked, offset, copy, again);
+    return err ? err : hold (actor, offset, copy);
+}
+
 baton_err_t bn_state_park (bn_actor_state_t *actor, uint32_t partition, const bn_parked_t *parked)
 {
-    bn_map_t *map = actor->partitions[partition].parked;
     if (bn_map_get_u64 (actor->held, parked->offset))
         return BATON_ERR_ROT;
-    baton_err_t err = put_copy (map, parked->offset, parked, sizeof *parked);
-    return err ? err : hold (actor, parked->offset, bn_map_get_u64 (map, parked->offset));
+    return park (actor, partition, parked, false);
+}
+
+baton_err_t bn_state_repark (bn_actor_state_t *actor, uint32_t partition, const bn_parked_t *parked)
+{
+    return park (actor, partition, parked, true);
 }
 
 bn_parked_t *bn_state_unpark (bn_actor_state_t *actor, uint32_t partition, uint64_t offset)
@@ -297,8 +337,9 @@ baton_err_t bn_state_bury (bn_actor_state_t *actor, const bn_dead_state_t *dead)
     uint64_t key = dead->letter.dead_offset;
     if (bn_map_get_u64 (actor->held, dead->letter.offset))
         return BATON_ERR_ROT;
-    baton_err_t err = put_copy (actor->dead, key, dead, sizeof *dead);
-    return err ? err : hold (actor, dead->letter.offset, bn_map_get_u64 (actor->dead, key));
+    void *copy = copy_of (dead, sizeof *dead, (bn_text_t){0});
+    baton_err_t err = put (actor->dead, key, copy, false);
+    return err ? err : hold (actor, dead->letter.offset, copy);
 }
 
 bn_dead_state_t *bn_state_exhume (bn_actor_state_t *actor, uint64_t dead_offset)
@@ -311,7 +352,12 @@ bn_dead_state_t *bn_state_exhume (bn_actor_state_t *actor, uint64_t dead_offset)
 
 baton_err_t bn_state_charge (bn_actor_partition_t *partition, const bn_charged_t *charged)
 {
-    return put_copy (partition->charged, charged->offset, charged, sizeof *charged);
+    return put (partition->charged, charged->offset, copy_charged (charged), false);
+}
+
+baton_err_t bn_state_recharge (bn_actor_partition_t *partition, const bn_charged_t *charged)
+{
+    return put (partition->charged, charged->offset, copy_charged (charged), true);
 }
 
 /*  ---- questions ---- */

@@ -31,7 +31,8 @@ typedef struct {
     uint64_t careful_until; /* 0: not careful */
     uint64_t begun;         /* offset of the event that is in a careful handler, or BN_NO_OFFSET */
     bn_map_t *parked;       /* offset -> bn_parked_t (owned); due_ms is wall clock */
-    bn_map_t *charged;      /* offset -> bn_charged_t (owned); crashes of main-line events */
+    bn_map_t *charged;      /* offset -> bn_charged_t (owned); crashes of main-line events. The
+                               reasons of both lie behind them: free () takes all */
     char instance[BATON_NAME_BYTES_MAX + 1]; /* owner by the last ASSIGN; "" nobody */
     uint64_t incarnation;   /* of the owner */
     bool exact;             /* pending is exact */

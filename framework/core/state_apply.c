@@ -287,6 +287,32 @@ static uint32_t one_more (uint32_t attempts)
     return attempts < UINT32_MAX ? attempts + 1 : attempts;
 }
 
+/*  One attempt more for what is parked, or is to be handled yet.  */
+static baton_err_t charge (bn_actor_state_t *actor, const bn_suspicion_t *suspicion,
+                           char detail[256])
+{
+    bn_actor_partition_t *partition = &actor->partitions[suspicion->partition];
+    const bn_parked_t *parked = bn_map_get_u64 (partition->parked, suspicion->charged);
+    const bn_charged_t *charged = bn_map_get_u64 (partition->charged, suspicion->charged);
+    baton_err_t err;
+    if (parked) {
+        bn_parked_t again = *parked;
+        again.attempts = one_more (parked->attempts);
+        again.due_ms = suspicion->due_ms;
+        again.reason = suspicion->reason;
+        err = bn_state_repark (actor, suspicion->partition, &again);
+    } else {
+        bn_charged_t again = {.offset = suspicion->charged,
+                              .attempts = charged ? one_more (charged->attempts) : 1,
+                              .reason = suspicion->reason};
+        if (!charged && suspicion->charged < partition->floor)
+            return misfit (detail, "it charges offset %" PRIu64 " of %s, which is settled",
+                           suspicion->charged, actor->name);
+        err = bn_state_recharge (partition, &again);
+    }
+    return err ? no_memory (detail) : BATON_OK;
+}
+
 static baton_err_t apply_suspect (bn_state_t *self, const bn_suspect_record_t *record,
                                   char detail[256])
 {
@@ -301,20 +327,11 @@ static baton_err_t apply_suspect (bn_state_t *self, const bn_suspect_record_t *r
         if (suspicion->careful_until > partition->careful_until)
             partition->careful_until = suspicion->careful_until;
         partition->begun = BN_NO_OFFSET;
-        if (suspicion->charged == BN_NO_OFFSET)
-            continue;
-        bn_parked_t *parked = bn_map_get_u64 (partition->parked, suspicion->charged);
-        bn_charged_t *charged = bn_map_get_u64 (partition->charged, suspicion->charged);
-        if (parked) {
-            parked->attempts = one_more (parked->attempts);
-            parked->due_ms = suspicion->due_ms;
-        } else if (charged)
-            charged->attempts = one_more (charged->attempts);
-        else if (suspicion->charged < partition->floor)
-            return misfit (detail, "it charges offset %" PRIu64 " of %s, which is settled",
-                           suspicion->charged, actor->name);
-        else if (bn_state_charge (partition, &(bn_charged_t){suspicion->charged, 1}))
-            return no_memory (detail);
+        baton_err_t err = BATON_OK;
+        if (suspicion->charged != BN_NO_OFFSET)
+            err = charge (actor, suspicion, detail);
+        if (err)
+            return err;
     }
     return BATON_OK;
 }
@@ -376,23 +393,37 @@ static bool in_main_line (const settling_t *self, uint64_t offset)
     return offset >= self->old_floor && offset < self->settlement->floor;
 }
 
+/*  An event may be set aside behind an elder without an attempt of its own: then the last one is
+ *  that which was charged when a process died.  */
+static bn_text_t reason_of (const settling_t *self, const bn_parked_t *park)
+{
+    const bn_charged_t *charged = bn_map_get_u64 (self->partition->charged, park->offset);
+    bool is_last = charged && charged->attempts == park->attempts;
+    return park->reason.size == 0 && is_last ? charged->reason : park->reason;
+}
+
 static baton_err_t apply_parks (settling_t *self, char detail[256])
 {
     const bn_settlement_t *settlement = self->settlement;
     for (uint32_t index = 0; index < settlement->park_count; index++) {
         const bn_parked_t *park = &settlement->parks[index];
-        bn_parked_t *known = bn_map_get_u64 (self->partition->parked, park->offset);
+        const bn_parked_t *known = bn_map_get_u64 (self->partition->parked, park->offset);
         self->begun_named |= park->offset == self->partition->begun;
         if (park->attempts > (known ? known->attempts : 0))
             self->actor->retried++;
+        bn_parked_t parked = *park;
         if (known) {
-            *known = *park;
+            if (BN_PLANT (reason_kept))
+                parked.reason = known->reason;
+            if (bn_state_repark (self->actor, settlement->partition, &parked))
+                return no_memory (detail);
             continue;
         }
         if (!in_main_line (self, park->offset))
             return misfit (detail, "it parks offset %" PRIu64 ", which is not between the floors",
                            park->offset);
-        baton_err_t err = bn_state_park (self->actor, settlement->partition, park);
+        parked.reason = reason_of (self, park);
+        baton_err_t err = bn_state_park (self->actor, settlement->partition, &parked);
         if (err)
             return held_twice (err, park->offset, detail);
     }

@@ -24,12 +24,16 @@ bn_producer_state_t *bn_state_producer_ensure (bn_state_t *self, uint64_t id);
 /*  Marks as used by the record `sequence`, and forgets the longest unused past producers_max.  */
 bool bn_state_producer_used (bn_state_t *self, bn_producer_state_t *producer, uint64_t sequence);
 
-/*  Parked, charged and dead. Putting in: ROT if the offset is held already (S3), or MEMORY. Taking
- *  out: the entry, which is the caller's, or NULL.  */
+/*  Parked, charged and dead. Putting in: ROT if the offset is held already (S3), or MEMORY; what is
+ *  there already is replaced by the functions with "re". Taking out: the entry, which is the
+ *  caller's, or NULL.  */
 baton_err_t bn_state_park (bn_actor_state_t *actor, uint32_t partition, const bn_parked_t *parked);
+baton_err_t bn_state_repark (bn_actor_state_t *actor, uint32_t partition,
+                             const bn_parked_t *parked);
 bn_parked_t *bn_state_unpark (bn_actor_state_t *actor, uint32_t partition, uint64_t offset);
 baton_err_t bn_state_bury (bn_actor_state_t *actor, const bn_dead_state_t *dead);
 bn_dead_state_t *bn_state_exhume (bn_actor_state_t *actor, uint64_t dead_offset);
 baton_err_t bn_state_charge (bn_actor_partition_t *partition, const bn_charged_t *charged);
+baton_err_t bn_state_recharge (bn_actor_partition_t *partition, const bn_charged_t *charged);
 
 #endif

@@ -10,14 +10,16 @@
  *    "a" actor:4               name [pattern] max-attempts backoff-min backoff-max deadline
  *                              settled retried died
  *    "p" actor:4 partition:4   floor head pending generation careful-until begun instance
- *                              incarnation exact [offset attempts due key-hash]* [offset attempts]*
+ *                              incarnation exact [offset attempts due key-hash reason]*
+ *                              [offset attempts reason]*
  *    "d" actor:4 dead-offset:8 offset partition attempts time key-hash
  *    "t" name                  events bytes [end count]*
  *    "r" producer:8            sequence used [sequence base count]*
  *
- *  The lists of numbers are flat. Readers of topics are a cache and are not saved. Restoring takes
- *  the items in any order: what an item refers to is made when it is named first, and
- *  bn_state_restored refuses what was named and never came.  */
+ *  All are of layout 1 but "p", which is of 2: 1 had no reasons. The lists are flat. Readers of
+ *  topics are a cache and are not saved. Restoring takes the items in any order: what an item
+ *  refers to is made when it is named first, and bn_state_restored refuses what was named and never
+ *  came.  */
 #include "base/assert.h"
 #include "base/plant.h"
 #include "core/state_internal.h"
@@ -26,8 +28,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAYOUT         1
-#define ITEM_BYTES_MAX (64u * 1024 * 1024)
+#define LAYOUT           1
+#define PARTITION_LAYOUT 2
+#define ITEM_BYTES_MAX   (64u * 1024 * 1024)
 
 /*  ---- saving ---- */
 
@@ -42,7 +45,7 @@ typedef struct {
 
 static void begin_item (saver_t *self, char kind, const void *name, size_t size, uint32_t fields)
 {
-    uint8_t layout = LAYOUT;
+    uint8_t layout = kind == 'p' ? PARTITION_LAYOUT : LAYOUT;
     bn_assert (size < sizeof self->key);
     self->key[0] = (uint8_t)kind;
     if (size)
@@ -109,19 +112,22 @@ static bool save_partition (saver_t *self, const bn_actor_state_t *actor, uint32
     put_u64 (self, partition->exact ? 1 : 0);
     bn_map_node_t *node = bn_map_first (partition->parked);
     bool forgets = BN_PLANT (parked_not_saved) && node;
-    msgpack_pack_array (&self->packer, 4 * (bn_map_count (partition->parked) - forgets));
+    msgpack_pack_array (&self->packer, 5 * (bn_map_count (partition->parked) - forgets));
     for (node = forgets ? bn_map_next (node) : node; node; node = bn_map_next (node)) {
         const bn_parked_t *parked = bn_map_value (node);
         put_u64 (self, parked->offset);
         put_u64 (self, parked->attempts);
         put_u64 (self, parked->due_ms);
         put_u64 (self, parked->key_hash);
+        bn_mp_pack_str (&self->packer, parked->reason.text,
+                        BN_PLANT (reason_not_saved) ? 0 : parked->reason.size);
     }
-    msgpack_pack_array (&self->packer, 2 * bn_map_count (partition->charged));
+    msgpack_pack_array (&self->packer, 3 * bn_map_count (partition->charged));
     for (node = bn_map_first (partition->charged); node; node = bn_map_next (node)) {
         const bn_charged_t *charged = bn_map_value (node);
         put_u64 (self, charged->offset);
         put_u64 (self, charged->attempts);
+        bn_mp_pack_str (&self->packer, charged->reason.text, charged->reason.size);
     }
     return end_item (self);
 }
@@ -221,6 +227,11 @@ static void get_name (bn_mp_t *mp, char name[BATON_NAME_BYTES_MAX + 1], const ch
         memcpy (name, text, size);
 }
 
+static void get_reason (bn_mp_t *mp, bn_text_t *reason)
+{
+    reason->text = bn_mp_str (mp, BN_PARKED_REASON_BYTES_MAX, &reason->size, "reason");
+}
+
 /*  The actor of an item; made without a name if its own item has not come yet: it is in actors only
  *  once that has, and bn_state_restored compares.  */
 static bn_actor_state_t *restore_actor_ensure (bn_state_t *self, uint32_t id)
@@ -263,7 +274,43 @@ static baton_err_t restore_actor (bn_state_t *self, uint32_t id, bn_mp_t *mp)
     return bn_map_put_str (self->actors, name, actor, NULL) ? BATON_OK : BATON_ERR_MEMORY;
 }
 
-static baton_err_t restore_partition (bn_state_t *self, uint32_t id, uint32_t index, bn_mp_t *mp)
+static baton_err_t restore_parked (bn_actor_state_t *actor, uint32_t index, bool reasons,
+                                   bn_mp_t *mp)
+{
+    uint32_t each = reasons ? 5 : 4;
+    uint32_t values = bn_mp_array (mp, UINT32_MAX, "parked");
+    for (uint32_t at = 0; bn_mp_ok (mp) && at + each <= values; at += each) {
+        bn_parked_t parked = {.offset = bn_mp_uint (mp, UINT64_MAX, "offset")};
+        parked.attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "attempts");
+        parked.due_ms = bn_mp_uint (mp, UINT64_MAX, "due");
+        parked.key_hash = bn_mp_uint (mp, UINT64_MAX, "key hash");
+        if (reasons)
+            get_reason (mp, &parked.reason);
+        baton_err_t err = bn_mp_ok (mp) ? bn_state_park (actor, index, &parked) : BATON_ERR_ROT;
+        if (err)
+            return err;
+    }
+    return BATON_OK;
+}
+
+static baton_err_t restore_charged (bn_actor_partition_t *partition, bool reasons, bn_mp_t *mp)
+{
+    uint32_t each = reasons ? 3 : 2;
+    uint32_t values = bn_mp_array (mp, UINT32_MAX, "charged");
+    for (uint32_t at = 0; bn_mp_ok (mp) && at + each <= values; at += each) {
+        bn_charged_t charged = {.offset = bn_mp_uint (mp, UINT64_MAX, "offset")};
+        charged.attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "attempts");
+        if (reasons)
+            get_reason (mp, &charged.reason);
+        baton_err_t err = bn_mp_ok (mp) ? bn_state_charge (partition, &charged) : BATON_ERR_ROT;
+        if (err)
+            return err;
+    }
+    return BATON_OK;
+}
+
+static baton_err_t restore_partition (bn_state_t *self, uint32_t id, uint32_t index, bool reasons,
+                                      bn_mp_t *mp)
 {
     bn_actor_state_t *actor = restore_actor_ensure (self, id);
     if (!actor)
@@ -280,25 +327,8 @@ static baton_err_t restore_partition (bn_state_t *self, uint32_t id, uint32_t in
     get_name (mp, partition->instance, "instance");
     partition->incarnation = bn_mp_uint (mp, UINT64_MAX, "incarnation");
     partition->exact = bn_mp_uint (mp, 1, "exact") == 1;
-    uint32_t numbers = bn_mp_array (mp, UINT32_MAX, "parked");
-    for (uint32_t at = 0; bn_mp_ok (mp) && at + 4 <= numbers; at += 4) {
-        bn_parked_t parked = {.offset = bn_mp_uint (mp, UINT64_MAX, "offset")};
-        parked.attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "attempts");
-        parked.due_ms = bn_mp_uint (mp, UINT64_MAX, "due");
-        parked.key_hash = bn_mp_uint (mp, UINT64_MAX, "key hash");
-        baton_err_t err = bn_mp_ok (mp) ? bn_state_park (actor, index, &parked) : BATON_ERR_ROT;
-        if (err)
-            return err;
-    }
-    numbers = bn_mp_array (mp, UINT32_MAX, "charged");
-    for (uint32_t at = 0; bn_mp_ok (mp) && at + 2 <= numbers; at += 2) {
-        bn_charged_t charged = {.offset = bn_mp_uint (mp, UINT64_MAX, "offset")};
-        charged.attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "attempts");
-        baton_err_t err = bn_mp_ok (mp) ? bn_state_charge (partition, &charged) : BATON_ERR_ROT;
-        if (err)
-            return err;
-    }
-    return BATON_OK;
+    baton_err_t err = restore_parked (actor, index, reasons, mp);
+    return err ? err : restore_charged (partition, reasons, mp);
 }
 
 static baton_err_t restore_dead (bn_state_t *self, uint32_t id, uint64_t dead_offset, bn_mp_t *mp)
@@ -379,7 +409,9 @@ baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size
         return BATON_ERR_ROT;
     while (kind < sizeof layouts / sizeof *layouts && layouts[kind].kind != (char)name[0])
         kind++;
-    if (kind == sizeof layouts / sizeof *layouts || *(const uint8_t *)value != LAYOUT)
+    uint8_t layout = *(const uint8_t *)value;
+    if (kind == sizeof layouts / sizeof *layouts ||
+        (layout != LAYOUT && !(name[0] == 'p' && layout == PARTITION_LAYOUT)))
         return BATON_ERR_FORMAT;
     if (layouts[kind].key_size && layouts[kind].key_size != key_size)
         return BATON_ERR_ROT;
@@ -398,7 +430,8 @@ baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size
         err = restore_actor (self, id, &mp);
         break;
     case 'p':
-        err = restore_partition (self, id, (uint32_t)from_big_endian (name + 5, 4), &mp);
+        err = restore_partition (self, id, (uint32_t)from_big_endian (name + 5, 4),
+                                 layout == PARTITION_LAYOUT, &mp);
         break;
     case 'd':
         err = restore_dead (self, id, from_big_endian (name + 5, 8), &mp);

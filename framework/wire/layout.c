@@ -101,17 +101,20 @@ static void read_map (const bn_field_t *field, bn_mp_t *mp, bn_slice_t *slice)
     *slice = (bn_slice_t){.data = start, .size = (size_t)(mp->at - start)};
 }
 
+static void read_fields (const bn_layout_t *self, uint32_t count, bn_mp_t *mp, void *base);
+
 /*  An array of exactly the layout's fields.  */
 static void read_struct (const bn_layout_t *self, bn_mp_t *mp, void *base)
 {
     const uint8_t *before = mp->at;
-    if (bn_mp_array (mp, UINT32_MAX, self->name) != self->field_count) {
+    uint32_t count = bn_mp_array (mp, UINT32_MAX, self->name);
+    if (count != self->field_count && !(self->last_optional && count + 1 == self->field_count)) {
         if (bn_mp_ok (mp))
             mp->at = before;
         bn_mp_fail (mp, BATON_ERR_MALFORMED, self->name);
         return;
     }
-    bn_layout_read (self, mp, base);
+    read_fields (self, count, mp, base);
 }
 
 void bn_layout_read_list (const bn_field_t *field, bn_mp_t *mp, void *base)
@@ -183,10 +186,15 @@ static void read_field (const bn_field_t *field, bn_mp_t *mp, void *base)
     }
 }
 
+static void read_fields (const bn_layout_t *self, uint32_t count, bn_mp_t *mp, void *base)
+{
+    for (uint32_t i = 0; i < count && bn_mp_ok (mp); i++)
+        read_field (&self->fields[i], mp, base);
+}
+
 void bn_layout_read (const bn_layout_t *self, bn_mp_t *mp, void *base)
 {
-    for (uint32_t i = 0; i < self->field_count && bn_mp_ok (mp); i++)
-        read_field (&self->fields[i], mp, base);
+    read_fields (self, self->field_count, mp, base);
 }
 
 /*  ---- writing ---- */
@@ -250,12 +258,18 @@ static void write_text (writer_t *self, const bn_text_t *text)
     bn_buffer_append (self->buffer, text->text, text->size);
 }
 
-static void write_fields (const bn_layout_t *self, writer_t *writer, const void *base);
+static void write_fields (const bn_layout_t *self, uint32_t count, writer_t *writer,
+                          const void *base);
 
 static void write_struct (const bn_layout_t *self, writer_t *writer, const void *base)
 {
-    write_array (writer, self->field_count);
-    write_fields (self, writer, base);
+    uint32_t count = self->field_count;
+    if (self->last_optional) {
+        const bn_text_t *last = const_member (base, self->fields[count - 1].at);
+        count -= last->size == 0;
+    }
+    write_array (writer, count);
+    write_fields (self, count, writer, base);
 }
 
 static void write_list (const bn_field_t *field, writer_t *writer, const void *base)
@@ -315,9 +329,10 @@ static void write_field (const bn_field_t *field, writer_t *writer, const void *
     }
 }
 
-static void write_fields (const bn_layout_t *self, writer_t *writer, const void *base)
+static void write_fields (const bn_layout_t *self, uint32_t count, writer_t *writer,
+                          const void *base)
 {
-    for (uint32_t i = 0; i < self->field_count; i++)
+    for (uint32_t i = 0; i < count; i++)
         write_field (&self->fields[i], writer, base);
 }
 
@@ -326,7 +341,7 @@ void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const voi
     writer_t writer; /* its bytes are written before they are read */
     writer.buffer = packer->data;
     writer.used = 0;
-    write_fields (self, &writer, base);
+    write_fields (self, self->field_count, &writer, base);
     flush (&writer);
 }
 

@@ -51,17 +51,26 @@ typedef struct {
     const bn_layout_t *of; /* STRUCT, LIST */
 } bn_field_t;
 
+/*  The last field may be one that came later: a text, which is left out of the array when it is
+ *  empty, so that what was written before it came is read, and looks as it did.  */
 struct bn_layout {
     const char *name;
     size_t size; /* of the struct */
     uint32_t field_count;
+    bool last_optional; /* of a struct inside */
     const bn_field_t *fields;
 };
 
+#define BN_LAYOUT_PARTS(type, text, ...)                                                           \
+    .name = text, .size = sizeof (type), .fields = (const bn_field_t[]){__VA_ARGS__},              \
+    .field_count = sizeof ((const bn_field_t[]){__VA_ARGS__}) / sizeof (bn_field_t)
 #define BN_LAYOUT(type, text, ...)                                                                 \
     {                                                                                              \
-        .name = text, .size = sizeof (type), .fields = (const bn_field_t[]){__VA_ARGS__},          \
-        .field_count = sizeof ((const bn_field_t[]){__VA_ARGS__}) / sizeof (bn_field_t)            \
+        BN_LAYOUT_PARTS (type, text, __VA_ARGS__)                                                  \
+    }
+#define BN_LAYOUT_LAST_OPTIONAL(type, text, ...)                                                   \
+    {                                                                                              \
+        BN_LAYOUT_PARTS (type, text, __VA_ARGS__), .last_optional = true                           \
     }
 
 /*  Fields, by the member that they are.  */

@@ -24,7 +24,8 @@
  *  which may have been as long as a message can be.  */
 #define BN_SETTLE_BYTES_MORE 8192
 #define BN_EXPLAINED_MAX 1000           /* events of a key in one EXPLAINED */
-#define BN_REASON_BYTES_MAX 255
+#define BN_REASON_BYTES_MAX 255         /* of a dead letter */
+#define BN_PARKED_REASON_BYTES_MAX 120  /* the state keeps them in memory */
 #define BN_ENDPOINT_BYTES_MAX 255
 #define BN_FRAMES_MAX (BN_SECTIONS_MAX + 1)
 #define BN_NO_OFFSET UINT64_MAX
@@ -81,11 +82,13 @@ typedef struct {
     uint32_t attempts;    /* charged so far; 0: only waits behind an elder of its key */
     uint64_t due_ms;      /* on the wire: milliseconds from now; in state: wall clock, ms */
     uint64_t key_hash;    /* bn_hash of the key; 0 for an empty key, which blocks nothing */
+    bn_text_t reason;     /* of the last attempt; "": none is known. Not in an assignment */
 } bn_parked_t;
 
 typedef struct {
     uint64_t offset;
     uint32_t attempts;
+    bn_text_t reason;     /* as in bn_parked_t */
 } bn_charged_t;           /* crashes charged to an event that is not parked */
 
 typedef struct {          /* one entry of an assignment */
@@ -308,6 +311,7 @@ typedef struct {
     bn_event_state_t state;
     uint32_t attempts;       /* charged so far */
     uint64_t due_ms;         /* PARKED: milliseconds from now */
+    bn_text_t reason;        /* READY, PARKED: of the last attempt; "": none is known */
     uint64_t elder;          /* lowest parked event of the key below it; BN_NO_OFFSET: none */
     uint64_t dead_offset;    /* DEAD: of the copy; else BN_NO_OFFSET */
     uint64_t died_us;        /* DEAD: when */

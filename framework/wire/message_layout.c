@@ -35,9 +35,15 @@ const bn_layout_t bn_layout_record_section =
     BN_LAYOUT (bn_section_t, "section", SECTION_FIELDS,
                {BN_AT (bn_section_t, payload.size), .kind = BN_FIELD_SIZE, .max = UINT32_MAX});
 
-static const bn_layout_t s_parked =
-    BN_LAYOUT (bn_parked_t, "parked", BN_U64 (bn_parked_t, offset), COUNT (bn_parked_t, attempts),
-               BN_U64 (bn_parked_t, due_ms), BN_U64 (bn_parked_t, key_hash));
+#define PARKED_FIELDS                                                                              \
+    BN_U64 (bn_parked_t, offset), COUNT (bn_parked_t, attempts), BN_U64 (bn_parked_t, due_ms),     \
+        BN_U64 (bn_parked_t, key_hash)
+
+static const bn_layout_t s_parked = BN_LAYOUT (bn_parked_t, "parked", PARKED_FIELDS);
+
+static const bn_layout_t s_park = BN_LAYOUT_LAST_OPTIONAL (
+    bn_parked_t, "park", PARKED_FIELDS,
+    BN_TEXT (bn_parked_t, reason, BN_PARKED_REASON_BYTES_MAX, BN_CHECK_NONE));
 
 static const bn_layout_t s_charged = BN_LAYOUT (
     bn_charged_t, "charged", BN_U64 (bn_charged_t, offset), COUNT (bn_charged_t, attempts));
@@ -65,7 +71,7 @@ const bn_layout_t bn_layout_settlement =
     BN_LAYOUT (bn_settlement_t, "settlement", BN_PARTITION (bn_settlement_t, partition),
                BN_U64 (bn_settlement_t, generation), BN_U64 (bn_settlement_t, floor),
                COUNT (bn_settlement_t, handled),
-               BN_LIST (bn_settlement_t, parks, park_count, 0, BN_PARKED_MAX, s_parked),
+               BN_LIST (bn_settlement_t, parks, park_count, 0, BN_PARKED_MAX, s_park),
                BN_U64S (bn_settlement_t, dones, done_count, BN_PARKED_MAX),
                BN_LIST (bn_settlement_t, died, died_count, 0, BN_PARKED_MAX, s_died),
                BN_BOOL (bn_settlement_t, release));
@@ -212,6 +218,7 @@ static const bn_layout_t s_dead_reply =
 static const bn_layout_t s_explained = BN_LAYOUT (
     bn_explained_t, "EXPLAINED", BN_U32 (bn_explained_t, state, BN_EVENT_NOT_ASKED, BN_EVENT_DEAD),
     COUNT (bn_explained_t, attempts), BN_U64 (bn_explained_t, due_ms),
+    BN_TEXT (bn_explained_t, reason, BN_PARKED_REASON_BYTES_MAX, BN_CHECK_NONE),
     BN_U64 (bn_explained_t, elder), BN_U64 (bn_explained_t, dead_offset),
     BN_U64 (bn_explained_t, died_us), BN_U64 (bn_explained_t, floor), BN_U64 (bn_explained_t, head),
     BN_U64 (bn_explained_t, ready), BN_BOOL (bn_explained_t, exact), COUNT (bn_explained_t, parked),

@@ -51,10 +51,11 @@ static const bn_layout_t s_begin =
                BN_PARTITION (bn_begin_record_t, partition), BN_U64 (bn_begin_record_t, generation),
                BN_U64 (bn_begin_record_t, offset));
 
-static const bn_layout_t s_suspicion =
-    BN_LAYOUT (bn_suspicion_t, "suspicion", BN_PARTITION (bn_suspicion_t, partition),
-               BN_U64 (bn_suspicion_t, careful_until), BN_U64 (bn_suspicion_t, charged),
-               BN_U64 (bn_suspicion_t, due_ms));
+static const bn_layout_t s_suspicion = BN_LAYOUT_LAST_OPTIONAL (
+    bn_suspicion_t, "suspicion", BN_PARTITION (bn_suspicion_t, partition),
+    BN_U64 (bn_suspicion_t, careful_until), BN_U64 (bn_suspicion_t, charged),
+    BN_U64 (bn_suspicion_t, due_ms),
+    BN_TEXT (bn_suspicion_t, reason, BN_PARKED_REASON_BYTES_MAX, BN_CHECK_NONE));
 
 static const bn_layout_t s_suspect = BN_LAYOUT (
     bn_suspect_record_t, "SUSPECT", BN_U32 (bn_suspect_record_t, actor_id, 0, UINT32_MAX),

@@ -75,6 +75,7 @@ typedef struct {
     uint64_t careful_until;  /* 0: nothing was prefetched */
     uint64_t charged;        /* offset charged one attempt, BN_NO_OFFSET: nobody */
     uint64_t due_ms;         /* wall clock: when a charged parked event is due */
+    bn_text_t reason;        /* of the attempt that is charged; "": none is known */
 } bn_suspicion_t;
 
 typedef struct {

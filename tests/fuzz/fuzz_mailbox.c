@@ -140,8 +140,8 @@ static bn_section_t take_section (world_t *self)
 static void take_assignment (world_t *self, bn_assignment_t *assignment, bn_parked_t *parked,
                              bn_charged_t *charged)
 {
-    *parked = (bn_parked_t){take (self), take (self) % 5, take (self), take (self) % 3};
-    *charged = (bn_charged_t){take (self), take (self) % 5};
+    *parked = (bn_parked_t){take (self), take (self) % 5, take (self), take (self) % 3, {0}};
+    *charged = (bn_charged_t){take (self), take (self) % 5, {0}};
     *assignment = (bn_assignment_t){.partition = take (self) % (PARTITIONS + 1),
                                     .generation = take (self) % 4,
                                     .revoked = take (self) % 4 == 0,

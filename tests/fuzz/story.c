@@ -150,7 +150,7 @@ static void publish_and_join (teller_t *self, bn_blob_t *payload)
 static void settle_and_bury (teller_t *self, bn_blob_t *payload)
 {
     bn_fetch_t fetch = {home (), 1, 0};
-    bn_parked_t park = {0, 1, 1, 7};
+    bn_parked_t park = {0, 1, 1, 7, TEXT ("no stock")};
     bn_died_t died[] = {{1, 2}, {2, 3}};
     bn_settlement_t settlement = {.partition = home (),
                                   .generation = 1,

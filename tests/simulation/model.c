@@ -383,6 +383,24 @@ static bool parked_below (sim_t *sim, uint32_t a, uint32_t partition, uint64_t o
     return false;
 }
 
+static uint64_t reason_hash (bn_text_t reason)
+{
+    return reason.size ? bn_hash (reason.text, reason.size) : 0;
+}
+
+static void apply_park (sim_t *sim, uint32_t a, const bn_settlement_t *settlement,
+                        const bn_parked_t *park)
+{
+    sim_duty_t *duty = sim_model_duty (sim, a, park->offset);
+    /*  Set aside behind an elder, it made no attempt: the last one is that which was charged.  */
+    bool aside =
+        duty->status != STATUS_PARKED && !park->reason.size && park->attempts == duty->attempts;
+    if (!aside)
+        duty->reason = reason_hash (park->reason);
+    settle_one (sim, a, park->offset, STATUS_PARKED, settlement->generation);
+    duty->attempts = park->attempts;
+}
+
 static void apply_settlement (sim_t *sim, uint32_t a, const bn_settlement_t *settlement,
                               uint64_t base)
 {
@@ -396,11 +414,8 @@ static void apply_settlement (sim_t *sim, uint32_t a, const bn_settlement_t *set
     }
     for (uint32_t i = 0; i < settlement->done_count; i++)
         settle_one (sim, a, settlement->dones[i], STATUS_SETTLED, settlement->generation);
-    for (uint32_t i = 0; i < settlement->park_count; i++) {
-        settle_one (sim, a, settlement->parks[i].offset, STATUS_PARKED, settlement->generation);
-        sim_model_duty (sim, a, settlement->parks[i].offset)->attempts =
-            settlement->parks[i].attempts;
-    }
+    for (uint32_t i = 0; i < settlement->park_count; i++)
+        apply_park (sim, a, settlement, &settlement->parks[i]);
     bury (sim, a, settlement, base);
     if (settlement->floor > share->floor)
         share->floor = settlement->floor;
@@ -455,8 +470,11 @@ static void apply_suspect (sim_t *sim, const bn_suspect_record_t *record, uint64
             share->suspected = sequence;
         }
         share->begun = BN_NO_OFFSET;
-        if (suspicion->charged != BN_NO_OFFSET)
-            sim_model_duty (sim, a, suspicion->charged)->attempts++;
+        if (suspicion->charged == BN_NO_OFFSET)
+            continue;
+        sim_duty_t *duty = sim_model_duty (sim, a, suspicion->charged);
+        duty->attempts++;
+        duty->reason = reason_hash (suspicion->reason);
     }
 }
 
@@ -482,6 +500,7 @@ static void apply_dead (sim_t *sim, const bn_dead_record_t *record, bool redrive
         settle_one (sim, a, grave->offset, STATUS_PARKED, 0);
         sim_duty_t *duty = sim_model_duty (sim, a, grave->offset);
         duty->attempts = 0;
+        duty->reason = 0;
         duty->redriven = sequence;
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 /*  oracle.c - what must hold after every step; the letters are those of the guarantees.  */
+#include "base/hash.h"
 #include "simulation/sim.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,15 +76,22 @@ static void check_park (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
     const sim_duty_t *duty = sim_model_duty (sim, a, park->offset);
     uint32_t retries = 0;
     uint64_t at = duty->call;
+    char reason[SIM_REASON] = "";
     for (; at; at = sim->model->calls[at - 1].before) {
         sim_call_t *call = &sim->model->calls[at - 1];
         if (call->ended && call->incarnation == incarnation && !call->counted &&
             call->epoch == sim->model->actors[a].epoch &&
             call->generation == settlement->generation && call->result == BN_RESULT_RETRY) {
+            if (retries == 0)
+                sim_reason (at, reason);
             retries++;
             call->counted = true;
         }
     }
+    if (park->reason.size != strlen (reason) ||
+        memcmp (park->reason.text, reason, park->reason.size) != 0)
+        sim_fail (sim, "%" PRIu64 " of %s is parked for the reason '%.*s', not '%s'", park->offset,
+                  sim->config.actors[a].name, (int)park->reason.size, park->reason.text, reason);
     if (park->attempts > duty->attempts + retries)
         sim_fail (sim,
                   "G6: %" PRIu64 " of %s is parked with %u attempts: it had %u, and %u more were "
@@ -411,6 +419,11 @@ uint64_t sim_oracle_call (sim_t *sim, uint32_t slot, const bn_run_item_t *item)
     return model->call_count - 1;
 }
 
+void sim_reason (uint64_t call, char reason[SIM_REASON])
+{
+    snprintf (reason, SIM_REASON, "call %" PRIu64 " says so", call);
+}
+
 void sim_oracle_verdict (sim_t *sim, uint64_t call, bn_result_t result, uint32_t emissions)
 {
     sim_call_t *it = &sim->model->calls[call];
@@ -538,6 +551,29 @@ static bool add_hash (const void *key, size_t key_size, const void *value, size_
     return true;
 }
 
+/*  What is parked has the reason of its last attempt, over crashes, checkpoints and owners.  */
+static void check_reasons (sim_t *sim, const bn_state_t *live)
+{
+    for (uint32_t a = 0; a < sim->config.actor_count; a++) {
+        const bn_actor_state_t *actor =
+            bn_map_get_u64 (live->actors_by_id, sim->model->actors[a].id);
+        for (uint32_t p = 0; actor && p < live->partitions; p++) {
+            bn_map_node_t *node = bn_map_first (actor->partitions[p].parked);
+            for (; node && !sim->failed; node = bn_map_next (node)) {
+                const bn_parked_t *parked = bn_map_value (node);
+                uint64_t hash =
+                    parked->reason.size ? bn_hash (parked->reason.text, parked->reason.size) : 0;
+                if (hash != sim_model_duty (sim, a, parked->offset)->reason)
+                    sim_fail (sim,
+                              "%" PRIu64 " of %s, with %u attempts, has the reason '%.*s', which "
+                              "is not that of the last one",
+                              parked->offset, actor->name, parked->attempts,
+                              (int)parked->reason.size, parked->reason.text);
+            }
+        }
+    }
+}
+
 void sim_oracle_state (sim_t *sim, bool thorough)
 {
     char what[256] = "";
@@ -548,7 +584,8 @@ void sim_oracle_state (sim_t *sim, bool thorough)
         sim_fail (sim, "the state contradicts itself: %s", what);
         return;
     }
-    if (!thorough)
+    check_reasons (sim, live);
+    if (!thorough || sim->failed)
         return;
     uint64_t hashes[2] = {1, 1};
     bn_state_save (live, add_hash, &hashes[0]);

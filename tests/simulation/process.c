@@ -313,8 +313,11 @@ static void end_this (sim_t *sim, uint32_t slot)
         return;
     }
     item->result = verdict (sim);
-    if (item->result != BN_RESULT_ACK)
-        item->reason = strdup ("as the seed says");
+    if (item->result != BN_RESULT_ACK) {
+        char reason[SIM_REASON];
+        sim_reason (process->call, reason);
+        item->reason = sim_must (strdup (reason));
+    }
     if (item->result == BN_RESULT_ACK && identity.depth < DEPTH_MAX &&
         sim_chance (sim, sim->config.actors[process->actor].emit_pct))
         emit (sim, process, item, 1 + (uint32_t)sim_below (sim, 2), identity.depth);

@@ -451,6 +451,7 @@ typedef enum { STATUS_NONE, STATUS_OPEN, STATUS_PARKED, STATUS_SETTLED, STATUS_D
 typedef struct {
     uint8_t status;
     uint32_t attempts;
+    uint64_t reason;   /* hash of that of the last attempt; 0: none is told */
     uint64_t redriven; /* record that took it back from the dead; 0: none */
     bool expired;      /* a handler of it was past its deadline */
     uint64_t done_generation;
@@ -566,6 +567,9 @@ void sim_model_describe (const bn_event_fields_t *event, const bn_text_t *topic,
 void sim_oracle_register (sim_t *sim, uint32_t actor, const bn_register_record_t *record);
 void sim_oracle_settlement (sim_t *sim, uint32_t actor, const bn_settle_record_t *record,
                             const bn_settlement_t *settlement, uint64_t base);
+/*  What the handler of that call (+ 1) gives as a reason.  */
+#define SIM_REASON 40
+void sim_reason (uint64_t call, char reason[SIM_REASON]);
 void sim_oracle_suspicion (sim_t *sim, uint32_t actor, const bn_suspicion_t *suspicion);
 void sim_oracle_emissions (sim_t *sim, uint32_t actor, const bn_settle_record_t *record,
                            uint64_t base, uint32_t count);

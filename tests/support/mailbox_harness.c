@@ -444,7 +444,7 @@ void box_handle (box_t *self, const char *verdicts)
                        : verdicts[i] == 'r' ? BN_RESULT_RETRY
                        : verdicts[i] == 'x' ? BN_RESULT_REJECT
                                             : BN_RESULT_NONE;
-        if (verdicts[i] == 'r' || verdicts[i] == 'x')
+        if (!item->reason && (verdicts[i] == 'r' || verdicts[i] == 'x'))
             item->reason = strdup ("no money");
     }
     self->run = NULL;

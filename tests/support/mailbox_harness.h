@@ -92,7 +92,7 @@ void box_fetched (box_t *self, const bn_message_t *fetch, uint32_t partition, ui
                   const char *keys, uint64_t scanned_to, bool at_tail);
 
 /*  The handler: verdicts for the items of the run, one letter each: a ACK, r RETRY, x REJECT, n
- *  NONE. The offsets must be those. */
+ *  NONE. RETRY and REJECT for want of money, where the test has set no reason.  */
 void box_handle (box_t *self, const char *verdicts);
 /*  Asserts offsets of the run that is out ("1 2 5").  */
 void box_assert_run (box_t *self, const char *offsets);

@@ -102,7 +102,7 @@ BATON_API baton_err_t baton_emit_data (baton_context_t *self, const char *topic,
                                        baton_data_t *data);
 
 /*  Why the verdict is RETRY or REJECT, for people and the dead letter; printf-like, cut at 255
- *  bytes.  */
+ *  bytes. While the event waits for its next attempt, `baton why` shows the first 120.  */
 BATON_API void baton_reason (baton_context_t *self, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 

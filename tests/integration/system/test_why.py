@@ -41,18 +41,28 @@ class Why(System):
         first = next(e["offset"] for e in self.read("t") if e["subject"] == "b")
         it = self.answer(first, "slow")
         self.assertEqual((it["state"], it["attempts"], it["max_attempts"]), ("parked", 1, 5))
+        self.assertEqual(it["reason"], "told to retry")
         self.assertTrue(1000000 < it["due_ms"] < 7200000, it)
         self.assertEqual(it["waiting_behind"], [first + 1, first + 2])
         self.assertIsNone(it["elder"])
         it = self.answer(first + 1, "slow")
         self.assertEqual((it["state"], it["attempts"], it["elder"]), ("parked", 0, first))
+        self.assertIsNone(it["reason"])
         self.assertEqual(it["instance"], "slow-1")
         text = self.baton("why", first + 1, "--offset").stdout
         self.assertIn(f"slow: parked, behind {first} of its key", text)
         self.assertIn("behind it waits 1 of its key", text)
         self.assertIn("quick: ", text)  # all actors of the topic, unless one is named
 
-        # Why the attempt failed is in the log of the instance.
+        # Why the attempt failed, also after the orchestrator was killed.
+        text = self.baton("why", first, "--offset", "--actor", "slow").stdout
+        self.assertRegex(text, r"slow: parked, 1 of 5 attempts made, due in .*; "
+                               r"last attempt: told to retry\n")
+        self.kill(self.orchestrator)
+        self.start_orchestrator()
+        self.assertEqual(self.answer(first, "slow")["reason"], "told to retry")
+
+        # And those before it: in the log of the instance.
         log = (self.dir / "slow-1.err").read_text()
         self.assertIn(f"offset {first} of t, attempt 1: retry: told to retry", log)
 

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "core_test.h"
+#include <inttypes.h>
 
 static const bn_message_t *ask (harness_t *h, uint64_t route, uint32_t partition, uint64_t offset,
                                 const char *key)
@@ -68,6 +69,123 @@ static void each_state_is_told_from_the_others (void **state)
     assert_int_equal (it->letter_count, 1);
     assert_int_equal (it->letters[0].offset, 1);
     assert_int_equal (it->waiting_count, 0);
+    harness_destroy (h);
+}
+
+static void assert_reason (harness_t *h, uint64_t route, uint64_t offset, const char *expected)
+{
+    bn_text_t reason = explain (h, route, offset, "x")->reason;
+    assert_int_equal (reason.size, strlen (expected));
+    assert_memory_equal (reason.text, expected, reason.size);
+}
+
+static void the_reason_is_that_of_the_last_attempt (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    uint64_t owner = harness_instance (h, "a", "one", 1, "t");
+    for (int index = 0; index < 3; index++)
+        harness_event (h, "t", "x");
+    bn_parked_t parks[2] = {{.offset = 0, .attempts = 1, .key_hash = 1, .reason = {"no stock", 8}},
+                            {.offset = 1, .key_hash = 1}};
+    bn_settlement_t settlement = harness_settlement (h, "a", 0, 2);
+    settlement.parks = parks;
+    settlement.park_count = 2;
+    settle (h, owner, settlement, NULL);
+    assert_reason (h, owner, 0, "no stock");
+    assert_reason (h, owner, 1, "");
+    assert_reason (h, owner, 2, "");
+
+    parks[0].attempts = 2;
+    parks[0].reason = (bn_text_t){"the bank is closed", 18};
+    settlement.park_count = 1;
+    assert_int_equal (harness_settle (h, owner, &settlement, NULL, 0), BATON_OK);
+    assert_reason (h, owner, 0, "the bank is closed");
+    parks[0].attempts = 3;
+    parks[0].reason = (bn_text_t){"", 0}; /* of a client that tells none */
+    assert_int_equal (harness_settle (h, owner, &settlement, NULL, 0), BATON_OK);
+    assert_reason (h, owner, 0, "");
+    harness_destroy (h);
+}
+
+static const char died[] = "the process died, or was taken for dead, while handling it";
+
+/*  Dies with the event begun; the next instance is there.  */
+static uint64_t die_with (harness_t *h, uint64_t owner, uint64_t offset, uint64_t incarnation)
+{
+    assert_int_equal (harness_begin (h, owner, "a", 0, offset), BATON_OK);
+    harness_gone (h, owner);
+    harness_pass (h, 60000);
+    char name[32];
+    snprintf (name, sizeof name, "again-%" PRIu64, incarnation);
+    return harness_instance (h, "a", name, incarnation, "t");
+}
+
+static void a_death_and_a_deadline_are_reasons (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    uint64_t owner = harness_instance (h, "a", "one", 1, "t");
+    for (int index = 0; index < 3; index++)
+        harness_event (h, "t", "x");
+    bn_parked_t park = {.offset = 0, .attempts = 1, .key_hash = 1, .reason = {"no stock", 8}};
+    bn_settlement_t settlement = harness_settlement (h, "a", 0, 1);
+    settlement.parks = &park;
+    settlement.park_count = 1;
+    settle (h, owner, settlement, NULL);
+    owner = die_with (h, owner, 0, 2); /* parked */
+    assert_reason (h, owner, 0, died);
+    owner = die_with (h, owner, 1, 3); /* of the main line */
+    assert_reason (h, owner, 1, died);
+    assert_reason (h, owner, 0, died);
+    assert_reason (h, owner, 2, "");
+
+    /*  What is set aside behind an elder keeps the reason of the attempt that it had.  */
+    bn_parked_t behind = {.offset = 1, .attempts = 1, .key_hash = 1};
+    settlement = harness_settlement (h, "a", 0, 2);
+    settlement.parks = &behind;
+    settlement.park_count = 1;
+    settlement.handled = 1;
+    assert_int_equal (harness_settle (h, owner, &settlement, NULL, 0), BATON_OK);
+    assert_reason (h, owner, 1, died);
+
+    bn_message_t leave = {.type = BN_LEAVE, .leave = {BN_LEAVE_EXPIRED, 0, 2}};
+    assert_int_equal (harness_request (h, owner, &leave)->message.type, BN_LEFT);
+    uint64_t admin = harness_hello (h, BN_ROLE_ADMIN, 9);
+    const bn_actor_state_t *actor = bn_map_get_str (harness_state (h)->actors, "a");
+    char expected[BN_PARKED_REASON_BYTES_MAX];
+    snprintf (expected, sizeof expected,
+              "the handler did not return within its deadline of %" PRIu32 " ms",
+              actor->policy.handler_deadline_ms);
+    assert_reason (h, admin, 2, expected);
+    harness_destroy (h);
+}
+
+/*  A redrive begins anew.  */
+static void what_is_redriven_has_no_reason_yet (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    uint64_t owner = harness_instance (h, "a", "one", 1, "t");
+    harness_event (h, "t", "x");
+    bn_parked_t park = {.offset = 0, .attempts = 1, .key_hash = 1, .reason = {"no stock", 8}};
+    bn_settlement_t settlement = harness_settlement (h, "a", 0, 1);
+    settlement.parks = &park;
+    settlement.park_count = 1;
+    settle (h, owner, settlement, NULL);
+    bn_died_t death = {.offset = 0, .attempts = 2};
+    bn_section_t copy = harness_section (h, "$dead.a", "x", 1);
+    settlement = harness_settlement (h, "a", 0, 1);
+    settlement.died = &death;
+    settlement.died_count = 1;
+    assert_int_equal (harness_settle (h, owner, &settlement, &copy, 1), BATON_OK);
+    assert_reason (h, owner, 0, ""); /* it is in the copy */
+    uint64_t admin = harness_hello (h, BN_ROLE_ADMIN, 9);
+    bn_message_t redrive = {.type = BN_DEAD, .dead = {.op = BN_DEAD_REDRIVE, .actor = {"a", 1}}};
+    assert_int_equal (harness_request (h, admin, &redrive)->message.type, BN_DEAD_REPLY);
+    const bn_explained_t *it = explain (h, admin, 0, "x");
+    assert_int_equal (it->state, BN_EVENT_PARKED);
+    assert_int_equal (it->reason.size, 0);
     harness_destroy (h);
 }
 
@@ -205,6 +323,9 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (each_state_is_told_from_the_others),
+        cmocka_unit_test (the_reason_is_that_of_the_last_attempt),
+        cmocka_unit_test (a_death_and_a_deadline_are_reasons),
+        cmocka_unit_test (what_is_redriven_has_no_reason_yet),
         cmocka_unit_test (the_key_tells_who_waits_behind_whom),
         cmocka_unit_test (the_partition_tells_its_owner),
         cmocka_unit_test (a_crash_that_was_charged_counts),

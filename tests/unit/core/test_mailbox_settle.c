@@ -49,6 +49,42 @@ static void test_emissions_go_with_the_settle (void **state)
     box_fini (&box);
 }
 
+static void assert_reason (const bn_settlement_t *settlement, uint32_t park, const char *expected)
+{
+    bn_text_t reason = settlement->parks[park].reason;
+    assert_int_equal (reason.size, strlen (expected));
+    assert_memory_equal (reason.text, expected, reason.size);
+}
+
+static void test_a_parked_event_has_the_reason_of_its_attempt (void **state)
+{
+    (void)state;
+    char longest[BN_REASON_BYTES_MAX + 1], whole[BN_PARKED_REASON_BYTES_MAX + 1];
+    memset (longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    memcpy (whole, longest, sizeof whole - 1);
+    whole[sizeof whole - 1] = '\0';
+    char split[] = "0123456789012345678901234567890123456789012345678901234567890123456789"
+                   "0123456789012345678901234567890123456789012345678\xc3\xa4";
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 0, 0, "a b c d e e");
+    box.run->items[1].reason = strdup (longest);
+    box.run->items[2].reason = strdup (split); /* its last character would be cut in two */
+    box.run->items[3].reason = strdup ("caf\xe9");
+    box_handle (&box, "rrrrrn");
+    const bn_settlement_t *settlement = box_settlement (box_settled (&box), 0);
+    split[BN_PARKED_REASON_BYTES_MAX - 1] = '\0';
+    assert_int_equal (settlement->park_count, 6);
+    assert_reason (settlement, 0, "no money");
+    assert_reason (settlement, 1, whole);
+    assert_reason (settlement, 2, split);
+    assert_reason (settlement, 3, "caf?");
+    assert_reason (settlement, 4, "no money");
+    assert_reason (settlement, 5, ""); /* only waits behind its elder */
+    box_fini (&box);
+}
+
 static void test_fenced_partition_is_dropped_the_other_settles (void **state)
 {
     (void)state;
@@ -477,6 +513,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_emissions_go_with_the_settle),
+        cmocka_unit_test (test_a_parked_event_has_the_reason_of_its_attempt),
         cmocka_unit_test (test_fenced_partition_is_dropped_the_other_settles),
         cmocka_unit_test (test_results_of_a_run_that_was_out_when_fenced),
         cmocka_unit_test (test_full_disk_waits_and_goes_on),

@@ -181,9 +181,9 @@ static void attempts_do_not_wrap_around (void **unused)
     assert_int_equal (apply (state, &publish, 10), BATON_OK);
     assert_int_equal (apply (state, &settle, 0), BATON_OK);
     const bn_actor_state_t *actor = bn_map_get_str (state->actors, "a");
-    const bn_parked_t *parked = bn_map_get_u64 (actor->partitions[0].parked, 3);
     for (int times = 0; times < 3; times++) {
         assert_int_equal (apply (state, &suspect, 0), BATON_OK);
+        const bn_parked_t *parked = bn_map_get_u64 (actor->partitions[0].parked, 3);
         assert_int_equal (parked->attempts, UINT32_MAX);
     }
     bn_state_destroy (&state);
@@ -332,15 +332,72 @@ static void damaged_checkpoints_are_refused (void **unused)
         size_t size = item->value_size;
         for (item->value_size = 0; item->value_size < size; item->value_size++)
             assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_ROT);
-        item->value[0] = 2;
+        uint8_t layout = item->value[0];
+        item->value[0] = 3;
         assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_FORMAT);
-        item->value[0] = 1;
+        item->value[0] = layout;
         item->key_size++;
         assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_ROT);
         item->key_size--;
     }
     items.items[0].key[0] = 'z';
     assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_FORMAT);
+}
+
+/*  Partition 0 of actor 1 as the version before wrote it, when there were no reasons.  */
+static void an_older_checkpoint_is_restored (void **unused)
+{
+    (void)unused;
+    static const uint8_t old[] = {1,
+                                  0x9b,
+                                  9,
+                                  0,
+                                  0,
+                                  7,
+                                  0,
+                                  8,
+                                  0xa0,
+                                  0,
+                                  1,
+                                  /* parked */ 0x94,
+                                  3,
+                                  2,
+                                  50,
+                                  77,
+                                  /* charged */ 0x92,
+                                  9,
+                                  1};
+    bn_state_t *state = fresh ();
+    bn_section_t section = {.topic = {"t", 1}, .count = 10};
+    bn_record_t record = {
+        .type = BN_RECORD_PUBLISH,
+        .publish = {.producer_id = 1, .sequence = 1, .sections = &section, .section_count = 1}};
+    assert_int_equal (apply (state, &record, 10), BATON_OK);
+    items_t items = {.count = 0};
+    assert_true (bn_state_save (state, keep, &items));
+    bn_state_destroy (&state);
+    assert_int_equal (items.items[2].key[0], 'p');
+    memcpy (items.items[2].value, old, sizeof old);
+    items.items[2].value_size = sizeof old;
+
+    state = bn_state_new (4);
+    for (size_t index = 0; index < items.count; index++)
+        assert_int_equal (bn_state_restore (state, items.items[index].key,
+                                            items.items[index].key_size, items.items[index].value,
+                                            items.items[index].value_size),
+                          BATON_OK);
+    assert_int_equal (bn_state_restored (state), BATON_OK);
+    const bn_actor_state_t *actor = bn_map_get_str (state->actors, "a");
+    const bn_parked_t *parked = bn_map_get_u64 (actor->partitions[0].parked, 3);
+    const bn_charged_t *charged = bn_map_get_u64 (actor->partitions[0].charged, 9);
+    assert_int_equal (actor->partitions[0].floor, 9);
+    assert_int_equal (parked->attempts, 2);
+    assert_int_equal (parked->due_ms, 50);
+    assert_int_equal (parked->key_hash, 77);
+    assert_int_equal (parked->reason.size, 0);
+    assert_int_equal (charged->attempts, 1);
+    assert_int_equal (charged->reason.size, 0);
+    bn_state_destroy (&state);
 }
 
 static bool stop (const void *key, size_t key_size, const void *value, size_t value_size, void *arg)
@@ -380,6 +437,7 @@ int main (void)
         cmocka_unit_test (how_many_producers_are_remembered_may_change),
         cmocka_unit_test (holes_are_refused),
         cmocka_unit_test (damaged_checkpoints_are_refused),
+        cmocka_unit_test (an_older_checkpoint_is_restored),
         cmocka_unit_test (a_save_that_is_stopped_says_so),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

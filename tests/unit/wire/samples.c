@@ -32,8 +32,10 @@ static bn_section_t s_events[] = {
 };
 static bn_text_t s_patterns[] = {TEXT ("orders.*"), TEXT (">")};
 static bn_partition_u64_t s_heads[] = {{3, 70}, {4, 0}};
-static bn_parked_t s_parked[] = {{40, 2, 1500, 77}, {41, 0, 0, UINT64_MAX}};
-static bn_charged_t s_charged[] = {{50, 1}};
+static bn_parked_t s_parked[] = {{40, 2, 1500, 77, TEXT ("")}, {41, 0, 0, UINT64_MAX, TEXT ("")}};
+static bn_parked_t s_parks[] = {{40, 2, 1500, 77, TEXT ("no \xc3\xa4pfel")},
+                                {41, 0, 0, UINT64_MAX, TEXT ("")}};
+static bn_charged_t s_charged[] = {{50, 1, TEXT ("")}};
 static bn_assignment_t s_assignments[] = {
     {.partition = 3,
      .generation = 9,
@@ -55,7 +57,7 @@ static bn_settlement_t s_settlements[] = {
      .generation = 9,
      .floor = 66,
      .handled = 4,
-     .parks = s_parked,
+     .parks = s_parks,
      .park_count = 2,
      .dones = s_offsets,
      .done_count = 2,
@@ -140,7 +142,7 @@ const sample_t g_samples[] = {
     {{.type = BN_SETTLE,
       .request = 7,
       .settle = {s_settlements, COUNT (s_settlements), s_sections, 1}},
-     "[7, [[3, 9, 66, 4, [[40, 2, 1500, 77], [41, 0, 0, " MAX64
+     "[7, [[3, 9, 66, 4, [[40, 2, 1500, 77, \"no \xc3\xa4pfel\"], [41, 0, 0, " MAX64
      "]], [40, 41], [[42, 5]], true], [4, 10, 0, 0, [], [], [], false]], [[\"orders.placed\", 3, "
      "2]]]"},
     {{.type = BN_SETTLE, .request = 7, .settle = {s_settlements + 1, 1, NULL, 0}},
@@ -189,6 +191,7 @@ const sample_t g_samples[] = {
       .explained = {.state = BN_EVENT_PARKED,
                     .attempts = 2,
                     .due_ms = 1500,
+                    .reason = TEXT ("no stock"),
                     .elder = BN_NO_OFFSET,
                     .dead_offset = BN_NO_OFFSET,
                     .floor = 60,
@@ -208,13 +211,14 @@ const sample_t g_samples[] = {
                     .waiting_count = COUNT (s_parked),
                     .letters = s_letters,
                     .letter_count = COUNT (s_letters)}},
-     "[16, 3, 2, 1500, " MAX64 ", " MAX64 ", 0, 60, 70, 4, true, 2, 1000, 65, 61, 9, "
+     "[16, 3, 2, 1500, \"no stock\", " MAX64 ", " MAX64 ", 0, 60, 70, 4, true, 2, 1000, 65, 61, 9, "
      "\"host.a-17\", true, false, 7, true, [[40, 2, 1500, 77], [41, 0, 0, " MAX64
      "]], [[90, 42, 3, 5, 1700000000000000]]]"},
     {{.type = BN_EXPLAINED,
       .request = 16,
       .explained = {.state = BN_EVENT_DEAD, .dead_offset = 90, .died_us = 5, .revoked = true}},
-     "[16, 4, 0, 0, 0, 90, 5, 0, 0, 0, false, 0, 0, 0, 0, 0, \"\", false, true, 0, false, [], []]"},
+     "[16, 4, 0, 0, \"\", 0, 90, 5, 0, 0, 0, false, 0, 0, 0, 0, 0, \"\", false, true, 0, false, "
+     "[], []]"},
     {{.type = BN_ERROR,
       .request = 15,
       .error = {42, false, TEXT ("FENCED"), TEXT ("a newer one"), 3}},

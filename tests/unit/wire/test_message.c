@@ -445,6 +445,10 @@ static void test_sizes_and_counts_above_their_limits (void **state)
         .fetch = {.partitions = partitions, .partition_count = BN_PARTITIONS_MAX + 1}};
     expect (&fetch, BATON_ERR_TOO_LARGE, "partitions");
     free (partitions);
+    bn_parked_t park = {.reason = {big, BN_PARKED_REASON_BYTES_MAX + 1}};
+    bn_settlement_t settlement = {.parks = &park, .park_count = 1};
+    bn_message_t settle = {.type = BN_SETTLE, .settle = {&settlement, 1, NULL, 0}};
+    expect (&settle, BATON_ERR_TOO_LARGE, "reason");
     uint64_t *offsets = calloc (BN_PARKED_MAX + 1, sizeof (uint64_t));
     fetch.fetch = (bn_fetch_request_t){.offsets = offsets, .offset_count = BN_PARKED_MAX + 1};
     expect (&fetch, BATON_ERR_TOO_LARGE, "offsets");

@@ -29,7 +29,8 @@ static bn_section_t s_sections[] = {
      .payload = {NULL, (const uint8_t *)"de", 2}},
 };
 static bn_text_t s_patterns[] = {TEXT ("orders.*"), TEXT (">")};
-static bn_parked_t s_parks[] = {{40, 2, 1700000000000, 77}};
+static bn_parked_t s_parks[] = {{40, 2, 1700000000000, 77, TEXT ("no stock")},
+                                {50, 0, 0, 77, TEXT ("")}};
 static uint64_t s_dones[] = {39};
 static bn_died_t s_died[] = {{41, 5}};
 static bn_settlement_t s_settlements[] = {{.partition = 3,
@@ -37,14 +38,15 @@ static bn_settlement_t s_settlements[] = {{.partition = 3,
                                            .floor = 66,
                                            .handled = 4,
                                            .parks = s_parks,
-                                           .park_count = 1,
+                                           .park_count = 2,
                                            .dones = s_dones,
                                            .done_count = 1,
                                            .died = s_died,
                                            .died_count = 1,
                                            .release = true}};
 static bn_owner_t s_owners[] = {{3, 10, TEXT ("host-1"), 77}, {255, UINT64_MAX, TEXT (""), 0}};
-static bn_suspicion_t s_suspicions[] = {{3, 70, BN_NO_OFFSET, 0}, {4, 0, 66, 1700000000000}};
+static bn_suspicion_t s_suspicions[] = {{3, 70, BN_NO_OFFSET, 0, TEXT ("")},
+                                        {4, 0, 66, 1700000000000, TEXT ("it died")}};
 static uint64_t s_dead[] = {90, 91, UINT64_MAX};
 
 static const struct {
@@ -58,15 +60,16 @@ static const struct {
     {{.type = BN_RECORD_PUBLISH, .publish = {7, 1, s_sections, 2}},
      "[7, 1, [[\"a.b\", 3, 2, 3], [\"$dead.p\", 0, 1, 2]]]"},
     {{.type = BN_RECORD_SETTLE, .settle = {2, s_settlements, 1, s_sections, 2}},
-     "[2, [[3, 9, 66, 4, [[40, 2, 1700000000000, 77]], [39], [[41, 5]], true]], [[\"a.b\", 3, 2, "
-     "3], [\"$dead.p\", 0, 1, 2]]]"},
+     "[2, [[3, 9, 66, 4, [[40, 2, 1700000000000, 77, \"no stock\"], [50, 0, 0, 77]], [39], [[41, "
+     "5]], true]], [[\"a.b\", 3, 2, 3], [\"$dead.p\", 0, 1, 2]]]"},
     {{.type = BN_RECORD_SETTLE, .settle = {2, s_settlements, 1, NULL, 0}},
-     "[2, [[3, 9, 66, 4, [[40, 2, 1700000000000, 77]], [39], [[41, 5]], true]], []]"},
+     "[2, [[3, 9, 66, 4, [[40, 2, 1700000000000, 77, \"no stock\"], [50, 0, 0, 77]], [39], [[41, "
+     "5]], true]], []]"},
     {{.type = BN_RECORD_ASSIGN, .assign = {2, s_owners, 2}},
      "[2, [[3, 10, \"host-1\", 77], [255, " MAX64 ", \"\", 0]]]"},
     {{.type = BN_RECORD_BEGIN, .begin = {2, 3, 10, 66}}, "[2, 3, 10, 66]"},
     {{.type = BN_RECORD_SUSPECT, .suspect = {2, s_suspicions, 2}},
-     "[2, [[3, 70, " MAX64 ", 0], [4, 0, 66, 1700000000000]]]"},
+     "[2, [[3, 70, " MAX64 ", 0], [4, 0, 66, 1700000000000, \"it died\"]]]"},
     {{.type = BN_RECORD_REDRIVE, .dead = {2, s_dead, 3}}, "[2, [90, 91, " MAX64 "]]"},
     {{.type = BN_RECORD_DISCARD, .dead = {UINT32_MAX, NULL, 0}}, "[4294967295, []]"},
     {{.type = BN_RECORD_FORGET, .forget = 2}, "[2]"},
@@ -219,6 +222,31 @@ static void test_contradictions_are_rot (void **state)
     }
 }
 
+static baton_err_t decode_suspicion (const char *array, size_t size)
+{
+    uint8_t body[64] = {(uint8_t)(size + 3), 0, 0, 0, 0x92, 0x01, 0x91};
+    memcpy (body + 7, array, size);
+    bn_record_t record;
+    baton_err_t err = bn_record_decode (&record, BN_RECORD_SUSPECT, 0, body, size + 7, NULL);
+    if (!err) {
+        assert_int_equal (record.suspect.suspicions[0].charged, 4);
+        bn_record_fini (&record);
+    }
+    return err;
+}
+
+/*  Records from before there were reasons have one field less, and still mean what they meant.  */
+static void test_a_reason_may_be_left_out_and_nothing_else (void **state)
+{
+    (void)state;
+    assert_int_equal (decode_suspicion ("\x94\x02\x03\x04\x05", 5), BATON_OK);
+    assert_int_equal (decode_suspicion ("\x95\x02\x03\x04\x05\xa1x", 7), BATON_OK);
+    assert_int_equal (decode_suspicion ("\x95\x02\x03\x04\x05\xa0", 6), BATON_OK);
+    assert_int_equal (decode_suspicion ("\x93\x02\x03\x04", 4), BATON_ERR_ROT);
+    assert_int_equal (decode_suspicion ("\x96\x02\x03\x04\x05\xa1x\x01", 8), BATON_ERR_ROT);
+    assert_int_equal (decode_suspicion ("\x95\x02\x03\x04\x05\xa1\xff", 7), BATON_ERR_ROT);
+}
+
 static void test_random_damage (void **state)
 {
     (void)state;
@@ -251,6 +279,7 @@ int main (void)
         cmocka_unit_test (test_a_record_cut_anywhere_is_rot),
         cmocka_unit_test (test_an_unknown_record_is_of_a_newer_version),
         cmocka_unit_test (test_contradictions_are_rot),
+        cmocka_unit_test (test_a_reason_may_be_left_out_and_nothing_else),
         cmocka_unit_test (test_random_damage),
     };
     return cmocka_run_group_tests_name ("wire.record", tests, NULL, NULL);
