@@ -91,16 +91,13 @@ int64_t bn_catalog_fill (bn_vfs_t *vfs, bn_vfile_t *file, uint64_t from, uint64_
 {
     if (from >= to)
         return 0;
-    uint8_t *zeros = calloc (1, FILL_BYTES);
-    if (!zeros)
-        return -ENOMEM;
+    static _Alignas(BN_PAGE_BYTES) uint8_t zeros[FILL_BYTES]; /* never written: costs no memory */
     int64_t rc = 0;
     while (from < to && rc >= 0) {
         uint64_t size = to - from < FILL_BYTES ? to - from : FILL_BYTES;
         rc = vfs->pwrite (vfs, file, zeros, (size_t)size, from);
         from += size;
     }
-    free (zeros);
     return rc < 0 ? rc : 0;
 }
 

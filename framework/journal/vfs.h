@@ -18,6 +18,8 @@
 typedef struct bn_vfs bn_vfs_t;
 typedef struct bn_vfile bn_vfile_t;
 
+#define BN_PAGE_BYTES 4096u /* what disks and page caches are at ease with */
+
 typedef bool (bn_vfs_list_fn) (const char *name, void *arg); /* false: stop */
 
 struct bn_vfs {
@@ -27,7 +29,8 @@ struct bn_vfs {
     void (*close) (bn_vfs_t *self, bn_vfile_t **file_p); /* NULL is fine */
     /*  Short only at the end of the file.  */
     int64_t (*pread) (bn_vfs_t *self, bn_vfile_t *file, void *bytes, size_t size, uint64_t at);
-    /*  All or an error; after an error the range holds anything.  */
+    /*  All or an error; after an error the range holds anything. Large ones are cheapest if they
+     *  are of whole pages, in the file and in memory.  */
     int64_t (*pwrite) (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
                        uint64_t at);
     int (*datasync) (bn_vfs_t *self, bn_vfile_t *file);

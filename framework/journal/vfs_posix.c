@@ -11,7 +11,13 @@
  *  opened, and the descriptor of the next file that is closed takes its place without ever being
  *  free: so connections are what is refused then, and not the journal. Between giving up and
  *  opening, a thread that tries to accept all the time may be faster, and keeps what it gets; that
- *  is why there are many more than the five or so that are in use at a time.  */
+ *  is why there are many more than the five or so that are in use at a time.
+ *
+ *  Large writes of whole pages go past the page cache (O_DIRECT) where the file system lets them.
+ *  The journal is written once and mostly never read: in the cache each page would be allocated
+ *  twice as often as it is of use (zeros ahead, then records), and on virtual machines that give
+ *  free memory back to their host that costs more than all else that the orchestrator does. The
+ *  kernel keeps the cache and such writes coherent (open(2), O_DIRECT).  */
 #include "base/assert.h"
 #include "journal/vfs.h"
 #include <dirent.h>
@@ -28,8 +34,13 @@
 #define LOCK_NAME "lock"
 #define SPARES    32
 
+#define DIRECT_BYTES_MIN (256u << 10)
+#define BOUNCE_BYTES     (1u << 20) /* what goes to the disk at once */
+
 struct bn_vfile {
     int fd;
+    bool no_direct;  /* the file system does not take them */
+    uint8_t *bounce; /* owned; BOUNCE_BYTES, for what is not aligned in memory; NULL: none yet */
 };
 
 typedef struct {
@@ -130,7 +141,7 @@ static int posix_open (bn_vfs_t *self, const char *name, bool create, bool write
         close_at (of (self), fd);
         return -ENOMEM;
     }
-    (*file)->fd = fd;
+    **file = (bn_vfile_t){.fd = fd};
     return 0;
 }
 
@@ -139,6 +150,7 @@ static void posix_close (bn_vfs_t *self, bn_vfile_t **file_p)
     if (!*file_p)
         return;
     close_at (of (self), (*file_p)->fd);
+    free ((*file_p)->bounce);
     free (*file_p);
     *file_p = NULL;
 }
@@ -160,11 +172,53 @@ static int64_t posix_pread (bn_vfs_t *self, bn_vfile_t *file, void *bytes, size_
     return (int64_t)done;
 }
 
+/*  Past the page cache, as far as that goes: the count written, whole pages, or a negative errno.
+ *  Turned on for these calls only: small writes to the same file need the cache.  */
+static int64_t write_direct (bn_vfile_t *file, const uint8_t *bytes, size_t size, uint64_t at)
+{
+    bool aligned = (uintptr_t)bytes % BN_PAGE_BYTES == 0;
+    if (!aligned && !file->bounce)
+        file->bounce = aligned_alloc (BN_PAGE_BYTES, BOUNCE_BYTES);
+    int flags = fcntl (file->fd, F_GETFL);
+    if ((!aligned && !file->bounce) || flags < 0)
+        return 0;
+    file->no_direct = fcntl (file->fd, F_SETFL, flags | O_DIRECT) != 0;
+    size_t done = 0;
+    ssize_t rc = 1;
+    while (!file->no_direct && done < size && rc > 0) {
+        size_t part = size - done < BOUNCE_BYTES ? size - done : BOUNCE_BYTES;
+        const void *from = bytes + done;
+        if (!aligned)
+            from = memcpy (file->bounce, from, part);
+        do
+            rc = pwrite (file->fd, from, part, (off_t)(at + done));
+        while (rc < 0 && errno == EINTR);
+        /*  What is left after a short one is written again from a whole page on.  */
+        if (rc > 0)
+            done += (size_t)rc / BN_PAGE_BYTES * BN_PAGE_BYTES;
+        if (rc > 0 && (size_t)rc < part)
+            break;
+    }
+    int error = rc < 0 ? errno : 0;
+    if (fcntl (file->fd, F_SETFL, flags) != 0 && !error)
+        error = errno;
+    /*  EINVAL is what file systems and disks say that want it otherwise.  */
+    file->no_direct = file->no_direct || error == EINVAL;
+    return error && error != EINVAL ? -error : (int64_t)done;
+}
+
 static int64_t posix_pwrite (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
                              uint64_t at)
 {
     (void)self;
     size_t done = 0;
+    bool pages = at % BN_PAGE_BYTES == 0 && size % BN_PAGE_BYTES == 0;
+    if (pages && size >= DIRECT_BYTES_MIN && !file->no_direct) {
+        int64_t rc = write_direct (file, bytes, size, at);
+        if (rc < 0)
+            return rc;
+        done = (size_t)rc;
+    }
     while (done < size) {
         ssize_t rc = pwrite (file->fd, (const char *)bytes + done, size - done, (off_t)(at + done));
         if (rc < 0 && errno == EINTR)

@@ -2,11 +2,13 @@
 
 /*  writer.c - frames records into segments, syncs, rolls, trims.
  *
- *  DESIGN. Records are framed into a stage and written in large pieces; large bodies go straight
- *  from the caller's memory. The next segment is prepared ahead (zeros, synced, renamed, directory
- *  synced), because overwriting written blocks needs no metadata in the sync. While the newer half
- *  of a segment fills up, preparing keeps pace with writing, so that no roll has to wait for 64 MiB
- *  of zeros even if the caller is never idle.
+ *  DESIGN. Records are framed into a stage and written in large pieces; of large bodies the whole
+ *  pages go straight from the caller's memory. The last page of a write is filled up with zeros
+ *  (what is behind the end means nothing), so that the kernel need not read it from the disk first
+ *  if it is not in the page cache. The next segment is prepared ahead (zeros, synced, renamed,
+ *  directory synced), because overwriting written blocks needs no metadata in the sync. While the
+ *  newer half of a segment fills up, preparing keeps pace with writing, so that no roll has to wait
+ *  for 64 MiB of zeros even if the caller is never idle.
  *
  *  A roll is: the next file, END frame, sync the old file, header into the new one, sync it. Only
  *  then records follow. So an earlier segment is always wholly on disk, and a header without
@@ -43,7 +45,7 @@ struct bn_journal_writer {
     bn_vfile_t *file; /* of the last segment */
     uint64_t tag;
     uint64_t capacity; /* bytes of `file` that were written before */
-    uint8_t *stage;    /* STAGE_BYTES */
+    uint8_t *stage;    /* STAGE_BYTES, and a page to fill up with */
     size_t staged;
     uint64_t stage_at; /* position of stage[0] */
 
@@ -159,11 +161,19 @@ static baton_err_t keep_pace (bn_journal_writer_t *self, uint64_t written, char 
 
 /*  ---- frames ---- */
 
+static uint64_t to_page (uint64_t at)
+{
+    return (at + BN_PAGE_BYTES - 1) / BN_PAGE_BYTES * BN_PAGE_BYTES;
+}
+
 static baton_err_t flush (bn_journal_writer_t *self, char detail[512])
 {
     if (self->staged > 0) {
-        int64_t rc =
-            self->vfs->pwrite (self->vfs, self->file, self->stage, self->staged, self->stage_at);
+        uint64_t end = self->stage_at + self->staged, filled = to_page (end);
+        size_t more = filled <= self->capacity ? (size_t)(filled - end) : 0;
+        memset (self->stage + self->staged, 0, more);
+        int64_t rc = self->vfs->pwrite (self->vfs, self->file, self->stage, self->staged + more,
+                                        self->stage_at);
         if (rc < 0)
             return fail (self, rc, "write", detail);
     }
@@ -193,15 +203,25 @@ static baton_err_t put_body (bn_journal_writer_t *self, const uint8_t *body, siz
 {
     static const uint8_t zeros[8];
     baton_err_t err = BATON_OK;
+    size_t left = size;
     if (size >= STRAIGHT_BYTES) {
-        err = flush (self, detail);
+        uint64_t at = self->stage_at + self->staged;
+        size_t first = (size_t)(to_page (at) - at);
+        size_t pages = (size - first) / BN_PAGE_BYTES * BN_PAGE_BYTES;
+        err = put (self, body, first, detail);
+        if (!err)
+            err = flush (self, detail);
         int64_t rc =
-            err ? 0 : self->vfs->pwrite (self->vfs, self->file, body, size, self->stage_at);
+            err ? 0
+                : self->vfs->pwrite (self->vfs, self->file, body + first, pages, self->stage_at);
         if (rc < 0)
             return fail (self, rc, "write", detail);
-        self->stage_at += size;
-    } else
-        err = put (self, body, size, detail);
+        self->stage_at += pages;
+        body += first + pages;
+        left -= first + pages;
+    }
+    if (!err)
+        err = put (self, body, left, detail);
     return err ? err : put (self, zeros, (size_t)(bn_padded (size) - size), detail);
 }
 
@@ -513,7 +533,7 @@ baton_err_t bn_journal_writer_new (bn_journal_writer_t **writer, bn_vfs_t *vfs,
     *catalog = (bn_catalog_t){.count = 0};
     self->end = *end;
     self->stage_at = end->position;
-    self->stage = malloc (STAGE_BYTES);
+    self->stage = malloc (STAGE_BYTES + BN_PAGE_BYTES);
     if (!self->stage) {
         bn_journal_writer_destroy (&self);
         return BATON_ERR_MEMORY;

@@ -35,13 +35,14 @@ typedef enum {
     READDIR,
     FCNTL,
     FTRUNCATE,
+    ALIGNED_ALLOC,
     CALLS
 } call_t;
 
 static const char *const call_names[CALLS] = {
-    "open",    "openat",    "malloc",   "pread",    "pwrite",   "fdatasync",
-    "fsync",   "fstat",     "fstatvfs", "renameat", "unlinkat", "mkdir",
-    "mkdirat", "fdopendir", "readdir",  "fcntl",    "ftruncate"};
+    "open",    "openat",    "malloc",   "pread",    "pwrite",    "fdatasync",
+    "fsync",   "fstat",     "fstatvfs", "renameat", "unlinkat",  "mkdir",
+    "mkdirat", "fdopendir", "readdir",  "fcntl",    "ftruncate", "aligned_alloc"};
 
 static bool armed;
 static unsigned counts[CALLS];  /* made while armed */
@@ -144,6 +145,8 @@ int __wrap_fsync (int fd)
     return fails (FSYNC) ? -1 : 0;
 }
 
+WRAP (ALIGNED_ALLOC, void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size),
+      NULL)
 WRAP (FSTAT, int, fstat, (int fd, struct stat *status), (fd, status), -1)
 WRAP (FSTATVFS, int, fstatvfs, (int fd, struct statvfs *status), (fd, status), -1)
 WRAP (RENAMEAT, int, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to),
@@ -389,6 +392,59 @@ static void an_error_in_the_middle_is_an_error (void **state)
     vfs->destroy (&vfs);
 }
 
+/*  ---- large writes ---- */
+
+/*  Whole pages past the page cache, and whatever is in the way of that.  */
+static void large_writes_arrive_whatever_the_file_system_thinks_of_them (void **state)
+{
+    (void)state;
+    enum { SIZE = 3 * 1024 * 1024 + 8192, AT = 4096 };
+    static const struct {
+        call_t call;
+        unsigned number, count;
+        int error;
+        size_t bytes_max;
+        bool fails;
+    } cases[] = {
+        {CALLS - 1, 0, 0, 0, 0, false},   {ALIGNED_ALLOC, 1, 1, ENOMEM, 0, false},
+        {FCNTL, 1, 1, EBADF, 0, false},  /* F_GETFL */
+        {FCNTL, 2, 1, EINVAL, 0, false}, /* F_SETFL: no such thing here */
+        {PWRITE, 1, 1, EINVAL, 0, false}, {PWRITE, 3, 1, EINVAL, 0, false},
+        {PWRITE, 2, 2, EINTR, 0, false},  {PWRITE, 0, 0, 0, 12288, false},
+        {PWRITE, 0, 0, 0, 5000, false},   {PWRITE, 1, 1, ENOSPC, 0, true},
+        {PWRITE, 2, 1, EIO, 0, true},     {FCNTL, 3, 1, EIO, 0, true}, /* and back */
+    };
+    uint8_t *memory = aligned_alloc (4096, SIZE + 4096), *back = malloc (SIZE);
+    assert_true (memory && back);
+    bn_vfs_t *vfs = new_vfs ();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t shift = 0; shift <= 8; shift += 8) {
+            bn_vfile_t *file = file_of (vfs);
+            fill (memory + shift, SIZE);
+            memory[shift] = (uint8_t)i;
+            memset (back, 0xee, SIZE);
+            break_call (cases[i].call, cases[i].number, cases[i].count, cases[i].error);
+            bytes_max = cases[i].bytes_max;
+            int64_t rc = vfs->pwrite (vfs, file, memory + shift, SIZE, AT);
+            bool needed = cases[i].call != ALIGNED_ALLOC || counts[ALIGNED_ALLOC] > 0;
+            heal ();
+            assert_true (needed || shift == 0);
+            if (cases[i].fails) {
+                assert_int_equal (rc, -cases[i].error);
+            } else {
+                assert_int_equal (rc, SIZE);
+                /*  Small ones still go, at any place.  */
+                assert_int_equal (vfs->pwrite (vfs, file, memory + shift, 10, AT + SIZE), 10);
+                assert_int_equal (vfs->pread (vfs, file, back, SIZE, AT), SIZE);
+                assert_memory_equal (back, memory + shift, SIZE);
+            }
+            vfs->close (vfs, &file);
+        }
+    vfs->destroy (&vfs);
+    free (memory);
+    free (back);
+}
+
 /*  ---- directories ---- */
 
 static void a_directory_may_be_there_already_and_a_file_is_none (void **state)
@@ -550,6 +606,9 @@ int main (void)
                                          make_directory, remove_directory),
         cmocka_unit_test_setup_teardown (an_error_in_the_middle_is_an_error, make_directory,
                                          remove_directory),
+        cmocka_unit_test_setup_teardown (
+            large_writes_arrive_whatever_the_file_system_thinks_of_them, make_directory,
+            remove_directory),
         cmocka_unit_test_setup_teardown (a_directory_may_be_there_already_and_a_file_is_none,
                                          make_directory, remove_directory),
         cmocka_unit_test_setup_teardown (a_new_directory_does_without_its_parent, make_directory,
