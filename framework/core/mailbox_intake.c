@@ -35,7 +35,7 @@ static size_t room (const bn_mailbox_t *self)
 
 bool bn_slot_stopped (const bn_mailbox_t *self, const bn_slot_t *slot)
 {
-    return slot->stopped || bn_map_count (slot->parked) >= self->parked_max;
+    return bn_relief_stopped (&slot->relief) || bn_map_count (slot->parked) >= self->parked_max;
 }
 
 static size_t share (const bn_mailbox_t *self)

@@ -9,6 +9,7 @@
  *    mailbox_intake.c     fan-out, FETCH, subscriptions, the queue
  *    mailbox_run.c        which events go to the handler next, and what became of them
  *    mailbox_settle.c     outcomes to SETTLE requests, and the answers
+ *    mailbox_relief.c     what is still settled when not all of it is accepted
  *    mailbox_dead.c       the copy of an event that is given up
  *    mailbox_effects.c    the list of effects; runs  */
 #ifndef BN_MAILBOX_INTERNAL_H
@@ -132,6 +133,36 @@ typedef struct {
     bn_outcome_t *last;
 } bn_outcomes_t;
 
+typedef enum {
+    BN_RELIEF_OPEN, /* not stopped */
+    BN_RELIEF_PART,
+    BN_RELIEF_WHOLE
+} bn_relief_state_t;
+
+/*  What a request has of one partition, by what is bounded.  */
+typedef struct {
+    uint32_t held;  /* main-line events that are parked or dead now */
+    uint32_t died;  /* dead ones, parked before or not */
+    uint32_t parks; /* newly parked ones */
+    uint32_t gone;  /* parked ones that leave */
+    uint32_t there; /* parked events that the orchestrator has once it is accepted */
+    bool whole;     /* nothing was left out */
+} bn_relief_offer_t;
+
+/*  The search for what is accepted of a partition after LIMIT (mailbox_relief.c).  */
+typedef struct {
+    bn_relief_state_t state;
+    uint64_t at_ms;     /* nothing is offered before */
+    uint32_t held_most; /* PART: bounds of the offer */
+    uint32_t died_most;
+    uint32_t parks_most;
+    uint32_t there;          /* parked events that the orchestrator has */
+    uint32_t fits;           /* so many were accepted, or JOINED told them */
+    uint32_t most;           /* more are refused; UINT32_MAX: as far as is known, none are */
+    bool dead_full;          /* dead letters were refused, and none accepted since */
+    bn_relief_offer_t offer; /* in the request that is built, or in flight */
+} bn_relief_t;
+
 typedef struct {
     uint32_t index;
     bool owned;
@@ -139,16 +170,6 @@ typedef struct {
     bool behind;     /* lives from FETCH alone */
     bool subscribed; /* survives a new session: the subscriptions of the socket do too */
     bool missing;    /* to be FETCHed */
-    bool stopped;    /* LIMIT: no main line until a whole settle was accepted */
-    bool relief;     /* LIMIT: settle what takes parked events away, and a beginning of the main
-                        line that adds at most relief_most parked or dead ones; at most
-                        relief_died dead ones in all */
-    uint32_t relief_most;
-    uint32_t relief_died;
-    uint32_t parked_there; /* parked events that the orchestrator has */
-    uint32_t parked_fits;  /* so many were accepted */
-    uint32_t parked_most;  /* more were refused; UINT32_MAX: none were yet */
-    bool dead_full;        /* dead letters were refused, and none accepted since */
     uint64_t generation;
     uint64_t epoch;         /* own number of this taking over; 0: not owned */
     uint64_t asked_epoch;   /* epoch when it was put into the FETCH in flight; 0: not in it */
@@ -186,12 +207,7 @@ typedef struct {
     uint64_t settle_floor; /* of the settlement in flight */
     uint64_t settle_handled;
     bool settle_release;
-    bool settle_whole;     /* nothing was left out of it */
-    uint32_t settle_held;  /* main-line events in it that are parked or dead */
-    uint32_t settle_died;  /* dead ones in it */
-    uint32_t settle_parks; /* new parked ones in it */
-    uint32_t settle_there; /* parked_there once it is accepted */
-    uint64_t settle_at_ms; /* LIMIT: not before */
+    bn_relief_t relief;
 } bn_slot_t;
 
 typedef enum {
@@ -390,6 +406,27 @@ bool bn_slot_dirty (const bn_slot_t *slot);
 bool bn_mailbox_dirty (const bn_mailbox_t *self);
 uint64_t bn_mailbox_settle_due (const bn_mailbox_t *self);
 size_t bn_emission_bytes (const bn_emission_t *emission);
+
+/*  ---- mailbox_relief.c ---- */
+/*  Of a partition taken over with so many parked events.  */
+void bn_relief_start (bn_relief_t *self, uint32_t parked_max, uint32_t parked);
+static inline bool bn_relief_stopped (const bn_relief_t *self)
+{
+    return self->state != BN_RELIEF_OPEN;
+}
+/*  A request is built: offer, then allows and add for each outcome of `ready` in turn, offered at
+ *  the end, and nothing_goes if there is nothing in it. True: the next one has to wait; until when,
+ *  the caller puts into at_ms.  */
+void bn_relief_offer (bn_relief_t *self, const bn_outcomes_t *ready);
+bool bn_relief_allows (const bn_relief_t *self, const bn_outcome_t *outcome);
+void bn_relief_add (bn_relief_t *self, const bn_outcome_t *outcome);
+void bn_relief_offered (bn_relief_t *self, bool whole);
+bool bn_relief_nothing_goes (bn_relief_t *self);
+/*  It was accepted, or refused with LIMIT. True: the next one has to wait, as above.  */
+void bn_relief_accepted (bn_relief_t *self);
+bool bn_relief_refused (bn_relief_t *self);
+/*  A parked event was handled: what became of it makes room, goes first, and at once.  */
+void bn_relief_parked_handled (bn_relief_t *self);
 
 /*  ---- mailbox_dead.c ---- */
 typedef struct {

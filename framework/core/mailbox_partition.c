@@ -280,13 +280,8 @@ void bn_slot_push_ready (bn_slot_t *slot, bn_outcome_t *outcome)
 {
     if (outcome->main_line)
         outcome->handled_upto = ++slot->handled;
-    else if (slot->stopped) {
-        /*  This makes room: it goes first, and at once.  */
-        slot->relief = true;
-        slot->relief_most = slot->parked_most == UINT32_MAX || slot->dead_full ? 0 : UINT32_MAX;
-        slot->relief_died = UINT32_MAX;
-        slot->settle_at_ms = 0;
-    }
+    else
+        bn_relief_parked_handled (&slot->relief);
     append (&slot->ready, outcome);
 }
 
@@ -377,8 +372,7 @@ bool bn_slot_start (bn_mailbox_t *self, bn_slot_t *slot, const bn_assignment_t *
     slot->known = assignment->head;
     slot->missing = slot->known > slot->position;
     slot->careful_until = assignment->careful_until;
-    slot->parked_there = assignment->parked_count;
-    slot->parked_fits = slot->parked_most = self->parked_max;
+    bn_relief_start (&slot->relief, self->parked_max, assignment->parked_count);
     slot->parked = bn_map_new ();
     slot->parked_by_key = bn_map_new ();
     slot->revived = bn_map_new ();

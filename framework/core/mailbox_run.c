@@ -334,7 +334,7 @@ static uint32_t take_main (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *s
 {
     uint32_t taken = 0;
     bn_next_t next;
-    while (!run_full (self, taking) && taken < TURN_EVENTS && !slot->stopped &&
+    while (!run_full (self, taking) && taken < TURN_EVENTS && !bn_relief_stopped (&slot->relief) &&
            bn_map_count (slot->parked) + slot->out_count < self->parked_max &&
            peek_main (self, slot, &next)) {
         bool behind = bn_slot_key_parked (slot, next.key_hash) && !BN_PLANT (key_released);
@@ -422,7 +422,7 @@ static bool take_careful (bn_mailbox_t *self, bool parked_only)
  *  meanwhile, the event begun last is charged, and the rest is handled again, carefully.  */
 static bool careful_settling (const bn_slot_t *slot)
 {
-    if (slot->settle_epoch || !slot->stopped)
+    if (slot->settle_epoch || !bn_relief_stopped (&slot->relief))
         return slot->settle_epoch || bn_slot_dirty (slot);
     for (const bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
         if (!outcome->main_line)
@@ -442,7 +442,7 @@ static void end_careful (bn_mailbox_t *self)
 static bool any_stopped (const bn_mailbox_t *self)
 {
     for (uint32_t i = 0; i < self->partitions; i++)
-        if (self->slots[i].owned && self->slots[i].stopped)
+        if (self->slots[i].owned && bn_relief_stopped (&self->slots[i].relief))
             return true;
     return false;
 }

@@ -7,14 +7,12 @@
  *  built again, smaller or without the guilty one:
  *
  *      FENCED, NOT_OWNER, OFFSET   that partition is forgotten, the others go again at once
- *      LIMIT                       partitions go one by one; the guilty one waits, takes no more
- *      from
- *                                  its main line, and in turns tries only what takes parked events
- *                                  away
+ *      LIMIT                       partitions go one by one; the guilty one stops and settles what
+ *                                  finds room (mailbox_relief.c)
  *      DISK_FULL, other retriable  all wait 200 to 500 ms
  *      anything else               what was emitted is at fault: halve the events in a request
- *      until
- *                                  one is left, and that one becomes a dead letter with the text
+ *                                  until one is left, and that one becomes a dead letter with the
+ *                                  text
  *
  *  The events of one outcome are never spread over two requests (G5), and the bytes of a request
  *  stay below what the orchestrator accepts.  */
@@ -148,11 +146,6 @@ static uint64_t later (bn_mailbox_t *self)
     return self->now.mono_ms + 200 + bn_prng_below (&self->prng, 301);
 }
 
-static bool holds (const bn_outcome_t *outcome)
-{
-    return outcome->kind == BN_OUTCOME_PARK || outcome->kind == BN_OUTCOME_DIED;
-}
-
 /*  Of a key, nothing is settled before what came before it (G3).  */
 static bool elder_left_out (const bn_slot_t *slot, const bn_outcome_t *outcome)
 {
@@ -165,19 +158,6 @@ static bool elder_left_out (const bn_slot_t *slot, const bn_outcome_t *outcome)
     return false;
 }
 
-/*  How many new parked events a stopped partition may add: up to the parked_max that JOINED told,
- *  or, once that was refused, half way between what was accepted and refused since, until it is
- *  known. So each event that leaves makes room for one more in the same request.  */
-static uint32_t parks_room (const bn_slot_t *slot)
-{
-    if (!slot->relief || slot->parked_most == UINT32_MAX)
-        return UINT32_MAX;
-    uint64_t room = slot->parked_fits + (uint64_t)(slot->parked_most - slot->parked_fits + 1) / 2;
-    for (const bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
-        room += !outcome->main_line && outcome->kind != BN_OUTCOME_PARK;
-    return room > slot->parked_there ? (uint32_t)(room - slot->parked_there) : 0;
-}
-
 /*  One partition's part. False: stop building (no memory, too large).  */
 static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot)
 {
@@ -188,16 +168,14 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         return no_memory (self);
     bn_outcome_t *left_out = NULL; /* the first main-line one: the floor stays at it */
     bool any = false, full = false;
-    uint32_t held = 0, died = 0, parks = 0, gone = 0, parks_most = parks_room (slot);
+    bool part = slot->relief.state == BN_RELIEF_PART;
+    bn_relief_offer (&slot->relief, &slot->ready);
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
         outcome->in_flight = false; /* of a request that was refused */
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
-        bool new_park = outcome->main_line && outcome->kind == BN_OUTCOME_PARK;
         bool skipped =
-            slot->relief &&
-            ((outcome->main_line && (left_out || (held == slot->relief_most && holds (outcome)))) ||
-             (died == slot->relief_died && outcome->kind == BN_OUTCOME_DIED) ||
-             (new_park && parks == parks_most) || elder_left_out (slot, outcome));
+            part && ((outcome->main_line && left_out) ||
+                     !bn_relief_allows (&slot->relief, outcome) || elder_left_out (slot, outcome));
         full |= !skipped && !fits (building, outcome);
         if (skipped || full) {
             if (outcome->main_line && !left_out)
@@ -209,19 +187,12 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         if (!add_emissions (self, building, slot, outcome))
             return false;
         add_outcome (self, settlement, outcome);
-        held += outcome->main_line && holds (outcome);
-        died += outcome->kind == BN_OUTCOME_DIED;
-        parks += new_park;
-        gone += !outcome->main_line && outcome->kind != BN_OUTCOME_PARK;
+        bn_relief_add (&slot->relief, outcome);
         building->bytes += outcome->bytes;
         building->events += outcome->emission_count;
         outcome->in_flight = any = true;
     }
-    slot->settle_whole = !left_out && !full;
-    slot->settle_held = held;
-    slot->settle_died = died;
-    slot->settle_parks = parks;
-    slot->settle_there = slot->parked_there + parks - gone;
+    bn_relief_offered (&slot->relief, !left_out && !full);
     slot->settle_floor = left_out ? left_out->offset : bn_slot_unresolved (slot);
     slot->settle_handled = left_out ? left_out->handled_upto - 1 : slot->handled;
     /*  What finds no room before a release is left to the next owner, who handles it again.  */
@@ -234,9 +205,8 @@ static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *sl
         free (settlement->parks);
         free (settlement->dones);
         free (settlement->died);
-        if (slot->relief)
-            slot->settle_at_ms = later (self);
-        slot->relief = false;
+        if (bn_relief_nothing_goes (&slot->relief))
+            slot->relief.at_ms = later (self);
         return true;
     }
     building->bytes += 64;
@@ -272,7 +242,7 @@ static bool build (bn_mailbox_t *self, bn_building_t *building)
     for (uint32_t i = 0; i < self->partitions && building->count < self->settle_partitions_max;
          i++) {
         bn_slot_t *slot = &self->slots[(self->turn + i) % self->partitions];
-        if (bn_slot_dirty (slot) && self->now.mono_ms >= slot->settle_at_ms &&
+        if (bn_slot_dirty (slot) && self->now.mono_ms >= slot->relief.at_ms &&
             !add_slot (self, building, slot))
             return false;
     }
@@ -385,17 +355,7 @@ static void settle_slot (bn_mailbox_t *self, bn_slot_t *slot)
         bn_outcome_destroy (self, outcome);
     }
     slot->ready = left;
-    slot->parked_there = slot->settle_there;
-    if (slot->settle_parks > 0 && slot->parked_there > slot->parked_fits)
-        slot->parked_fits = slot->parked_there;
-    if (slot->parked_fits > slot->parked_most)
-        slot->parked_most = UINT32_MAX; /* it was something else that was refused */
-    if (slot->settle_died > 0)
-        slot->dead_full = false;
-    if (slot->settle_whole)
-        slot->stopped = false;
-    slot->relief = slot->stopped && slot->parked_most < UINT32_MAX && !slot->dead_full;
-    slot->relief_most = slot->relief_died = UINT32_MAX;
+    bn_relief_accepted (&slot->relief);
 }
 
 static uint32_t twice (uint32_t value)
@@ -420,24 +380,6 @@ static bn_slot_t *only_slot (bn_mailbox_t *self)
     return NULL;
 }
 
-/*  A refusal without dead letters in the request is about parked_max. True: the next request will
- *  be smaller for it.  */
-static bool learn (bn_slot_t *slot)
-{
-    if (slot->settle_died > 0 || slot->settle_parks == 0)
-        return false;
-    bool news = slot->settle_there <= slot->parked_most;
-    if (news)
-        slot->parked_most = slot->settle_there - 1;
-    if (slot->parked_most < slot->parked_fits)
-        slot->parked_fits = 0; /* there were more of them than would be accepted today */
-    if (!news && slot->relief)
-        return false;
-    slot->relief = true;
-    slot->relief_most = slot->relief_died = UINT32_MAX;
-    return true;
-}
-
 static void limited (bn_mailbox_t *self, const bn_error_t *error)
 {
     if (self->settle_partitions > 1) {
@@ -447,28 +389,11 @@ static void limited (bn_mailbox_t *self, const bn_error_t *error)
     bn_slot_t *slot = only_slot (self);
     if (!slot)
         return;
-    if (!slot->stopped)
+    if (!bn_relief_stopped (&slot->relief))
         bn_mailbox_log (self, BN_LOG_WARNING, "partition %" PRIu32 " is stopped: %.*s", slot->index,
                         (int)error->text.size, error->text.text);
-    slot->stopped = true;
-    if (learn (slot))
-        return;
-    /*  Half as many each time: first of what the main line adds, for parked_max; when that adds
-     *  nothing, or should have room, of the dead, for dead_max. (It may have none: events that are
-     *  redriven just now are parked there before this mailbox hears of them.)  */
-    bool has_room =
-        slot->settle_died > 0 && slot->settle_there <= slot->parked_fits && !slot->dead_full;
-    bool less = !slot->relief || slot->settle_held > 0 || slot->settle_died > 0;
-    if (!slot->relief)
-        slot->relief_most = slot->relief_died = UINT32_MAX;
-    if (has_room || (slot->relief && slot->settle_held == 0)) {
-        slot->dead_full = true;
-        slot->relief_died = slot->settle_died / 2;
-    } else
-        slot->relief_most = slot->settle_held / 2;
-    slot->relief = less;
-    if (!less)
-        slot->settle_at_ms = later (self);
+    if (bn_relief_refused (&slot->relief))
+        slot->relief.at_ms = later (self);
 }
 
 static void emissions_refused (bn_mailbox_t *self, const bn_error_t *error)
@@ -522,7 +447,7 @@ uint64_t bn_mailbox_settle_due (const bn_mailbox_t *self)
         if (!bn_slot_dirty (slot))
             continue;
         uint64_t at =
-            slot->settle_at_ms > self->settle_at_ms ? slot->settle_at_ms : self->settle_at_ms;
+            slot->relief.at_ms > self->settle_at_ms ? slot->relief.at_ms : self->settle_at_ms;
         if (at < due)
             due = at;
     }

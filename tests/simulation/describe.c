@@ -53,9 +53,11 @@ static void describe_slot (sim_t *sim, const sim_process_t *process, const bn_sl
                   "    (unsettled %u; blocked %u due %u wanted %u fetching %u ready %u out %u)%s%s"
                   "%s%s%s careful %" PRIu64,
                   unsettled, states[0], states[1], states[2], states[3], states[4], states[5],
-                  slot->revoked ? " revoked" : "", slot->stopped ? " stopped" : "",
-                  slot->relief ? " relief" : "", slot->missing ? " missing" : "",
-                  slot->behind ? " behind" : "", slot->careful_until);
+                  slot->revoked ? " revoked" : "",
+                  bn_relief_stopped (&slot->relief) ? " stopped" : "",
+                  slot->relief.state == BN_RELIEF_PART ? " relief" : "",
+                  slot->missing ? " missing" : "", slot->behind ? " behind" : "",
+                  slot->careful_until);
 }
 
 void sim_describe (sim_t *sim, uint32_t slot)
