@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration" / "system"))
+import actor  # noqa: E402
 import harness  # noqa: E402
 from harness import load, wait_for  # noqa: E402
 
@@ -85,6 +86,22 @@ class Interop(harness.System):
         in_python = {(e["subject"], e["data"]["n"]) for e in self.read("jobs-seen")}
         self.assertFalse(in_c & in_python, "one owner a partition")
         self.assertEqual(len(in_c) + len(in_python), len(KEYS) * PER_KEY)
+
+    def test_a_client_may_tell_why_it_tries_again_and_need_not(self):
+        self.start_orchestrator()
+        reader = actor.Actor(self.endpoint, "reader", "jobs.*")
+        reader.join()
+        self.addCleanup(lambda: reader.socket.close(linger=0))
+        self.publish("jobs.new", [{"key": "a"}])
+        partition = self.read("jobs.new")[0]["partition"]
+        for attempt, reason in enumerate(([], ["no stock"], []), 1):
+            park = [0, attempt, 1000, 1, *reason]
+            reader.ask(actor.SETTLE, [[partition, reader.owned[partition][0], 1, int(attempt == 1),
+                                       [park], [], [], False]], [])
+            told = json.loads(self.baton("why", "--offset", 0, "--json").stdout)
+            answer = told["event"]["actors"][0]
+            self.assertEqual((answer["state"], answer["attempts"], answer["reason"]),
+                             ("parked", attempt, *(reason or [None])))
 
 
 if __name__ == "__main__":

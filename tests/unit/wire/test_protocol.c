@@ -121,7 +121,7 @@ static void test_every_byte_picture_is_a_message (void **state)
         fanouts++;
     }
     fclose (file);
-    assert_int_equal (messages, 17);
+    assert_int_equal (messages, 18);
     assert_int_equal (fanouts, 1);
 }
 
