@@ -138,6 +138,19 @@ static void take_back (bn_conductor_t *self, bn_actor_live_t *live)
     }
 }
 
+/*  One more than the last (S2). The first one is above all that an actor of this name that was
+ *  forgotten can have had, because each of those took a record of its own: so what its instances
+ *  still know or say is not taken for something of this one.  */
+static uint64_t next_generation (const bn_conductor_t *self, const bn_actor_partition_t *known)
+{
+    const bn_state_t *state = self->state;
+    bool any_forgotten = state->actor_id_last > bn_map_count (state->actors);
+    if (known->generation == 0 && any_forgotten)
+        return state->sequence + 1;
+    return BN_PLANT (generation_not_raised) && known->generation > 0 ? known->generation
+                                                                     : known->generation + 1;
+}
+
 /*  One record for everything that changed hands, also to nobody.  */
 static bool journal_owners (bn_conductor_t *self, bn_actor_live_t *live)
 {
@@ -152,9 +165,7 @@ static bool journal_owners (bn_conductor_t *self, bn_actor_live_t *live)
         live->fresh[partition] = false;
         owners[record.assign.owner_count++] =
             (bn_owner_t){.partition = partition,
-                         .generation = BN_PLANT (generation_not_raised) && known->generation > 0
-                                           ? known->generation
-                                           : known->generation + 1, /* S2 */
+                         .generation = next_generation (self, known),
                          .instance = {owner ? owner->name : "", owner ? strlen (owner->name) : 0},
                          .incarnation = owner ? owner->incarnation : 0};
     }

@@ -146,6 +146,7 @@ static void forget_needs_that_nobody_runs (void **state)
     uint64_t admin = harness_hello (h, BN_ROLE_ADMIN, 9);
     bn_message_t forget = {.type = BN_FORGET, .forget = {"a", 1}};
     assert_int_equal (harness_request (h, admin, &forget)->message.error.code, BATON_ERR_CONFLICT);
+    uint64_t generation = partition_of (h)->generation;
     assert_int_equal (harness_leave (h, owner), BATON_OK);
     assert_int_equal (harness_request (h, admin, &forget)->message.type, BN_FORGOTTEN);
     assert_int_equal (harness_request (h, admin, &forget)->message.error.code, BATON_ERR_NOT_FOUND);
@@ -156,6 +157,7 @@ static void forget_needs_that_nobody_runs (void **state)
     harness_instance (h, "a", "one", 1, "t");
     assert_int_equal (harness_actor (h, "a")->id, 2);
     assert_int_equal (partition_of (h)->pending, 3);
+    assert_true (partition_of (h)->generation > generation);
     harness_restart (h, true);
     harness_destroy (h);
 }
