@@ -8,6 +8,7 @@
 
 #include "cli/bench.h"
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/histogram.h"
 #include "cli/json.h"
 #include "client/admin.h"
@@ -610,7 +611,9 @@ int bn_cli_bench (int argc, char **argv)
         self.connect.endpoint = connect;
         self.connect_set = true;
     }
-    code = s_check (&self);
+    code = connect ? bn_connect_check ("bench", &self.connect) : -1;
+    if (code < 0)
+        code = s_check (&self);
     if (code >= 0)
         return code;
     if (!self.role)

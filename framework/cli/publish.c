@@ -8,6 +8,7 @@
  *  bytes.  */
 
 #include "cli/cli.h"
+#include "cli/connect.h"
 #include "cli/json.h"
 #include "cli/options.h"
 #include "shell/clock.h"
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,10 +38,16 @@ static const char s_about[] =
 static const char s_details[] =
     "Numbers without fraction and exponent must fit 64 bits, signed. Keys that occur twice in an\n"
     "object are refused. A key field must be there, as a string or an integer, in every line.\n"
-    "Once connected, a restart of the orchestrator is waited out: nothing is lost or doubled.\n"
+    "Once connected, a restart of the orchestrator and a full disk are waited out, for as long as\n"
+    "they last: nothing is lost or doubled. Ctrl-C and SIGTERM end it before the end: it reads no\n"
+    "further, waits up to --timeout for receipts, and says which line is the first without one. A\n"
+    "second one ends it at once.\n"
     "\n"
     "Exit codes: 0 every line has its receipt, 1 at least one line was bad or was refused, or a\n"
-    "file could not be read, 2 wrong usage, 69 no answer from the orchestrator.";
+    "file could not be read, 2 wrong usage, 69 no answer from the orchestrator, 130 and 143 ended\n"
+    "by SIGINT and SIGTERM.";
+
+static volatile sig_atomic_t s_signal; /* that asked for the end; 0: none */
 
 typedef struct {
     uint32_t file; /* index of the operand */
@@ -67,10 +75,12 @@ typedef struct {
     uint64_t shown_ms; /* when progress was shown last */
     bool terminal;     /* of standard error */
     bool failed;       /* a file could not be read */
+    s_place_t here;    /* the line that is read, or next to be */
 
     pthread_mutex_t lock; /* over what follows: the receipt callback uses it */
     s_place_t *places;    /* owned ring: accepted and without a receipt */
     size_t first, count, capacity;
+    bool given_up; /* what has no receipt gets none any more */
     uint64_t receipts, refused;
     uint64_t offset_first, offset_last; /* lowest and highest; UINT64_MAX, 0: none yet */
 } s_publish_t;
@@ -109,6 +119,10 @@ static void s_on_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, voi
     s_publish_t *self = arg;
     (void)ticket;
     pthread_mutex_lock (&self->lock);
+    if (self->given_up) {
+        pthread_mutex_unlock (&self->lock);
+        return;
+    }
     s_place_t place = self->places[self->first];
     self->first = (self->first + 1) % self->capacity;
     self->count--;
@@ -179,11 +193,19 @@ static void s_pace (s_publish_t *self)
         self->started_ns + (uint64_t)((double)self->accepted * 1e9 / (double)self->rate);
     struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000u),
                            .tv_nsec = (long)(due_ns % 1000000000u)};
-    while (clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+    while (!s_signal && clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
         ;
 }
 
-/*  Publishes what is in self->packed, saying so when the orchestrator does not take it for long. */
+static void s_warn_stalled (const s_publish_t *self)
+{
+    s_clear_progress (self);
+    fprintf (stderr, "baton publish: no receipts from %s for %d s; still trying\n",
+             self->connect.endpoint, STALLED_WARN_MS / 1000);
+}
+
+/*  Publishes what is in self->packed, saying so when the orchestrator does not take it for long.
+ *  CLOSED: a signal came meanwhile, and it was not published.  */
 static baton_err_t s_send (s_publish_t *self, const char *key, s_place_t place)
 {
     const baton_attributes_t attributes = {.source = self->source};
@@ -194,9 +216,10 @@ static baton_err_t s_send (s_publish_t *self, const char *key, s_place_t place)
                                        .attributes = &attributes};
     if (!s_push_place (self, place))
         return BATON_ERR_MEMORY;
-    for (;;) {
+    for (int waited_ms = 0;;) {
         baton_err_t err =
-            baton_producer_publish_group (self->producer, &event, 1, STALLED_WARN_MS, NULL);
+            s_signal ? BATON_ERR_CLOSED
+                     : baton_producer_publish_group (self->producer, &event, 1, FLUSH_MS, NULL);
         if (err == BATON_OK)
             self->accepted++;
         if (err != BATON_ERR_AGAIN) {
@@ -204,9 +227,11 @@ static baton_err_t s_send (s_publish_t *self, const char *key, s_place_t place)
                 s_pop_place (self);
             return err;
         }
-        s_clear_progress (self);
-        fprintf (stderr, "baton publish: no receipts from %s for %d s; still trying\n",
-                 self->connect.endpoint, STALLED_WARN_MS / 1000);
+        waited_ms += FLUSH_MS;
+        if (waited_ms >= STALLED_WARN_MS) {
+            s_warn_stalled (self);
+            waited_ms = 0;
+        }
     }
 }
 
@@ -241,15 +266,15 @@ static void s_take_line (s_publish_t *self, const char *line, size_t size, s_pla
         err = s_send (self, key, place);
     }
     json_decref (value);
-    if (err) {
+    if (err && !s_signal) {
         snprintf (what, sizeof (what), "%s (%s)", baton_err_text (err), baton_err_name (err));
         s_bad_line (self, place, what);
     }
     s_show_progress (self, false);
 }
 
-/*  Reads a line into text (bounded), without its end. 1: a line, 0: the end of the file, -1: the
- *  line was longer than the bound (it was read to its end, and is not there).  */
+/*  Reads a line into text (bounded), without its end. 1: a line, 0: the end of the file, or a
+ *  signal, -1: the line was longer than the bound (it was read to its end, and is not there).  */
 static int s_read_line (FILE *file, bn_buffer_t *text)
 {
     char piece[8192];
@@ -263,7 +288,7 @@ static int s_read_line (FILE *file, bn_buffer_t *text)
             size = 0;
         }
     }
-    if (c == EOF && size == 0 && text->size == 0 && !text->failed)
+    if (c == EOF && (s_signal || (size == 0 && text->size == 0 && !text->failed)))
         return 0;
     piece[size++] = 0;
     bn_buffer_append (text, piece, size);
@@ -274,22 +299,24 @@ static void s_take_file (s_publish_t *self, uint32_t index)
 {
     const char *name = self->file_count ? self->files[index] : "-";
     FILE *file = strcmp (name, "-") ? fopen (name, "re") : stdin;
-    s_place_t place = {.file = index};
     int got = 0;
 
+    self->here = (s_place_t){.file = index, .line = 1};
     errno = file ? 0 : errno;
     while (file && (got = s_read_line (file, &self->line)) != 0) {
         const char *line = (const char *)bn_buffer_data (&self->line);
-        place.line++;
         if (got < 0)
-            s_bad_line (self, place, "the line is longer than 16 MiB");
+            s_bad_line (self, self->here, "the line is longer than 16 MiB");
         else if (strlen (line) + 1 != self->line.size)
-            s_bad_line (self, place, "there is a NUL byte in the line");
+            s_bad_line (self, self->here, "there is a NUL byte in the line");
         else
-            s_take_line (self, line, self->line.size - 1, place);
+            s_take_line (self, line, self->line.size - 1, self->here);
+        if (s_signal)
+            break;
+        self->here.line++;
         errno = 0;
     }
-    if (!file || ferror (file)) {
+    if (!s_signal && (!file || ferror (file))) {
         bn_failure ("publish", BATON_OK, "%s: %s", s_file_name (self, index),
                     strerror (errno ? errno : EIO));
         self->failed = true;
@@ -298,13 +325,17 @@ static void s_take_file (s_publish_t *self, uint32_t index)
         fclose (file);
 }
 
-/*  Waits for the receipts that are missing.  */
+/*  Waits for the receipts that are missing; after a signal no longer than --timeout.  */
 static void s_drain (s_publish_t *self)
 {
     uint64_t warn_ms = bn_clock_now ().mono_ms + STALLED_WARN_MS;
-    uint64_t receipts = 0;
+    uint64_t receipts = 0, end_ms = 0;
     while (baton_producer_flush (self->producer, FLUSH_MS) == BATON_ERR_TIMEOUT) {
         uint64_t now_ms = bn_clock_now ().mono_ms;
+        if (s_signal && !end_ms)
+            end_ms = now_ms + self->connect.timeout_s * 1000;
+        if (end_ms && now_ms >= end_ms)
+            break;
         pthread_mutex_lock (&self->lock);
         bool moves = self->receipts != receipts;
         receipts = self->receipts;
@@ -312,13 +343,28 @@ static void s_drain (s_publish_t *self)
         if (moves)
             warn_ms = now_ms + STALLED_WARN_MS;
         else if (now_ms >= warn_ms) {
-            s_clear_progress (self);
-            fprintf (stderr, "baton publish: no receipts from %s for %d s; still trying\n",
-                     self->connect.endpoint, STALLED_WARN_MS / 1000);
+            s_warn_stalled (self);
             warn_ms = now_ms + STALLED_WARN_MS;
         }
         s_show_progress (self, true);
     }
+}
+
+/*  After a signal: where to go on.  */
+static void s_say_where (s_publish_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    s_place_t place = self->count > 0 ? self->places[self->first] : self->here;
+    size_t count = self->count;
+    self->given_up = true;
+    pthread_mutex_unlock (&self->lock);
+    fprintf (stderr,
+             "baton publish: ended by a signal; the first line without a receipt: %s:%" PRIu64,
+             s_file_name (self, place.file), place.line);
+    if (count > 0)
+        fprintf (stderr, " (it and what comes after it, %zu events, may be in the journal or not)",
+                 count);
+    fputc ('\n', stderr);
 }
 
 static int s_report (s_publish_t *self)
@@ -327,6 +373,8 @@ static int s_report (s_publish_t *self)
     baton_producer_stats_t stats;
     baton_producer_stats (self->producer, &stats);
     s_clear_progress (self);
+    if (s_signal)
+        s_say_where (self);
     if (self->refused && *stats.last_error)
         fprintf (stderr, "baton publish: last refusal: %s\n", stats.last_error);
     if (self->as_json) {
@@ -348,7 +396,33 @@ static int s_report (s_publish_t *self)
             printf ("; %" PRIu64 " bad lines", self->bad_lines);
         putchar ('\n');
     }
+    if (s_signal)
+        return 128 + (int)s_signal;
     return self->refused || self->bad_lines || self->failed ? BN_EXIT_FAILED : BN_EXIT_OK;
+}
+
+static void s_on_signal (int signal)
+{
+    s_signal = signal;
+}
+
+/*  The producer's thread, which is made meanwhile, leaves signals to this one, whose reading and
+ *  sleeping they interrupt.  */
+static baton_err_t s_make_producer (s_publish_t *self, const baton_producer_options_t *options)
+{
+    struct sigaction action = {.sa_handler = s_on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigset_t both, before;
+    sigemptyset (&both);
+    sigaddset (&both, SIGINT);
+    sigaddset (&both, SIGTERM);
+    pthread_sigmask (SIG_BLOCK, &both, &before);
+    baton_err_t err = baton_producer_new (&self->producer, options);
+    if (!err) {
+        sigaction (SIGINT, &action, NULL);
+        sigaction (SIGTERM, &action, NULL);
+    }
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    return err;
 }
 
 static int s_publish (s_publish_t *self)
@@ -359,7 +433,7 @@ static int s_publish (s_publish_t *self)
                                             (uint32_t)self->connect.timeout_s * 1000,
                                         .on_receipt = s_on_receipt,
                                         .on_receipt_arg = self};
-    baton_err_t err = baton_producer_new (&self->producer, &options);
+    baton_err_t err = s_make_producer (self, &options);
     if (err == BATON_ERR_UNREACHABLE)
         return bn_failure ("publish", err, "no answer from %s within %" PRIu64 " s",
                            self->connect.endpoint, self->connect.timeout_s);
@@ -368,7 +442,7 @@ static int s_publish (s_publish_t *self)
     self->started_ns = bn_clock_mono_ns ();
     bn_buffer_init (&self->line, LINE_BYTES_MAX);
     bn_buffer_init (&self->packed, BATON_DATA_BYTES_MAX);
-    for (uint32_t i = 0; i < (self->file_count ? self->file_count : 1); i++)
+    for (uint32_t i = 0; i < (self->file_count ? self->file_count : 1) && !s_signal; i++)
         s_take_file (self, i);
     s_drain (self);
     int code = s_report (self);
@@ -414,6 +488,9 @@ int bn_cli_publish (int argc, char **argv)
         return bn_usage_error ("publish", "--key or --key-field, not both");
     if (self.key && strlen (self.key) > BATON_KEY_BYTES_MAX)
         return bn_usage_error ("publish", "--key is longer than %d bytes", BATON_KEY_BYTES_MAX);
+    code = bn_connect_check ("publish", &self.connect);
+    if (code >= 0)
+        return code;
     self.files = argv + first + 1;
     self.file_count = (uint32_t)(argc - first - 1);
     pthread_mutex_init (&self.lock, NULL);

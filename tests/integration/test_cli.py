@@ -7,6 +7,7 @@ usage: test_cli.py (BATON_BIN: folder of the programs; BATON_PROBE: the actor fo
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 import time
@@ -29,6 +30,7 @@ class Cli(unittest.TestCase):
                         "    endpoint = tcp://127.0.0.1:*\n    segment_bytes = 1MiB\n"
                         "    disk_reserve_bytes = 1MiB\n")
         process = self.start(BATON, "orchestrator", str(conf), stdout=subprocess.PIPE)
+        self.orchestrator = process
         self.endpoint = process.stdout.readline().strip()
         self.assertTrue(self.endpoint)
 
@@ -103,6 +105,47 @@ class Cli(unittest.TestCase):
                          (len(values), 0, 0))
         self.assertEqual([event["data"] for event in self.events()], values)
 
+    def publisher(self, *arguments):
+        process = subprocess.Popen([BATON, "publish", *arguments], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env=self.environment())
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_a_publisher_that_is_interrupted_says_where(self):
+        process = self.publisher("v")
+        process.stdin.write('{"n": 1}\n{"n": 2}\n')
+        process.stdin.flush()
+        wait_for("two events", lambda: len(self.events()) == 2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE_S)
+        self.assertEqual(process.returncode, 130, out + err)
+        self.assertIn("2 receipts for 2 events, offsets 0 to 1", out)
+        self.assertIn("the first line without a receipt: (standard input):3\n", err)
+
+    def test_what_has_no_receipt_when_a_publisher_is_stopped_is_counted(self):
+        process = self.publisher("v", "--timeout", "1")
+        process.stdin.write('{"n": 1}\n')
+        process.stdin.flush()
+        wait_for("an event", lambda: len(self.events()) == 1)
+        self.orchestrator.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.orchestrator.pid}/task")
+        wait_for("every thread has stopped",
+                 lambda: all(task.read_text().rpartition(")")[2].split()[0] == "T"
+                             for task in tasks.glob("*/stat")))
+        process.stdin.write('\n{"n": 2}\n{"n": 3}\n')
+        process.stdin.close()
+        process.stdin = None
+        self.assertIn("no receipts", process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=DEADLINE_S)
+        self.orchestrator.send_signal(signal.SIGCONT)
+        self.assertEqual(process.returncode, 143, out + err)
+        self.assertIn("1 receipts for 3 events", out)
+        self.assertIn("receipt: (standard input):3 (it and what comes after it, 2 events,", err)
+        self.assertNotIn("refused", err)
+
     def test_too_large_and_too_deep_are_named(self):
         deep = "[" * 33 + "]" * 33
         large = '"' + "x" * (1024 * 1024) + '"'
@@ -174,8 +217,14 @@ class Cli(unittest.TestCase):
                                   code=69)
                 self.assertIn("UNREACHABLE", done.stderr)
                 self.assertGreaterEqual(time.monotonic() - began, 0.9)
-        done = self.baton("status", "--connect", "nonsense", code=1)
-        self.assertIn("nonsense", done.stderr)
+
+    def test_what_is_no_endpoint_is_wrong_usage(self):
+        for words in (["publish", "a"], ["read"], ["status"], ["top", "--batch"], ["why", "x"],
+                      ["dead", "list", "x"], ["forget", "x"], ["bench"],
+                      ["monitor", "--prometheus"]):
+            with self.subTest(words):
+                done = self.baton(*words, "--connect", "nonsense", code=2)
+                self.assertIn("'nonsense' is no endpoint", done.stderr)
 
     # ---- status, dead, forget
 
