@@ -88,8 +88,8 @@ static void check_park (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
             call->counted = true;
         }
     }
-    if (park->reason.size != strlen (reason) ||
-        memcmp (park->reason.text, reason, park->reason.size) != 0)
+    size_t size = strlen (reason);
+    if (park->reason.size != size || (size && memcmp (park->reason.text, reason, size) != 0))
         sim_fail (sim, "%" PRIu64 " of %s is parked for the reason '%.*s', not '%s'", park->offset,
                   sim->config.actors[a].name, (int)park->reason.size, park->reason.text, reason);
     if (park->attempts > duty->attempts + retries)
