@@ -27,7 +27,9 @@ static const char s_about[] = "Prints what the instances of a `baton up` have pr
                               "detached `baton up` itself has\n"
                               "said. Also after it has ended: the lines are in DIR/logs.";
 
-static const char s_details[] = "Exit codes: 0 done, 1 there are no such logs, 2 wrong usage.";
+static const char s_details[] =
+    "A name that has printed nothing has no logs; with --follow it is waited for.\n\n"
+    "Exit codes: 0 done, 1 there are no such logs, 2 wrong usage.";
 
 typedef struct {
     const char *directory;    /* with the logs */
@@ -173,6 +175,15 @@ static void s_follow (s_logs_t *self)
     }
 }
 
+static bool s_is_there (const s_logs_t *self, const char *name)
+{
+    s_logs_t one = {.names = &name, .name_count = 1};
+    for (size_t i = 0; i < self->source_count; i++)
+        if (s_is_wanted (&one, bn_log_files_name (self->sources[i])))
+            return true;
+    return false;
+}
+
 static int s_logs (s_logs_t *self, bool follow, uint64_t lines)
 {
     uint64_t found = 0;
@@ -180,13 +191,15 @@ static int s_logs (s_logs_t *self, bool follow, uint64_t lines)
         return bn_failure ("logs", BATON_OK, "%s: %s%s", self->directory, strerror (errno),
                            errno == ENOENT ? " (has a `baton up` run with this --data-dir?)" : "");
     for (size_t i = 0; i < self->name_count; i++) {
-        s_logs_t one = {.names = self->names + i, .name_count = 1};
-        bool there = false;
-        for (size_t k = 0; k < self->source_count; k++)
-            there = there || s_is_wanted (&one, bn_log_files_name (self->sources[k]));
-        if (!there)
-            return bn_failure ("logs", BATON_OK, "%s: there are no logs of '%s'", self->directory,
-                               self->names[i]);
+        if (s_is_there (self, self->names[i]))
+            continue;
+        if (!follow)
+            return bn_failure ("logs", BATON_OK,
+                               "%s: there are no logs of '%s': it has printed nothing, or there "
+                               "is no such instance or actor",
+                               self->directory, self->names[i]);
+        bn_failure ("logs", BATON_OK, "%s: there are no logs of '%s' yet; waiting", self->directory,
+                    self->names[i]);
     }
     for (size_t i = 0; lines != UINT64_MAX && i < self->source_count; i++)
         found += bn_log_files_tail (self->sources[i], lines);

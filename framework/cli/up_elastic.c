@@ -62,7 +62,7 @@ static bool s_scale (const bn_up_elastic_actor_t *self, bn_up_hosts_t *hosts, ui
     if (err && decision->changed)
         bn_log (BN_LOG_WARNING, "%s stays at %" PRIu32 " and not %" PRIu32 " (%s): %s", self->name,
                 now, decision->wanted, decision->reason,
-                err == BATON_ERR_LIMIT ? "at most 256 instances of all services"
+                err == BATON_ERR_LIMIT ? "at most 256 instances of all actors"
                                        : baton_err_text (err));
     else if (!err && reached == now) {
         if (decision->changed)

@@ -41,7 +41,7 @@ typedef struct {
     void *context;        /* of libzmq, owned */
     bn_link_t *link;
     void *sub;
-    bool sub_quiet; /* see wait.h */
+    bool sub_quiet;                         /* see wait.h */
     char fanout[BN_ENDPOINT_BYTES_MAX + 1]; /* what sub is connected to; "" nothing */
     bn_mailbox_t *mailbox;
     bn_mailbox_effects_t effects;
@@ -49,6 +49,7 @@ typedef struct {
     bn_prng_t prng;
     uint64_t now_ms;  /* of this turn of the loop */
     bool stop_told;   /* the mailbox knows of the stop */
+    bool join_said;   /* in the log, of this connection */
     bool done;        /* the loop ends */
     uint64_t tell_ms; /* when to tell again who started this process how it is */
     uint32_t expired; /* index of the item of this run that was told, or NEVER_INDEX */
@@ -200,9 +201,11 @@ static void read_fanout (courier_t *self)
 static void follow_link (courier_t *self)
 {
     bn_link_change_t change;
-    while (!self->done && (change = bn_link_advance (self->link, self->now_ms)) != BN_LINK_SAME)
+    while (!self->done && (change = bn_link_advance (self->link, self->now_ms)) != BN_LINK_SAME) {
+        self->join_said = false;
         step (self, (bn_mailbox_event_t){.kind = change == BN_LINK_CAME_UP ? BN_MAILBOX_LINK_UP
                                                                            : BN_MAILBOX_LINK_DOWN});
+    }
     uint64_t limit_ms = self->actor->options.connect_timeout_ms;
     if (!self->done && limit_ms > 0 && bn_link_silent_ms (self->link, self->now_ms) >= limit_ms) {
         char text[BN_ERROR_TEXT_BYTES];
@@ -269,6 +272,18 @@ static void check_deadline (courier_t *self)
     end_hung_process (&hand);
 }
 
+/*  For whoever looks at an actor that has nothing to do, or was told that nobody answers.  */
+static void say_join (courier_t *self)
+{
+    bn_mailbox_stats_t stats;
+    bn_mailbox_stats (self->mailbox, &stats);
+    if (!stats.joined)
+        return;
+    self->join_said = true;
+    bn_log (BN_LOG_INFO, "joined at %s as %s/%s", self->actor->endpoint, self->actor->name,
+            self->actor->instance);
+}
+
 /*  Tells who started this process. It is well while this thread runs and no handler is past its
  *  deadline; whether an orchestrator answers is not its fault.  */
 static void tell (courier_t *self)
@@ -327,9 +342,8 @@ static long poll_timeout_ms (const courier_t *self)
 static void turn (courier_t *self)
 {
     enum { HANDLERS, SUB, LINK, ITEMS = LINK + BN_LINK_WAIT_ITEMS };
-    bn_wait_item_t items[ITEMS] = {
-        [HANDLERS] = {.fd = bn_crossing_fd (self->actor->crossing)},
-        [SUB] = {.socket = self->sub, .quiet = self->sub_quiet}};
+    bn_wait_item_t items[ITEMS] = {[HANDLERS] = {.fd = bn_crossing_fd (self->actor->crossing)},
+                                   [SUB] = {.socket = self->sub, .quiet = self->sub_quiet}};
     bn_link_wait_items (self->link, &items[LINK]);
     if (bn_wait (items, ITEMS, poll_timeout_ms (self)) != 0 && errno != EINTR) {
         finish (self, BATON_ERR_SYSTEM, zmq_strerror (errno));
@@ -346,6 +360,8 @@ static void turn (courier_t *self)
     check_deadline (self);
     if (!self->done && bn_clock_now ().mono_ms >= bn_mailbox_due_ms (self->mailbox))
         step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_TICK});
+    if (!self->join_said && !self->done)
+        say_join (self);
     tell (self);
 }
 

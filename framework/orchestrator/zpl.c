@@ -160,7 +160,8 @@ baton_err_t bn_zpl_load (bn_zpl_t **zpl, const char *path, char detail[512])
     if (!text)
         err = fail (detail, BATON_ERR_MEMORY, path, 0, baton_err_text (BATON_ERR_MEMORY));
     else if (failed)
-        err = fail (detail, BATON_ERR_SYSTEM, path, 0, strerror (saved));
+        err = fail (detail, saved == EISDIR ? BATON_ERR_CONFIG : BATON_ERR_SYSTEM, path, 0,
+                    strerror (saved));
     else if (size > BN_ZPL_BYTES_MAX)
         err = fail (detail, BATON_ERR_CONFIG, path, 0, "larger than 1 MiB");
     else if (memchr (text, '\0', size))

@@ -76,7 +76,8 @@ static baton_err_t s_open (bn_control_t *self, const char *directory, char *deta
         goto failed;
     if (!s_lock (self->lock)) {
         baton_err_t err = errno == EWOULDBLOCK ? BATON_ERR_LOCKED : BATON_ERR_SYSTEM;
-        snprintf (detail, detail_size, "%s: another supervisor runs in this data directory",
+        snprintf (detail, detail_size,
+                  "%s: a `baton up` or `baton node` runs in this data directory already",
                   directory);
         return err;
     }

@@ -26,7 +26,7 @@ static void s_put (bn_buffer_t *reply, const char *format, ...)
         bn_buffer_append (reply, text, (size_t)size);
 }
 
-static const char s_no_service[] = "there is no service of that name; baton scale lists them";
+static const char s_no_service[] = "there is no actor of that name; baton scale lists them";
 
 /*  The text of a JSON string. What is not printable ASCII has no place in what is answered.  */
 static void s_put_text (bn_buffer_t *reply, const char *text)
@@ -105,9 +105,8 @@ static void s_answer_scale (bn_supervisor_t *self, const char *request, bn_buffe
         s_answer_error (reply, err, s_no_service);
         break;
     case BATON_ERR_LIMIT:
-        s_answer_error (
-            reply, err,
-            "at most 256 instances of all services, with those that are still stopping");
+        s_answer_error (reply, err,
+                        "at most 256 instances of all actors, with those that are still stopping");
         break;
     case BATON_ERR_CLOSED:
         s_answer_error (reply, err, "everything is being stopped");

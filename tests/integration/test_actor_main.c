@@ -270,6 +270,7 @@ static void a_newer_process_takes_the_name (void **state)
     child_t *second = start (bench, 1, "--connect @ --instance same");
     assert_int_equal (await_end (first), 75);
     assert_non_null (strstr (first->text, "FENCED"));
+    await_text (second, " as acting/same\n");
     publish (bench, "two");
     await_text (second, "two\n");
     kill (second->pid, SIGTERM);

@@ -143,7 +143,7 @@ class Command(unittest.TestCase):
 
     def test_wrong_usage(self):
         for arguments in (["--nope"], ["a.conf", "b.conf"], ["--log", "loud"],
-                          ["--endpoint", "nowhere"], [self.dir / "missing.conf"]):
+                          ["--endpoint", "nowhere"], [self.dir / "missing.conf"], [self.dir]):
             with self.subTest(arguments):
                 result = run("orchestrator", *arguments)
                 self.assertEqual(result.returncode, 2, result.stderr)

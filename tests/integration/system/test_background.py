@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import harness
 from harness import BIN, DEADLINE_S, PROBE, wait_for
@@ -152,8 +153,23 @@ class Background(harness.System):
         done = self.baton("logs", "--data-dir", self.data, "nobody", check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("there are no logs of 'nobody'", done.stderr)
+        self.assertNotIn("waiting", done.stderr)
         done = self.baton("logs", "--data-dir", self.dir / "none", check=False)
         self.assertEqual(done.returncode, 1)
+
+    def test_what_has_printed_nothing_yet_is_followed(self):
+        go = self.dir / "go"
+        script = f"until [ -e {go} ]; do sleep 0.05; done; echo at last; exec sleep 1000"
+        (self.dir / "quiet.sh").write_text(script)
+        self.assertEqual(self.detach({"quiet": f"sh {self.dir}/quiet.sh"}).returncode, 0)
+        follower = subprocess.Popen(
+            [BIN / "baton", "logs", "--follow", "--data-dir", self.data, "quiet"], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(follower.communicate)
+        self.addCleanup(follower.kill)
+        self.assertIn("no logs of 'quiet' yet; waiting", follower.stderr.readline())
+        go.touch()
+        self.assertRegex(follower.stdout.readline(), r"^quiet-1 \| .* at last\n$")
 
     def test_follows_over_rotations_and_stays_within_bounds(self):
         count, bytes_max = 4000, 256 * 1024
