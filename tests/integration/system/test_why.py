@@ -6,7 +6,7 @@ import json
 import time
 import unittest
 
-from harness import System, wait_for
+from harness import DEADLINE_S, System, wait_for
 
 
 class Why(System):
@@ -105,6 +105,17 @@ class Why(System):
         wait_for("it says that it has it", lambda: self.actor_status("actor")["in_flight"] == 1)
         self.assertIn("being handled by actor-1, or about to be",
                       self.baton("why", "0", "-o").stdout)
+
+    def test_an_event_that_hung_says_so_before_it_is_tried_again(self):
+        probe = self.start_actor("actor", "t", options=("--handler-deadline", "500"))
+        self.publish("t", [{"key": "a", "do": "hang", "ms": 600000}])
+        self.assertEqual(probe.wait(timeout=DEADLINE_S), 70)
+        wait_for("it is charged", lambda: self.answer(0, "actor")["attempts"])
+        it = self.answer(0, "actor")
+        self.assertEqual((it["state"], it["attempts"], it["reason"]),
+                         ("ready", 1, "the handler did not return within its deadline of 500 ms"))
+        self.assertIn("1 of 5 attempts ended with the death of the process; last attempt: the "
+                      "handler did not return", self.baton("why", "0", "-o").stdout)
 
     def test_a_dead_letter_has_its_reason_and_leads_to_its_event(self):
         self.start_actor("actor", "t")
