@@ -439,12 +439,39 @@ static void end_careful (bn_mailbox_t *self)
         self->careful = BN_CAREFUL_NONE;
 }
 
+/*  ---- what may be handled ---------------------------------------------------------------- */
+
+typedef enum {
+    HANDLE_NOTHING,
+    HANDLE_PARKED, /* events that were parked before, and nothing of a main line */
+    HANDLE_ALL
+} bn_handle_t;
+
 static bool any_stopped (const bn_mailbox_t *self)
 {
     for (uint32_t i = 0; i < self->partitions; i++)
         if (self->slots[i].owned && bn_relief_stopped (&self->slots[i].relief))
             return true;
     return false;
+}
+
+/*  Are all outcomes held behind events that went back to the queue?  */
+static bool waits_for_the_queue (const bn_mailbox_t *self)
+{
+    return !bn_mailbox_dirty (self) && !bn_mailbox_asking (self, BN_ASK_SETTLE);
+}
+
+/*  As long as there is room on the account of outcomes, everything. If what is held behind events
+ *  of the queue fills it, these have to be handled to get it settled. If what a stopped partition
+ *  cannot settle fills it, only handling parked events makes room again; what becomes of them can
+ *  be settled, but for those that die when dead_max is reached, and their followers: so that they
+ *  have an account of their own.  */
+static bn_handle_t what_may_be_handled (const bn_mailbox_t *self)
+{
+    if (self->unsettled_bytes < self->options.settle_bytes_max || waits_for_the_queue (self))
+        return HANDLE_ALL;
+    bool makes_room = any_stopped (self) && self->relief_bytes < self->options.settle_bytes_max;
+    return makes_room ? HANDLE_PARKED : HANDLE_NOTHING;
 }
 
 void bn_mailbox_run_pump (bn_mailbox_t *self)
@@ -457,17 +484,10 @@ void bn_mailbox_run_pump (bn_mailbox_t *self)
         begin (self);
     if (self->run_out || self->careful != BN_CAREFUL_NONE)
         return;
-    /*  What a stopped partition cannot settle may fill the account; only handling its parked events
-     *  makes room again, and what becomes of them can be settled, but for those that die when
-     *  dead_max is reached, and their followers: so that they have an account of their own. And so
-     *  may what is held behind events that went back to the queue: then these have to be handled.
-     */
-    bool full = self->unsettled_bytes >= self->options.settle_bytes_max;
-    bool held = full && !bn_mailbox_dirty (self) && !bn_mailbox_asking (self, BN_ASK_SETTLE);
-    bool parked_only = full && !held;
-    bool relieves = any_stopped (self) && self->relief_bytes < self->options.settle_bytes_max;
-    if (parked_only && !relieves)
+    bn_handle_t what = what_may_be_handled (self);
+    if (what == HANDLE_NOTHING)
         return;
+    bool parked_only = what == HANDLE_PARKED;
     if (self->careful_turn && take_careful (self, parked_only))
         return;
     bn_taking_t taking = {.parked_only = parked_only};

@@ -15,7 +15,10 @@
  *                                  text
  *
  *  The events of one outcome are never spread over two requests (G5), and the bytes of a request
- *  stay below what the orchestrator accepts.  */
+ *  stay below what the orchestrator accepts.
+ *
+ *  A partition's part is made in three steps: what may go is marked in_flight; what that means
+ *  once it is accepted, above all the floor, is kept in the slot; then it is added to the message. */
 
 #include "base/plant.h"
 #include "core/mailbox_internal.h"
@@ -50,6 +53,14 @@ typedef struct {
     bn_outcome_t *guilty;
 } bn_building_t;
 
+/*  What goes of one partition.  */
+typedef struct {
+    bn_slot_t *slot;
+    const bn_outcome_t *left_out; /* the first main-line one: the floor stays at it */
+    bool any;                     /* an outcome goes */
+    bool full;                    /* one found no room in the message */
+} bn_share_t;
+
 bool bn_slot_dirty (const bn_slot_t *slot)
 {
     return slot->owned && (slot->ready.first || slot->handled > slot->handled_settled ||
@@ -70,6 +81,84 @@ static bool no_memory (bn_mailbox_t *self)
     return false;
 }
 
+static uint64_t later (bn_mailbox_t *self)
+{
+    return self->now.mono_ms + 200 + bn_prng_below (&self->prng, 301);
+}
+
+/*  ---- what may go -------------------------------------------------------------------------- */
+
+static bool fits (const bn_building_t *building, const bn_outcome_t *outcome)
+{
+    bool first = building->bytes == 0;
+    return (first || (building->bytes + outcome->bytes <= building->bytes_max &&
+                      building->events + outcome->emission_count <= BN_SECTIONS_MAX)) &&
+           (outcome->emission_count == 0 || building->emitting < building->emitting_max);
+}
+
+/*  Of a key, nothing is settled before what came before it (G3).  */
+static bool elder_left_out (const bn_slot_t *slot, const bn_outcome_t *outcome)
+{
+    if (!outcome->key_hash)
+        return false;
+    for (const bn_outcome_t *elder = slot->ready.first; elder != outcome; elder = elder->next)
+        if (!elder->in_flight && elder->key_hash == outcome->key_hash &&
+            elder->offset < outcome->offset)
+            return true;
+    return false;
+}
+
+/*  As far as the partition is concerned. One that is not cut down offers all in order, so that
+ *  nothing goes past what finds no room in the message.  */
+static bool may_go (const bn_share_t *share, const bn_outcome_t *outcome)
+{
+    const bn_slot_t *slot = share->slot;
+    if (slot->relief.state != BN_RELIEF_PART)
+        return true;
+    return !(outcome->main_line && share->left_out) && bn_relief_allows (&slot->relief, outcome) &&
+           !elder_left_out (slot, outcome);
+}
+
+/*  Decides for each outcome whether it is in flight; what was in a request that was refused may be
+ *  none of it now.  */
+static void choose (bn_building_t *building, bn_share_t *share)
+{
+    bn_slot_t *slot = share->slot;
+    bn_relief_offer (&slot->relief, &slot->ready);
+    for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
+        outcome->in_flight = !share->full && may_go (share, outcome);
+        if (outcome->in_flight && !fits (building, outcome)) {
+            outcome->in_flight = false;
+            share->full = true;
+        }
+        if (outcome->in_flight) {
+            bn_relief_add (&slot->relief, outcome);
+            building->bytes += outcome->bytes;
+            building->events += outcome->emission_count;
+            building->emitting += outcome->emission_count > 0;
+            share->any = true;
+        } else if (outcome->main_line && !share->left_out)
+            share->left_out = outcome;
+    }
+    bn_relief_offered (&slot->relief, !share->left_out && !share->full);
+}
+
+/*  ---- what it means once it is accepted ---------------------------------------------------- */
+
+/*  False: nothing.  */
+static bool foresee (const bn_share_t *share)
+{
+    bn_slot_t *slot = share->slot;
+    const bn_outcome_t *left_out = share->left_out;
+    slot->settle_floor = left_out ? left_out->offset : bn_slot_unresolved (slot);
+    slot->settle_handled = left_out ? left_out->handled_upto - 1 : slot->handled;
+    /*  What finds no room before a release is left to the next owner, who handles it again.  */
+    slot->settle_release = slot->revoked && !slot->out_epoch && !share->full;
+    return share->any || slot->settle_handled > slot->handled_settled || slot->settle_release;
+}
+
+/*  ---- what it adds to the message ---------------------------------------------------------- */
+
 /*  Adds the emissions of an outcome. False: too large, or no memory.  */
 static bool add_emissions (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot,
                            bn_outcome_t *outcome)
@@ -89,24 +178,14 @@ static bool add_emissions (bn_mailbox_t *self, bn_building_t *building, bn_slot_
             return false;
         }
     }
-    if (outcome->emission_count > 0)
-        building->emitting++;
     return true;
 }
 
-static bool fits (const bn_building_t *building, const bn_outcome_t *outcome)
-{
-    bool first = building->bytes == 0;
-    return (first || (building->bytes + outcome->bytes <= building->bytes_max &&
-                      building->events + outcome->emission_count <= BN_SECTIONS_MAX)) &&
-           (outcome->emission_count == 0 || building->emitting < building->emitting_max);
-}
-
-static bool count_outcomes (const bn_slot_t *slot, bn_settlement_t *settlement)
+static bool make_room (const bn_slot_t *slot, bn_settlement_t *settlement)
 {
     uint32_t counts[4] = {0};
     for (const bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
-        counts[outcome->kind]++;
+        counts[outcome->kind] += outcome->in_flight;
     uint32_t parks = counts[BN_OUTCOME_PARK], dones = counts[BN_OUTCOME_DONE],
              died = counts[BN_OUTCOME_DIED];
     settlement->parks = parks ? malloc (parks * sizeof *settlement->parks) : NULL;
@@ -141,76 +220,41 @@ static void add_outcome (const bn_mailbox_t *self, bn_settlement_t *settlement,
     }
 }
 
-static uint64_t later (bn_mailbox_t *self)
+/*  False: stop building (no memory, too large).  */
+static bool add (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot)
 {
-    return self->now.mono_ms + 200 + bn_prng_below (&self->prng, 301);
-}
-
-/*  Of a key, nothing is settled before what came before it (G3).  */
-static bool elder_left_out (const bn_slot_t *slot, const bn_outcome_t *outcome)
-{
-    if (!outcome->key_hash)
-        return false;
-    for (const bn_outcome_t *elder = slot->ready.first; elder != outcome; elder = elder->next)
-        if (!elder->in_flight && elder->key_hash == outcome->key_hash &&
-            elder->offset < outcome->offset)
-            return true;
-    return false;
-}
-
-/*  One partition's part. False: stop building (no memory, too large).  */
-static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot)
-{
-    bn_settlement_t *settlement = &building->settlements[building->count];
-    *settlement = (bn_settlement_t){.partition = slot->index, .generation = slot->generation};
-    building->count++;
-    if (!count_outcomes (slot, settlement))
+    bn_settlement_t *settlement = &building->settlements[building->count++];
+    *settlement =
+        (bn_settlement_t){.partition = slot->index,
+                          .generation = slot->generation,
+                          .floor = slot->settle_floor,
+                          .handled = (uint32_t)(slot->settle_handled - slot->handled_settled),
+                          .release = slot->settle_release};
+    building->bytes += 64;
+    if (!make_room (slot, settlement))
         return no_memory (self);
-    bn_outcome_t *left_out = NULL; /* the first main-line one: the floor stays at it */
-    bool any = false, full = false;
-    bool part = slot->relief.state == BN_RELIEF_PART;
-    bn_relief_offer (&slot->relief, &slot->ready);
-    for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next)
-        outcome->in_flight = false; /* of a request that was refused */
     for (bn_outcome_t *outcome = slot->ready.first; outcome; outcome = outcome->next) {
-        bool skipped =
-            part && ((outcome->main_line && left_out) ||
-                     !bn_relief_allows (&slot->relief, outcome) || elder_left_out (slot, outcome));
-        full |= !skipped && !fits (building, outcome);
-        if (skipped || full) {
-            if (outcome->main_line && !left_out)
-                left_out = outcome;
-            if (full && left_out)
-                break;
+        if (!outcome->in_flight)
             continue;
-        }
         if (!add_emissions (self, building, slot, outcome))
             return false;
         add_outcome (self, settlement, outcome);
-        bn_relief_add (&slot->relief, outcome);
-        building->bytes += outcome->bytes;
-        building->events += outcome->emission_count;
-        outcome->in_flight = any = true;
     }
-    bn_relief_offered (&slot->relief, !left_out && !full);
-    slot->settle_floor = left_out ? left_out->offset : bn_slot_unresolved (slot);
-    slot->settle_handled = left_out ? left_out->handled_upto - 1 : slot->handled;
-    /*  What finds no room before a release is left to the next owner, who handles it again.  */
-    slot->settle_release = slot->revoked && !slot->out_epoch && !full;
-    settlement->floor = slot->settle_floor;
-    settlement->handled = (uint32_t)(slot->settle_handled - slot->handled_settled);
-    settlement->release = slot->settle_release;
-    if (!any && settlement->handled == 0 && !settlement->release) {
-        building->count--; /* no room for anything of it, or nothing that would relieve it */
-        free (settlement->parks);
-        free (settlement->dones);
-        free (settlement->died);
-        if (bn_relief_nothing_goes (&slot->relief))
-            slot->relief.at_ms = later (self);
-        return true;
-    }
-    building->bytes += 64;
     slot->settle_epoch = slot->epoch;
+    return true;
+}
+
+/*  ---- building ----------------------------------------------------------------------------- */
+
+/*  One partition's part. False: stop building.  */
+static bool add_slot (bn_mailbox_t *self, bn_building_t *building, bn_slot_t *slot)
+{
+    bn_share_t share = {.slot = slot};
+    choose (building, &share);
+    if (foresee (&share))
+        return add (self, building, slot);
+    if (bn_relief_nothing_goes (&slot->relief))
+        slot->relief.at_ms = later (self);
     return true;
 }
 
