@@ -111,7 +111,8 @@ void bn_child_ended (bn_child_t *self, int status, uint64_t now_ms)
         s_give_up (self, BATON_ERR_UNREACHABLE);
     } else if (service->restart == BN_RESTART_TEMPORARY ||
                (service->restart == BN_RESTART_TRANSIENT && well)) {
-        self->state = BN_CHILD_DONE;
+        /*  A successor that others wait for was of no use: they go on until somebody says more.  */
+        self->state = self->number == service->surge ? BN_CHILD_PARKED : BN_CHILD_DONE;
         snprintf (self->reason, sizeof (self->reason), "%s", what);
         bn_log (well ? BN_LOG_INFO : BN_LOG_WARNING, "%s-%" PRIu32 " %s; not restarted (%s)",
                 service->name, self->number, what,

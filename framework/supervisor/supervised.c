@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-#include "shell/log.h"
+#include "base/assert.h"
 #include "supervisor/supervisor_internal.h"
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STOP_TIMEOUT_MS 10000
 #define BACKOFF_MAX_MS  10000
-#define PATIENCE_MS     30000 /* for a successor, before it is said that it is waited for */
 
 /*  ---- what its processes are started from ---- */
 
@@ -98,6 +96,7 @@ void bn_supervised_set (bn_supervised_t *self, const bn_service_options_t *optio
     self->backoff_max_ms = options->backoff_max_ms ? options->backoff_max_ms : BACKOFF_MAX_MS;
     self->watchdog_ms = options->watchdog_ms;
     self->restart = options->restart;
+    self->order = options->restart_order;
     self->intensity = options->intensity < BN_SUPERVISOR_INTENSITY_MAX
                           ? options->intensity
                           : BN_SUPERVISOR_INTENSITY_MAX;
@@ -147,37 +146,69 @@ void bn_supervised_destroy (bn_supervised_t **self_p)
 
 /*  ---- how many ---- */
 
-/*  Makes the slots that are missing: those that are leaving stay after all, then come the lowest
- *  numbers that are free.  */
-static baton_err_t s_grow (bn_supervised_t *self)
+/*  Where a number is among the slots, or would be.  */
+static size_t s_position (const bn_supervised_t *self, uint32_t number)
+{
+    size_t at = 0;
+    while (at < self->slot_count && self->slots[at]->number < number)
+        at++;
+    return at;
+}
+
+static bool s_has (const bn_supervised_t *self, size_t at, uint32_t number)
+{
+    return at < self->slot_count && self->slots[at]->number == number;
+}
+
+/*  NULL: no memory.  */
+static bn_child_t *s_insert (bn_supervised_t *self, size_t at, uint32_t number)
+{
+    bn_child_t **grown = realloc (self->slots, (self->slot_count + 1) * sizeof (*self->slots));
+    bn_child_t *slot = calloc (1, sizeof (*slot));
+    if (grown)
+        self->slots = grown;
+    if (!grown || !slot) {
+        free (slot);
+        return NULL;
+    }
+    memmove (&self->slots[at + 1], &self->slots[at],
+             (self->slot_count - at) * sizeof (*self->slots));
+    slot->service = self;
+    slot->health.fd = -1;
+    slot->number = number;
+    self->slots[at] = slot;
+    self->slot_count++;
+    return slot;
+}
+
+static size_t s_staying (const bn_supervised_t *self)
 {
     size_t staying = 0;
     for (size_t i = 0; i < self->slot_count; i++)
         staying += !self->slots[i]->leaving;
-    for (uint32_t number = 1; staying < self->wanted; number++) {
-        size_t at = 0;
-        while (at < self->slot_count && self->slots[at]->number < number)
-            at++;
-        if (at < self->slot_count && self->slots[at]->number == number) {
+    return staying;
+}
+
+/*  How many slots are to stay: a successor that comes first is one more (V4).  */
+static size_t s_target (const bn_supervised_t *self, uint32_t wanted)
+{
+    return wanted + (wanted && self->surge);
+}
+
+/*  Makes the slots that are missing: those that are leaving stay after all, then come the lowest
+ *  numbers that are free.  */
+static baton_err_t s_grow (bn_supervised_t *self)
+{
+    size_t staying = s_staying (self), target = s_target (self, self->wanted);
+    for (uint32_t number = 1; staying < target; number++) {
+        size_t at = s_position (self, number);
+        if (s_has (self, at, number)) {
             staying += self->slots[at]->leaving;
             self->slots[at]->leaving = false;
             continue;
         }
-        bn_child_t **grown = realloc (self->slots, (self->slot_count + 1) * sizeof (*self->slots));
-        bn_child_t *slot = calloc (1, sizeof (*slot));
-        if (grown)
-            self->slots = grown;
-        if (!grown || !slot) {
-            free (slot);
+        if (!s_insert (self, at, number))
             return BATON_ERR_MEMORY;
-        }
-        memmove (&self->slots[at + 1], &self->slots[at],
-                 (self->slot_count - at) * sizeof (*self->slots));
-        slot->service = self;
-        slot->health.fd = -1;
-        slot->number = number;
-        self->slots[at] = slot;
-        self->slot_count++;
         staying++;
     }
     return BATON_OK;
@@ -185,23 +216,51 @@ static baton_err_t s_grow (bn_supervised_t *self)
 
 size_t bn_supervised_slots_at (const bn_supervised_t *self, uint32_t wanted)
 {
-    size_t count = wanted;
-    for (size_t i = 0; i < self->slot_count; i++)
-        count += self->slots[i]->number > wanted;
+    size_t count = self->slot_count, staying = s_staying (self), target = s_target (self, wanted);
+    for (uint32_t number = 1; staying < target; number++) {
+        size_t at = s_position (self, number);
+        bool has = s_has (self, at, number);
+        staying += !has || self->slots[at]->leaving;
+        count += !has;
+    }
     return count;
+}
+
+bn_child_t *bn_supervised_spare (bn_supervised_t *self)
+{
+    uint32_t number = 1;
+    while (s_has (self, s_position (self, number), number))
+        number++;
+    return s_insert (self, s_position (self, number), number);
+}
+
+/*  Which one goes when there are too many: the highest number, and where successors come first,
+ *  those that are to be replaced before them. Never the successor that the others wait for.  */
+static bn_child_t *s_superfluous (const bn_supervised_t *self)
+{
+    bool choosy = self->rolling && self->order == BN_RESTART_START_FIRST, found_old = false;
+    bn_child_t *found = NULL;
+    for (size_t i = 0; i < self->slot_count; i++) {
+        bn_child_t *slot = self->slots[i];
+        bool old = choosy && slot->revision != self->revision;
+        if (slot->leaving || slot->number == self->surge || (found_old && !old))
+            continue;
+        found = slot;
+        found_old = old;
+    }
+    return found;
 }
 
 baton_err_t bn_supervised_scale (bn_supervised_t *self, uint32_t wanted, uint64_t now_ms)
 {
-    size_t staying = 0;
     self->wanted = wanted;
-    for (size_t i = 0; i < self->slot_count; i++)
-        staying += !self->slots[i]->leaving;
-    for (size_t i = self->slot_count; i > 0 && staying > wanted; i--)
-        if (!self->slots[i - 1]->leaving) {
-            bn_child_stop (self->slots[i - 1], now_ms);
-            staying--;
-        }
+    if (wanted == 0)
+        self->surge = 0;
+    for (size_t staying = s_staying (self); staying > s_target (self, wanted); staying--) {
+        bn_child_t *slot = s_superfluous (self);
+        bn_assert (slot);
+        bn_child_stop (slot, now_ms);
+    }
     return s_grow (self);
 }
 
@@ -216,73 +275,4 @@ void bn_supervised_sweep (bn_supervised_t *self)
             self->slots[kept++] = slot;
     }
     self->slot_count = kept;
-}
-
-/*  ---- replacing ---- */
-
-void bn_supervised_revive (bn_supervised_t *self, uint64_t now_ms)
-{
-    for (size_t i = 0; i < self->slot_count; i++) {
-        const bn_child_t *slot = self->slots[i];
-        if (slot->state == BN_CHILD_PARKED || slot->state == BN_CHILD_DONE)
-            bn_child_revive (self->slots[i], now_ms);
-    }
-}
-
-void bn_supervised_restart (bn_supervised_t *self, uint64_t now_ms)
-{
-    self->revision++;
-    self->rolling = true;
-    self->awaited_ms = 0;
-    for (size_t i = 0; i < self->slot_count; i++)
-        bn_child_revive (self->slots[i], now_ms);
-}
-
-/*  A successor that keeps the others from being replaced is named once.  */
-static void s_await (bn_supervised_t *self, const bn_child_t *slot, uint64_t now_ms)
-{
-    if (!self->awaited_ms) {
-        self->awaited_ms = now_ms;
-        self->awaited_told = false;
-    }
-    if (self->awaited_told || now_ms - self->awaited_ms < PATIENCE_MS)
-        return;
-    self->awaited_told = true;
-    bn_log (BN_LOG_WARNING, "%s-%" PRIu32 " is not ready yet; the other instances wait for it",
-            self->name, slot->number);
-}
-
-uint64_t bn_supervised_roll (bn_supervised_t *self, uint64_t now_ms)
-{
-    bn_child_t *next = NULL;
-    const bn_child_t *awaited = NULL;
-    uint64_t look_ms = UINT64_MAX;
-    if (!self->rolling)
-        return look_ms;
-    for (size_t i = 0; i < self->slot_count; i++) {
-        bn_child_t *slot = self->slots[i];
-        uint64_t when_ms;
-        if (slot->leaving || slot->state == BN_CHILD_DONE)
-            continue;
-        if (slot->state == BN_CHILD_RUNNING && slot->revision != self->revision)
-            next = next ? next : slot;
-        else if (!bn_child_ready (slot, now_ms, &when_ms)) {
-            awaited = awaited ? awaited : slot;
-            look_ms = when_ms < look_ms ? when_ms : look_ms;
-        }
-    }
-    if (awaited) {
-        s_await (self, awaited, now_ms);
-        uint64_t told_ms = self->awaited_ms + PATIENCE_MS;
-        return !self->awaited_told && told_ms < look_ms ? told_ms : look_ms;
-    }
-    self->awaited_ms = 0;
-    if (next) {
-        bn_log (BN_LOG_INFO, "%s-%" PRIu32 " is being replaced", self->name, next->number);
-        bn_child_replace (next, now_ms); /* V3 */
-    } else {
-        self->rolling = false;
-        bn_log (BN_LOG_INFO, "%s: every instance is replaced", self->name);
-    }
-    return look_ms;
 }

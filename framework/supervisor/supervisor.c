@@ -73,13 +73,11 @@ bn_supervised_t *bn_supervisor_find (const bn_supervisor_t *self, const char *na
     return NULL;
 }
 
-/*  Slots of all services but this one, also of those that are leaving: their processes count.  */
-static size_t s_slots_elsewhere (const bn_supervisor_t *self, const bn_supervised_t *except)
+size_t bn_supervisor_slots (const bn_supervisor_t *self)
 {
     size_t total = 0;
     for (size_t i = 0; i < self->service_count; i++)
-        if (self->services[i] != except)
-            total += self->services[i]->slot_count;
+        total += self->services[i]->slot_count;
     return total;
 }
 
@@ -93,7 +91,7 @@ baton_err_t bn_supervisor_add (bn_supervisor_t *self, const bn_service_options_t
         return BATON_ERR_CONFLICT;
     if (self->service_count == BN_SUPERVISOR_SERVICES_MAX ||
         options->instances > BN_SUPERVISOR_INSTANCES_MAX ||
-        s_slots_elsewhere (self, NULL) + options->instances > BN_SUPERVISOR_INSTANCES_MAX)
+        bn_supervisor_slots (self) + options->instances > BN_SUPERVISOR_INSTANCES_MAX)
         return BATON_ERR_LIMIT;
     err = bn_supervised_new (&service, self, options);
     if (err == BATON_OK)
@@ -219,8 +217,8 @@ static baton_err_t s_poll (bn_supervisor_t *self, int timeout_ms)
     struct pollfd *control = fds + OWN_FDS, *first = control + BN_CONTROL_POLL_FDS;
 
     fds[0] = (struct pollfd){.fd = self->signals, .events = POLLIN};
-    fds[1] = (struct pollfd){.fd = self->options.turn ? self->options.wake_fd : -1,
-                             .events = POLLIN};
+    fds[1] =
+        (struct pollfd){.fd = self->options.turn ? self->options.wake_fd : -1, .events = POLLIN};
     for (size_t i = 0; i < BN_CONTROL_POLL_FDS; i++)
         control[i] = (struct pollfd){.fd = -1};
     if (self->control) {
@@ -355,7 +353,8 @@ baton_err_t bn_supervisor_scale (bn_supervisor_t *self, const char *name, uint32
     if (self->stops_asked)
         return BATON_ERR_CLOSED;
     if (instances > BN_SUPERVISOR_INSTANCES_MAX ||
-        s_slots_elsewhere (self, service) + bn_supervised_slots_at (service, instances) >
+        bn_supervisor_slots (self) - service->slot_count +
+                bn_supervised_slots_at (service, instances) >
             BN_SUPERVISOR_INSTANCES_MAX)
         return BATON_ERR_LIMIT;
     uint64_t now_ms = s_now_ms ();

@@ -2,9 +2,9 @@
 
 /*  supervisor.h - services made of processes: start, restart, replace, scale, stop.
  *
- *  A service is a program and how many instances of it are wanted. An instance has a slot, 1 to N,
- *  and keeps its slot, and so its name "SERVICE-SLOT", over restarts. Services start in the order
- *  of the list and stop in the reverse one.
+ *  A service is a program and how many instances of it are wanted. An instance has a slot, a number
+ *  from 1 on, and keeps it, and so its name "SERVICE-SLOT", when it is started again. Services
+ *  start in the order of the list and stop in the reverse one.
  *
  *  DESIGN. One thread, one poll loop, no timers but its timeout. Each slot is a small state
  *  machine:
@@ -28,12 +28,17 @@
  *  revision, one of them is stopped, and the next one only when its successor, and every other
  *  instance of the new revision, is ready: it said READY=1 (health.h), or, if no instance of the
  *  service ever did, it has lived for a moment. If the successor does not become ready, no other
- *  one is touched: a build that does not work replaces one instance and no more.
+ *  one is touched: a build that does not work replaces one instance and no more. Where a service
+ *  says so (start-first), the successor is started before the other one is stopped, in a slot of
+ *  the lowest number that none has; then a build that does not work replaces nobody.
  *
  *  INVARIANT V1: while the supervisor stops, nothing is started.
  *  INVARIANT V2: a service receives SIGTERM, when everything stops, only after every instance of
  *  all later ones has ended.
- *  INVARIANT V3: at most one instance of a service at a time is stopped to be replaced.
+ *  INVARIANT V3: at most one instance of a service at a time is stopped to be replaced, and none
+ *  while another one is leaving.
+ *  INVARIANT V4: start-first adds one instance to those that are wanted, never two, and stops one
+ *  to be replaced only when all new ones are ready.
  *
  *  Killed itself, it leaves nothing behind: its children die with it, and a keeper (keeper.h) ends
  *  what these have started.
@@ -67,19 +72,26 @@ typedef enum {
     BN_RESTART_TEMPORARY  /* it stays ended */
 } bn_restart_t;
 
+/*  What comes first when an instance is replaced.  */
+typedef enum {
+    BN_RESTART_STOP_FIRST, /* its end: the successor has its slot */
+    BN_RESTART_START_FIRST /* the successor, in another slot, until it is ready */
+} bn_restart_order_t;
+
 typedef struct {
     const char *name;               /* letters, digits, '-' and '_' */
     const char *const *argv;        /* NULL-terminated; all of it is copied */
     const char *const *environment; /* "NAME=value", NULL-terminated, or NULL */
     const char *directory;          /* NULL: the supervisor's */
     uint32_t instances;
-    uint32_t stop_timeout_ms;     /* from SIGTERM to SIGKILL; default 10,000 */
-    bn_restart_t restart;         /* default permanent */
-    uint32_t backoff_max_ms;      /* between restarts of what keeps ending; default 10,000 */
-    uint32_t intensity;           /* an instance that ended more often than this, */
-    uint32_t intensity_period_ms; /* within this time, is parked; intensity 0: never */
-    uint32_t watchdog_ms;         /* see health.h; 0: no watchdog */
-    bn_supervisor_gate_fn *gate;  /* NULL: always open */
+    uint32_t stop_timeout_ms;         /* from SIGTERM to SIGKILL; default 10,000 */
+    bn_restart_t restart;             /* default permanent */
+    bn_restart_order_t restart_order; /* default stop-first */
+    uint32_t backoff_max_ms;          /* between restarts of what keeps ending; default 10,000 */
+    uint32_t intensity;               /* an instance that ended more often than this, */
+    uint32_t intensity_period_ms;     /* within this time, is parked; intensity 0: never */
+    uint32_t watchdog_ms;             /* see health.h; 0: no watchdog */
+    bn_supervisor_gate_fn *gate;      /* NULL: always open */
     void *gate_arg;
     bool essential; /* an end before its gate has opened for the first time ends
                        the supervisor: a wrong configuration is not worth a retry */
@@ -134,9 +146,10 @@ baton_err_t bn_supervisor_add (bn_supervisor_t *self, const bn_service_options_t
 
 /*  Makes what runs like the list: services that are new start, those that are not in it any more
  *  are stopped, those whose argv, environment or directory is another one are replaced, instance by
- *  instance; another number of instances scales, and everything else (timeouts, restart, intensity,
- *  watchdog) counts from now on. What is the same is not touched, and keeps the number of instances
- *  that bn_supervisor_scale gave it. Of a service that stays, gate and essential stay as they were.
+ *  instance; another number of instances scales, and everything else (timeouts, restart, its order,
+ *  intensity, watchdog) counts from now on. What is the same is not touched, and keeps the
+ *  number of instances that bn_supervisor_scale gave it. Of a service that stays, gate and
+ *  essential stay as they were.
  *
  *  Everything is checked before anything changes. `changes` may be NULL. Errors: as of
  *  bn_supervisor_add, and CLOSED (it is stopping).  */
@@ -154,8 +167,9 @@ baton_err_t bn_supervisor_run (bn_supervisor_t *self);
 void bn_supervisor_stop (bn_supervisor_t *self); /* from within a callback */
 bool bn_supervisor_stopping (const bn_supervisor_t *self);
 
-/*  Changes how many instances are wanted. Fewer: those of the highest slots are stopped. Those that
- *  are parked, or done, start again. Errors: NOT_FOUND, LIMIT, CLOSED (it is stopping).  */
+/*  Changes how many instances are wanted. Fewer: those of the highest slots are stopped; while they
+ *  are replaced start-first, those that are still to be replaced before others. Those that are
+ *  parked, or done, start again. Errors: NOT_FOUND, LIMIT, CLOSED (it is stopping).  */
 baton_err_t bn_supervisor_scale (bn_supervisor_t *self, const char *name, uint32_t instances);
 /*  Replaces every instance, one by one; see above. Those that do not run start at once. Errors:
  *  NOT_FOUND, CLOSED.  */
@@ -170,9 +184,9 @@ typedef struct {
     const char *reason;  /* how it ended last, while it does not run; else "" */
     const char *status;  /* what it says of itself; "" */
     bool ready;
-    bool current;      /* not to be replaced any more */
-    uint32_t restarts; /* since the slot was made */
-    uint64_t age_ms;   /* of the process; 0 if it does not run */
+    bool current;         /* not to be replaced any more */
+    uint32_t restarts;    /* since the slot was made */
+    uint64_t age_ms;      /* of the process; 0 if it does not run */
     uint64_t incarnation; /* of the last process; 0: there was none yet */
 } bn_instance_info_t;
 
@@ -190,10 +204,10 @@ bool bn_supervisor_instance (const bn_supervisor_t *self, size_t service, size_t
  *  request is a line, the answer a line of JSON, then the connection is closed:
  *
  *    "status\n"          {"ok":true,"pid":P,"stopping":false,"services":[{"name":"payment",
- *                        "wanted":2,"restart":"permanent","rolling":false,"instances":[
- *                        {"instance":"payment-1","slot":1,"pid":123,"state":"running",
- *                        "ready":true,"current":true,"restarts":0,"age_ms":5000,
- *                        "status":"...","reason":""}, ...]}, ...]}
+ *                        "wanted":2,"restart":"permanent","restart_order":"stop-first",
+ *                        "rolling":false,"instances":[{"instance":"payment-1","slot":1,
+ *                        "pid":123,"state":"running","ready":true,"current":true,
+ *                        "restarts":0,"age_ms":5000,"status":"...","reason":""}, ...]}, ...]}
  *    "scale NAME N\n"    {"ok":true,"service":"payment","before":2,"wanted":4}
  *    "restart NAME\n"    {"ok":true,"service":"payment","instances":2}; it has begun
  *    "reload\n"          {"ok":true}; what it comes to is in the log

@@ -57,16 +57,17 @@ static void s_put_instance (bn_buffer_t *reply, const bn_instance_info_t *info)
 static void s_answer_status (const bn_supervisor_t *self, bn_buffer_t *reply)
 {
     static const char *const restarts[] = {"permanent", "transient", "temporary"};
+    static const char *const orders[] = {"stop-first", "start-first"};
     s_put (reply, "{\"ok\":true,\"pid\":%d,\"stopping\":%s,\"services\":[", (int)getpid (),
            self->stops_asked ? "true" : "false");
     for (size_t i = 0; i < self->service_count; i++) {
         const bn_supervised_t *service = self->services[i];
         bn_instance_info_t info;
         s_put (reply,
-               "%s{\"name\":\"%s\",\"wanted\":%" PRIu32 ",\"restart\":\"%s\",\"rolling\":%s"
-               ",\"instances\":[",
+               "%s{\"name\":\"%s\",\"wanted\":%" PRIu32
+               ",\"restart\":\"%s\",\"restart_order\":\"%s\",\"rolling\":%s,\"instances\":[",
                i ? "," : "", service->name, service->wanted, restarts[service->restart],
-               service->rolling ? "true" : "false");
+               orders[service->order], service->rolling ? "true" : "false");
         for (size_t k = 0; bn_supervisor_instance (self, i, k, &info); k++) {
             s_put (reply, "%s", k ? "," : "");
             s_put_instance (reply, &info);

@@ -5,7 +5,8 @@
  *    supervisor.c          the loop, and what the public header promises
  *    supervisor_apply.c    the difference between what runs and another list
  *    supervisor_answers.c  the requests of the control socket
- *    supervised.c          a service: what is wanted, its slots, how they are replaced
+ *    supervised.c          a service: what is wanted, its slots
+ *    supervised_roll.c     how its instances are replaced
  *    child.c               one instance: its states, its process
  *    health.c              what it says of itself
  *    keeper.c              ends what is left behind when the supervisor is killed
@@ -67,7 +68,11 @@ struct bn_supervised {
     bn_definition_t *definition; /* owned */
     uint64_t revision;           /* 1, 2, ... */
     bool rolling;                /* instances of an earlier revision are being replaced */
-    uint64_t awaited_ms;         /* rolling: since when the same successor is waited for; 0: not */
+    bn_restart_order_t order;
+    /*  Number of the slot that is one more than wanted, to take over from another one: it is there,
+     *  and not leaving. 0: none.  */
+    uint32_t surge;
+    uint64_t awaited_ms; /* rolling: since when the same thing is waited for; 0: not */
     bool awaited_told;
     bool removed;      /* goes when its last process has ended */
     bool speaks;       /* an instance has said READY=1 */
@@ -139,16 +144,23 @@ size_t bn_supervised_slots_at (const bn_supervised_t *self, uint32_t wanted);
 /*  Makes the slots that are missing, or stops those of the highest numbers. Slots that are leaving
  *  stay after all, if wanted, and start again when their process has ended. MEMORY.  */
 baton_err_t bn_supervised_scale (bn_supervised_t *self, uint32_t wanted, uint64_t now_ms);
+/*  A slot of the lowest number that none has, to be started; NULL: no memory.  */
+bn_child_t *bn_supervised_spare (bn_supervised_t *self);
+void bn_supervised_sweep (bn_supervised_t *self); /* frees the slots that have left */
+
+/*  ---- supervised_roll.c ---- */
+
 void bn_supervised_revive (bn_supervised_t *self, uint64_t now_ms);  /* what does not run */
 void bn_supervised_restart (bn_supervised_t *self, uint64_t now_ms); /* the next revision */
-/*  Replaces the next instance if it may (V3). Returns when to look again.  */
+/*  Takes the next step of replacing if it may (V3, V4). Returns when to look again.  */
 uint64_t bn_supervised_roll (bn_supervised_t *self, uint64_t now_ms);
-void bn_supervised_sweep (bn_supervised_t *self); /* frees the slots that have left */
 
 /*  ---- supervisor.c ---- */
 
 /*  Also one that is removed and has not ended yet.  */
 bn_supervised_t *bn_supervisor_find (const bn_supervisor_t *self, const char *name);
+/*  Of all services, also those that are leaving: their processes count.  */
+size_t bn_supervisor_slots (const bn_supervisor_t *self);
 /*  Reads anew what is wanted; detail says why not.  */
 baton_err_t bn_supervisor_reload (bn_supervisor_t *self, char *detail, size_t detail_size);
 
