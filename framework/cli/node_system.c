@@ -5,6 +5,7 @@
 #include "cli/node_link.h"
 #include "cli/options.h"
 #include "cli/prepare.h"
+#include "cli/up_config.h"
 #include "cli/up_output.h"
 #include "cli/up_watch.h"
 #include "client/link.h"
@@ -109,6 +110,22 @@ static const char *s_copy (s_services_t *self, const bn_text_t *text)
     return copy;
 }
 
+/*  The environment of the i-th service; what one of the variables says to us stays here.  */
+static bn_restart_order_t s_variables (s_services_t *self, size_t i, const bn_node_task_t *task)
+{
+    bn_restart_order_t order = BN_RESTART_STOP_FIRST;
+    size_t count = 0;
+    self->environment[i][count++] = self->connect;
+    for (uint32_t k = 0; k < task->variable_count; k++) {
+        const char *text = s_copy (self, &task->variables[k].text);
+        if (!strcmp (text, BN_UP_START_FIRST))
+            order = BN_RESTART_START_FIRST;
+        else
+            self->environment[i][count++] = text;
+    }
+    return order;
+}
+
 /*  NULL: no memory.  */
 static s_services_t *s_services_new (const bn_node_part_t *part, const char *endpoint)
 {
@@ -132,9 +149,7 @@ static s_services_t *s_services_new (const bn_node_part_t *part, const char *end
         const bn_node_task_t *task = &part->tasks[i];
         for (uint32_t k = 0; k < task->word_count; k++)
             self->argv[i][k] = s_copy (self, &task->words[k].text);
-        self->environment[i][0] = self->connect;
-        for (uint32_t k = 0; k < task->variable_count; k++)
-            self->environment[i][k + 1] = s_copy (self, &task->variables[k].text);
+        bn_restart_order_t order = s_variables (self, i, task);
         self->list[i] = (bn_service_options_t){
             .name = s_copy (self, &task->name),
             .argv = self->argv[i],
@@ -143,6 +158,7 @@ static s_services_t *s_services_new (const bn_node_part_t *part, const char *end
             .instances = task->instances,
             .stop_timeout_ms = task->stop_timeout_ms,
             .restart = (bn_restart_t)task->restart,
+            .restart_order = order,
             .backoff_max_ms = task->backoff_max_ms,
             .intensity = task->intensity,
             .intensity_period_ms = task->intensity_period_ms,

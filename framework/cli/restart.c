@@ -22,8 +22,12 @@ static const char s_about[] =
     "finishes the event in hand and leaves; the next one follows when its successor is ready. So\n"
     "there is always all but one at work, the events of a key stay in order, and nothing is "
     "charged\n"
-    "an attempt. A successor that does not become ready holds the others up: they go on as they\n"
-    "were. What is parked, or has ended for good, starts again.";
+    "an attempt. With restart_order = start-first in the file the successor comes before that, "
+    "and\n"
+    "all are at work; it has another number: the successor of payment-1 alone is payment-2, and\n"
+    "that one's is payment-1. A successor that does not become ready holds the others up: they "
+    "go on\n"
+    "as they were. What is parked, or has ended for good, starts again.";
 
 static const char s_details[] =
     "NAME may be 'orchestrator', too. For a new configuration: baton reload.\n"
@@ -49,7 +53,8 @@ static const json_t *s_service (const json_t *answer, const char *name)
 /*  Counts what is done; *parked is an instance that is not, and will not be, or NULL.  */
 static size_t s_progress (const json_t *service, const json_t **parked)
 {
-    size_t i, done = 0;
+    size_t i, done = 0, old = 0;
+    size_t wanted = (size_t)json_integer_value (json_object_get (service, "wanted"));
     const json_t *instance;
     *parked = NULL;
     json_array_foreach (json_object_get (service, "instances"), i, instance)
@@ -57,10 +62,12 @@ static size_t s_progress (const json_t *service, const json_t **parked)
         const char *state = json_string_value (json_object_get (instance, "state"));
         if (state && !strcmp (state, "parked"))
             *parked = instance;
-        done += json_is_true (json_object_get (instance, "current")) &&
-                json_is_true (json_object_get (instance, "ready"));
+        bool current = json_is_true (json_object_get (instance, "current"));
+        done += current && json_is_true (json_object_get (instance, "ready"));
+        old += !current;
     }
-    return done;
+    /*  A successor that starts first counts when the one before it has gone.  */
+    return done + old <= wanted ? done : old < wanted ? wanted - old : 0;
 }
 
 static int s_wait (const char *data_dir, const char *name, uint64_t timeout_s, bool as_json)

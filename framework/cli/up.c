@@ -36,6 +36,8 @@ static const char s_details[] =
     "          target_lag = 1000     events for each instance; more of them start more instances\n"
     "          cooldown = 30s        how long fewer must do before some are stopped\n"
     "          restart = permanent   or transient (not after exit code 0), temporary (never)\n"
+    "          restart_order = stop-first    or start-first: one that is to be replaced goes on\n"
+    "                                until its successor is ready, which has another number\n"
     "          intensity = 10 in 60s an instance that ends more often is parked; 0: never\n"
     "          watchdog = 30s        one that says it lives (sd_notify) and then is silent for\n"
     "                                that long is killed and restarted; 0: off\n"

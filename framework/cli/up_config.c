@@ -113,21 +113,28 @@ static bool s_can_be_sent (const char *text)
     return size <= BN_NODE_WORD_BYTES_MAX && bn_utf8_valid (text, size);
 }
 
-/*  What nodes are told is text, and of a bounded length.  */
+/*  What nodes are told is text, and of a bounded length; the order of a restart is a variable.  */
 static baton_err_t s_check_words (const bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
                                   char detail[512])
 {
     bool fine = !self->directory || s_can_be_sent (self->directory);
     for (size_t i = 0; self->argv[i]; i++)
         fine = fine && s_can_be_sent (self->argv[i]);
-    for (size_t i = 0; self->environment[i]; i++)
+    size_t variables = self->restart_order == BN_RESTART_START_FIRST;
+    for (size_t i = 0; self->environment[i]; i++, variables++)
         fine = fine && s_can_be_sent (self->environment[i]);
-    return fine || bn_up_actor_is_here (self)
-               ? BATON_OK
-               : bn_zpl_refuse (zpl, item, detail,
-                                "what runs at other hosts is UTF-8, and no word of it longer than "
-                                "%d bytes",
-                                BN_NODE_WORD_BYTES_MAX);
+    if (bn_up_actor_is_here (self))
+        return BATON_OK;
+    if (variables > BN_NODE_VARIABLES_MAX)
+        return bn_zpl_refuse (zpl, item, detail,
+                              "what runs at other hosts with restart_order = start-first has at "
+                              "most %d variables",
+                              BN_NODE_VARIABLES_MAX - 1);
+    return fine ? BATON_OK
+                : bn_zpl_refuse (zpl, item, detail,
+                                 "what runs at other hosts is UTF-8, and no word of it longer "
+                                 "than %d bytes",
+                                 BN_NODE_WORD_BYTES_MAX);
 }
 
 /*  Of what runs elsewhere only that host can tell.  */
@@ -157,6 +164,8 @@ static baton_err_t s_environment (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t 
         const char *value = zconfig_value (at);
         if (zconfig_child (at) || strchr (zconfig_name (at), '='))
             return bn_zpl_refuse (zpl, at, detail, "expected NAME = value");
+        if (!strcmp (zconfig_name (at), BN_UP_ORDER_VARIABLE))
+            return bn_zpl_refuse (zpl, at, detail, "that is a property: restart_order = ...");
         if (count == BN_UP_ENVIRONMENT_MAX)
             return bn_zpl_refuse (zpl, at, detail, "more than %d variables", BN_UP_ENVIRONMENT_MAX);
         if (asprintf (&self->environment[count], "%s=%s", zconfig_name (at), value ? value : "") <
@@ -202,6 +211,17 @@ static baton_err_t s_restart (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *ite
         }
     return bn_zpl_refuse (zpl, item, detail,
                           "restart = %s: expected permanent, transient or temporary", value);
+}
+
+static baton_err_t s_restart_order (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                    const char *value, char detail[512])
+{
+    bool start_first = !strcmp (value, "start-first");
+    if (!start_first && strcmp (value, "stop-first"))
+        return bn_zpl_refuse (zpl, item, detail,
+                              "restart_order = %s: expected stop-first or start-first", value);
+    self->restart_order = start_first ? BN_RESTART_START_FIRST : BN_RESTART_STOP_FIRST;
+    return BATON_OK;
 }
 
 /*  "2", or "1..8".  */
@@ -329,6 +349,8 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
         return s_time (zpl, item, &self->stop_timeout_ms, detail);
     if (!strcmp (name, "restart"))
         return s_restart (self, zpl, item, value, detail);
+    if (!strcmp (name, "restart_order"))
+        return s_restart_order (self, zpl, item, value, detail);
     if (!strcmp (name, "intensity"))
         return s_intensity (self, zpl, item, value, detail);
     if (!strcmp (name, "watchdog")) {
@@ -338,8 +360,8 @@ static baton_err_t s_actor_property (bn_up_actor_t *self, bn_zpl_t *zpl, zconfig
     return bn_zpl_refuse (
         zpl, item, detail,
         "unknown property '%s': expected command, instances, host, hosts, "
-        "target_lag, cooldown, restart, intensity, watchdog, directory, stop_timeout or "
-        "environment",
+        "target_lag, cooldown, restart, restart_order, intensity, watchdog, directory, "
+        "stop_timeout or environment",
         name);
 }
 
@@ -347,6 +369,22 @@ static bool s_name_valid (const char *name)
 {
     size_t size = strspn (name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
     return size > 0 && !name[size] && size <= BATON_NAME_BYTES_MAX - 4;
+}
+
+/*  With room for a successor that starts first.  */
+static baton_err_t s_check_total (const bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item,
+                                  char detail[512])
+{
+    uint32_t total = self->orchestrator_set;
+    bool one_more = false;
+    for (size_t i = 0; i < self->actor_count; i++) {
+        total += self->actors[i].instances_max;
+        one_more = one_more || self->actors[i].restart_order == BN_RESTART_START_FIRST;
+    }
+    return total + one_more <= INSTANCES_MAX
+               ? BATON_OK
+               : bn_zpl_refuse (zpl, item, detail, "more than %d instances in all%s", INSTANCES_MAX,
+                                one_more ? ", with one that starts first" : "");
 }
 
 static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item, char detail[512])
@@ -392,12 +430,7 @@ static baton_err_t s_actor (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item
         placed = s_check_words (actor, zpl, item, detail);
     if (placed)
         return placed;
-    uint32_t total = self->orchestrator_set;
-    for (size_t i = 0; i < self->actor_count; i++)
-        total += self->actors[i].instances_max;
-    if (total > INSTANCES_MAX)
-        return bn_zpl_refuse (zpl, item, detail, "more than %d instances in all", INSTANCES_MAX);
-    return BATON_OK;
+    return s_check_total (self, zpl, item, detail);
 }
 
 static baton_err_t s_section (bn_up_config_t *self, bn_zpl_t *zpl, zconfig_t *item,

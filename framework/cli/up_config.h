@@ -16,6 +16,7 @@
  *            target_lag = 1000       #   events that are ready, for each instance; default 1000
  *            cooldown = 30s          #   how long fewer must do before some go; default 30s
  *            restart = permanent     # or transient, temporary; default permanent
+ *            restart_order = stop-first # or start-first: the successor is ready before it stops
  *            intensity = 10 in 60s   # more ends of an instance park it; 0: never; default as here
  *            watchdog = 30s          # silence that gets an instance killed; 0: off; default 30s
  *            host = a                # where it runs: the name of a node; default: up, this host
@@ -42,6 +43,11 @@
 #define BN_UP_PLACES_MAX      (BN_UP_NODES_MAX + 1) /* of one actor */
 #define BN_UP_HERE            "up"                  /* the host of `baton up` itself */
 
+/*  A variable of an actor that is for the node that runs it: what comes first when it is replaced.
+ *  A node that does not know it passes it on to the process, and stops first.  */
+#define BN_UP_ORDER_VARIABLE "BATON_RESTART_ORDER"
+#define BN_UP_START_FIRST    BN_UP_ORDER_VARIABLE "=start-first"
+
 typedef struct {
     char host[BN_NODE_HOST_BYTES_MAX + 1];
     uint32_t instances;
@@ -62,6 +68,7 @@ typedef struct {
     uint32_t cooldown_ms; /* 0: the default */
     uint32_t stop_timeout_ms;
     bn_restart_t restart;
+    bn_restart_order_t restart_order;
     uint32_t intensity;
     uint32_t intensity_period_ms;
     uint32_t watchdog_ms;

@@ -110,7 +110,7 @@ static void s_refresh_places (bn_up_hosts_t *self, s_actor_t *actor)
 typedef struct {
     bn_node_task_t tasks[BN_NODE_TASKS_MAX];
     bn_node_word_t words[BN_NODE_TASKS_MAX][BN_UP_ARGUMENTS_MAX];
-    bn_node_word_t variables[BN_NODE_TASKS_MAX][BN_UP_ENVIRONMENT_MAX];
+    bn_node_word_t variables[BN_NODE_TASKS_MAX][BN_UP_ENVIRONMENT_MAX + 1];
 } s_tasks_t;
 
 _Static_assert(BN_UP_ARGUMENTS_MAX <= BN_NODE_WORDS_MAX &&
@@ -139,16 +139,20 @@ static void s_adopt (bn_up_hosts_t *self, s_actor_t *actor, size_t place)
         its->wanted = service->wanted < its->max ? service->wanted : its->max;
 }
 
-/*  `words` and `variables` have room for all of them.  */
+/*  `words` and `variables` have room for all of them, and for one that says the order.  */
 static bn_node_task_t s_define (const bn_up_actor_t *its, uint32_t backoff_max_ms,
                                 bn_node_word_t *words, bn_node_word_t *variables)
 {
     const char *directory = its->directory ? its->directory : "";
+    uint32_t variable_count = s_words (variables, its->environment);
+    if (its->restart_order == BN_RESTART_START_FIRST)
+        variables[variable_count++].text =
+            (bn_text_t){BN_UP_START_FIRST, strlen (BN_UP_START_FIRST)};
     return (bn_node_task_t){.name = {its->name, strlen (its->name)},
                             .words = words,
                             .word_count = s_words (words, its->argv),
                             .variables = variables,
-                            .variable_count = s_words (variables, its->environment),
+                            .variable_count = variable_count,
                             .directory = {directory, strlen (directory)},
                             .restart = its->restart,
                             .stop_timeout_ms = its->stop_timeout_ms,
@@ -245,7 +249,7 @@ static void s_forget_old (s_actor_t *actor)
 /*  Keeps the definition before; without memory for it nobody is held, and all replace at once.  */
 static bool s_keep_old (s_actor_t *actor, const bn_up_actor_t *its, uint32_t backoff_max_ms)
 {
-    bn_node_word_t words[BN_UP_ARGUMENTS_MAX], variables[BN_UP_ENVIRONMENT_MAX];
+    bn_node_word_t words[BN_UP_ARGUMENTS_MAX], variables[BN_UP_ENVIRONMENT_MAX + 1];
     bn_node_task_t task = s_define (its, backoff_max_ms, words, variables);
     bn_node_message_t message = {.type = BN_NODE_PART,
                                  .part = {.endpoint = {"", 0}, .tasks = &task, .task_count = 1}};
@@ -493,6 +497,7 @@ static bool s_is_pending (const s_actor_t *actor, size_t place)
 static void s_describe (bn_up_hosts_t *self, s_actor_t *actor, json_t *services)
 {
     static const char *const restarts[] = {"permanent", "transient", "temporary"};
+    static const char *const orders[] = {"stop-first", "start-first"};
     size_t index = (size_t)(actor - self->actors);
     json_t *service = bn_up_hosts_service (services, actor->name);
     s_refresh_places (self, actor);
@@ -500,6 +505,8 @@ static void s_describe (bn_up_hosts_t *self, s_actor_t *actor, json_t *services)
                          json_integer (bn_placement_total (actor->places, actor->count)));
     json_object_set_new (service, "restart",
                          json_string (restarts[self->config->actors[index].restart]));
+    json_object_set_new (service, "restart_order",
+                         json_string (orders[self->config->actors[index].restart_order]));
     for (size_t i = 0; i < actor->count; i++)
         if (s_is_pending (actor, i))
             bn_up_hosts_outdated (service, actor->hosts[i].host);

@@ -42,8 +42,8 @@ json_t *bn_up_hosts_service (json_t *services, const char *name)
     json_t *service = s_named (services, name);
     if (service)
         return service;
-    service = json_pack ("{s:s, s:i, s:s, s:b, s:[]}", "name", name, "wanted", 0, "restart",
-                         "permanent", "rolling", 0, "instances");
+    service = json_pack ("{s:s, s:i, s:s, s:s, s:b, s:[]}", "name", name, "wanted", 0, "restart",
+                         "permanent", "restart_order", "stop-first", "rolling", 0, "instances");
     json_array_append_new (services, service);
     return service;
 }

@@ -144,6 +144,7 @@ static baton_err_t s_services (s_services_t *self, s_up_t *up, const bn_up_confi
                                    .instances = place->instances,
                                    .stop_timeout_ms = actor->stop_timeout_ms,
                                    .restart = actor->restart,
+                                   .restart_order = actor->restart_order,
                                    .intensity = actor->intensity,
                                    .intensity_period_ms = actor->intensity_period_ms,
                                    .watchdog_ms = actor->watchdog_ms};

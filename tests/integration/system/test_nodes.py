@@ -255,6 +255,46 @@ class Nodes(harness.System):
         self.check("p", keys, 50)
         self.stop(up)
 
+    def test_start_first_on_all_hosts(self):
+        """Each host's successor has a number that none there has; nobody else is told how."""
+        order = "restart_order = start-first"
+        up = self.up({"p": ["hosts", "    up = 1", "    a = 2", order],
+                      "s": ["command = \"sh -c 'env | grep ORDER; echo env of $BATON_INSTANCE; "
+                            "exec sleep 1000'\"", "host = a", order]})
+        self.node("a")
+        before = self.wait_ready("p-1", "p-1.a", "p-2.a", "s-1.a")
+        keys = [f"k{i}" for i in range(40)]
+        stream = self.stream(keys, 50, 500)
+        wait_for("it is busy", lambda: len(self.log("p")) > 200)
+        done = self.ask("restart", "p")
+        self.assertEqual(done.stdout.splitlines()[-1], "p: 3 of 3 replaced")
+        after = self.ready()
+        self.assertEqual(set(after), {"p-2", "p-1.a", "p-3.a", "s-1.a"})
+        self.assertFalse({after[name] for name in after if name[0] == "p"} & set(before.values()))
+        self.assertEqual(stream.wait(timeout=harness.DEADLINE_S), 0)
+        self.check("p", keys, 50)
+        self.assertIn("p-2 is stopped: p-1 is ready", self.said("a"))
+        self.assertRegex(self.ask("logs", "s", host="a").stdout, r"s-1 .*env of s-1\.a\n$")
+        self.assertNotIn("BATON_RESTART_ORDER", self.ask("logs", "s", host="a").stdout)
+        # A build that does not work replaces nobody, on any host.
+        conf = self.conf.read_text()
+        self.conf.write_text(conf.replace(f'"{PROBE} --name p ', '"/bin/false '))
+        self.ask("reload")
+        wait_for("the first one is parked", lambda: self.listing()[1].get("p-1", {}).get("state")
+                 == "parked")
+        self.assertEqual(self.ready(), after)
+        # Another order alone replaces nobody either, and counts from now on.
+        self.conf.write_text(conf.replace(order, "restart_order = stop-first"))
+        self.ask("reload")
+        wait_for("nothing is left to replace", lambda: not any(
+            s["rolling"] for s in self.listing()[0]["services"]))
+        self.assertEqual({name: pid for name, pid in self.ready().items() if ".a" in name},
+                         {name: pid for name, pid in after.items() if ".a" in name})
+        self.ask("restart", "p")
+        self.assertEqual({name for name in self.ready() if name.endswith(".a")},
+                         {"p-1.a", "p-3.a", "s-1.a"})
+        self.stop(up)
+
     def test_reload_moves_an_actor_to_another_host(self):
         up = self.up({"p": ["host = a", "instances = 2"]})
         self.node("a")

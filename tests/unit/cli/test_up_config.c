@@ -232,11 +232,13 @@ static void test_reads_what_an_end_leads_to (void **state)
                             "    b\n"
                             "        command = true\n"
                             "        restart = transient\n"
+                            "        restart_order = start-first\n"
                             "        intensity = 5 in 10s\n"
                             "        watchdog = 500ms\n"
                             "    c\n"
                             "        command = true\n"
                             "        restart = temporary\n"
+                            "        restart_order = stop-first\n"
                             "        intensity = 0\n"
                             "        watchdog = 0\n",
                             detail),
@@ -245,11 +247,14 @@ static void test_reads_what_an_end_leads_to (void **state)
     assert_int_equal (config.actors[0].intensity, 10);
     assert_int_equal (config.actors[0].intensity_period_ms, 60000);
     assert_int_equal (config.actors[0].watchdog_ms, 30000);
+    assert_int_equal (config.actors[0].restart_order, BN_RESTART_STOP_FIRST);
     assert_int_equal (config.actors[1].restart, BN_RESTART_TRANSIENT);
+    assert_int_equal (config.actors[1].restart_order, BN_RESTART_START_FIRST);
     assert_int_equal (config.actors[1].intensity, 5);
     assert_int_equal (config.actors[1].intensity_period_ms, 10000);
     assert_int_equal (config.actors[1].watchdog_ms, 500);
     assert_int_equal (config.actors[2].restart, BN_RESTART_TEMPORARY);
+    assert_int_equal (config.actors[2].restart_order, BN_RESTART_STOP_FIRST);
     assert_int_equal (config.actors[2].intensity, 0);
     assert_int_equal (config.actors[2].watchdog_ms, 0);
     bn_up_config_fini (&config);
@@ -328,6 +333,35 @@ static void test_refuses_hosts_that_cannot_be (void **state)
     refuses (text, 0, "more than 16 hosts");
 }
 
+#define START_FIRST "        command = true\n        restart_order = start-first\n"
+
+static void test_refuses_orders_that_cannot_be (void **state)
+{
+    char text[2048] = NODES ACTOR START_FIRST "        host = a\n        environment\n";
+    char detail[512];
+    bn_up_config_t config;
+    (void)state;
+    refuses (ACTOR "        command = true\n        restart_order = first\n", 5,
+             "restart_order = first: expected stop-first or start-first");
+    refuses (ACTOR "        command = true\n        environment\n"
+                   "            BATON_RESTART_ORDER = start-first\n",
+             6, "that is a property");
+    /*  Room for the one that starts first.  */
+    refuses (ACTOR START_FIRST "        instances = 255\n", 3, "with one that starts first");
+    refuses (ACTOR START_FIRST "    b\n        command = true\n        instances = 254\n", 6,
+             "with one that starts first");
+    assert_int_equal (load (&config, ACTOR START_FIRST "        instances = 254\n", detail),
+                      BATON_OK);
+    bn_up_config_fini (&config);
+    /*  Nodes are told it as one variable more.  */
+    for (int i = 0; i < 31; i++)
+        snprintf (text + strlen (text), sizeof (text) - strlen (text), "            V%d = 1\n", i);
+    assert_int_equal (load (&config, text, detail), BATON_OK);
+    bn_up_config_fini (&config);
+    strcat (text, "            LAST = 1\n");
+    refuses (text, 4, "has at most 31 variables");
+}
+
 static void test_refuses_mistakes (void **state)
 {
     (void)state;
@@ -389,6 +423,7 @@ int main (void)
         cmocka_unit_test (test_reads_what_an_end_leads_to),
         cmocka_unit_test (test_follows_what_runs),
         cmocka_unit_test (test_refuses_hosts_that_cannot_be),
+        cmocka_unit_test (test_refuses_orders_that_cannot_be),
         cmocka_unit_test (test_refuses_mistakes),
     };
     return cmocka_run_group_tests (tests, make_file, remove_file);
