@@ -33,6 +33,9 @@ struct bn_vfs {
      *  are of whole pages, in the file and in memory.  */
     int64_t (*pwrite) (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
                        uint64_t at);
+    /*  Makes the file so large and takes the space for it; what was not written reads as zeros.
+     *  Durable with the next datasync. -EOPNOTSUPP: write zeros instead.  */
+    int (*reserve) (bn_vfs_t *self, bn_vfile_t *file, uint64_t size);
     int (*datasync) (bn_vfs_t *self, bn_vfile_t *file);
     int64_t (*size) (bn_vfs_t *self, bn_vfile_t *file);
     int (*rename) (bn_vfs_t *self, const char *from, const char *to); /* replaces */

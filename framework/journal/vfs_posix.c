@@ -230,6 +230,16 @@ static int64_t posix_pwrite (bn_vfs_t *self, bn_vfile_t *file, const void *bytes
     return (int64_t)done;
 }
 
+static int posix_reserve (bn_vfs_t *self, bn_vfile_t *file, uint64_t size)
+{
+    (void)self;
+    int rc;
+    do
+        rc = fallocate (file->fd, 0, 0, (off_t)size);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0 ? 0 : -errno;
+}
+
 static int posix_datasync (bn_vfs_t *self, bn_vfile_t *file)
 {
     (void)self;
@@ -398,6 +408,7 @@ int bn_vfs_posix_new (bn_vfs_t **vfs, const char *directory, bool create)
                             .close = posix_close,
                             .pread = posix_pread,
                             .pwrite = posix_pwrite,
+                            .reserve = posix_reserve,
                             .datasync = posix_datasync,
                             .size = posix_size,
                             .rename = posix_rename,

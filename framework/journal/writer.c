@@ -8,7 +8,9 @@
  *  if it is not in the page cache. The next segment is prepared ahead (zeros, synced, renamed,
  *  directory synced), because overwriting written blocks needs no metadata in the sync. While the
  *  newer half of a segment fills up, preparing keeps pace with writing, so that no roll has to wait
- *  for 64 MiB of zeros even if the caller is never idle.
+ *  for 64 MiB of zeros even if the caller is never idle. Where a segment takes few and large writes,
+ *  the next one is only reserved: metadata for each of them costs less than to write everything
+ *  twice. What then was not needed so fast is filled when the caller is idle.
  *
  *  A roll is: the next file, END frame, sync the old file, header into the new one, sync it. Only
  *  then records follow. So an earlier segment is always wholly on disk, and a header without
@@ -36,6 +38,7 @@
 #define STRAIGHT_BYTES   (256u << 10) /* bodies from this size on are not copied */
 #define PREPARE_BYTES    (1u << 20)   /* of zeros at a time, when keeping pace */
 #define PREPARE_PER_BYTE 4            /* zeros per byte written, when keeping pace */
+#define LARGE_WRITES     128          /* at most so many fill a segment: they are large ones */
 
 struct bn_journal_writer {
     bn_vfs_t *vfs;
@@ -53,6 +56,9 @@ struct bn_journal_writer {
     uint64_t next_filled; /* bytes of it that are zero */
     uint64_t owed;        /* bytes of zeros that keeping pace still wants */
     bool spare;           /* spare.tmp can be had instead */
+    uint64_t writes;      /* to the last segment */
+    bool bare;            /* behind the end of the last segment space is only reserved */
+    bool next_bare;       /* the one that is ready is reserved, not filled */
 
     bn_extent_t *extents; /* owned; not yet fetched */
     size_t extent_count;
@@ -81,6 +87,11 @@ static baton_err_t refuse (const bn_journal_writer_t *self, char detail[512])
                             baton_err_text (self->failed));
 }
 
+static uint64_t to_page (uint64_t at)
+{
+    return (at + BN_PAGE_BYTES - 1) / BN_PAGE_BYTES * BN_PAGE_BYTES;
+}
+
 /*  ---- preparing ---- */
 
 static int64_t prepare_done (bn_journal_writer_t *self, const char *from)
@@ -96,15 +107,19 @@ static int64_t prepare_done (bn_journal_writer_t *self, const char *from)
     return rc;
 }
 
+static int64_t open_prepared (bn_journal_writer_t *self)
+{
+    if (self->next)
+        return 0;
+    self->next_filled = 0;
+    return self->vfs->open (self->vfs, BN_NEXT_FILE, true, true, &self->next);
+}
+
 static int64_t prepare_zeros (bn_journal_writer_t *self, uint64_t bytes)
 {
-    int64_t rc = 0;
-    if (!self->next) {
-        self->next_filled = 0;
-        rc = self->vfs->open (self->vfs, BN_NEXT_FILE, true, true, &self->next);
-        if (rc != 0)
-            return rc;
-    }
+    int64_t rc = open_prepared (self);
+    if (rc != 0)
+        return rc;
     uint64_t left = self->options.segment_bytes - self->next_filled;
     uint64_t to = self->next_filled + (bytes < left ? bytes : left);
     rc = bn_catalog_fill (self->vfs, self->next, self->next_filled, to);
@@ -118,24 +133,84 @@ static int64_t prepare_zeros (bn_journal_writer_t *self, uint64_t bytes)
     return full ? prepare_done (self, BN_NEXT_FILE) : rc;
 }
 
-/*  Up to `bytes` more of the next segment.  */
-static baton_err_t prepare (bn_journal_writer_t *self, uint64_t bytes, char detail[512])
+/*  The whole next segment, reserved, or as many zeros where there is no such thing.  */
+static int64_t prepare_space (bn_journal_writer_t *self, uint64_t bytes)
+{
+    int64_t rc = open_prepared (self);
+    if (rc != 0)
+        return rc;
+    rc = self->vfs->reserve (self->vfs, self->next, self->options.segment_bytes);
+    if (rc == -EOPNOTSUPP)
+        return prepare_zeros (self, bytes);
+    if (rc == 0)
+        rc = self->vfs->datasync (self->vfs, self->next);
+    self->vfs->close (self->vfs, &self->next);
+    if (rc == 0)
+        rc = prepare_done (self, BN_NEXT_FILE);
+    self->next_bare = rc == 0;
+    return rc;
+}
+
+static bool large_writes (const bn_journal_writer_t *self)
+{
+    uint64_t filled = self->end.position - BN_SEGMENT_AREA;
+    return self->writes * self->options.segment_bytes < LARGE_WRITES * filled;
+}
+
+/*  What came of preparing. Running out of space is tried again when it is asked for again.  */
+static baton_err_t prepared (bn_journal_writer_t *self, int64_t rc, char detail[512])
+{
+    if (rc == 0)
+        return BATON_OK;
+    baton_err_t err = bn_journal_fail_io (rc, detail, BN_JOURNAL_FOLDER, "prepare a segment");
+    if (err != BATON_ERR_DISK_FULL)
+        self->failed = err;
+    return err;
+}
+
+/*  The next segment, or up to `bytes` more of it if it is to be filled.  */
+static baton_err_t prepare (bn_journal_writer_t *self, uint64_t bytes, bool reserve,
+                            char detail[512])
 {
     if (self->catalog.next_ready)
         return BATON_OK;
     /*  A trimmed segment has written blocks already. What is in it has another number and tag.  */
-    int64_t rc = self->spare ? prepare_done (self, BN_SPARE_FILE) : prepare_zeros (self, bytes);
+    int64_t rc = self->spare ? prepare_done (self, BN_SPARE_FILE)
+                 : reserve   ? prepare_space (self, bytes)
+                             : prepare_zeros (self, bytes);
     self->spare = false;
-    if (rc == 0)
-        return BATON_OK;
-    baton_err_t err = bn_journal_fail_io (rc, detail, BN_JOURNAL_FOLDER, "prepare a segment");
+    baton_err_t err = prepared (self, rc, detail);
     if (err == BATON_ERR_DISK_FULL) {
-        /*  Give the space back; it is tried again when it is asked for again.  */
-        self->vfs->remove (self->vfs, BN_NEXT_FILE);
+        self->vfs->remove (self->vfs, BN_NEXT_FILE); /* give the space back */
         self->owed = 0;
-    } else
-        self->failed = err;
+    }
     return err;
+}
+
+/*  Zeros for what is only reserved, behind the place of the next frame.  */
+static int64_t fill_bare (bn_journal_writer_t *self)
+{
+    int64_t rc = 0;
+    if (self->bare) {
+        rc = bn_catalog_fill (self->vfs, self->file, to_page (self->end.position + BN_FRAME_BYTES),
+                              self->options.segment_bytes);
+        if (rc == 0)
+            rc = self->vfs->datasync (self->vfs, self->file);
+        self->bare = rc != 0;
+    }
+    if (rc == 0 && self->next_bare) {
+        char name[BN_SEGMENT_NAME_MAX];
+        bn_vfile_t *next = NULL;
+        bn_segment_name (name, current (self)->id + 1);
+        rc = self->vfs->open (self->vfs, name, false, true, &next);
+        if (rc == 0)
+            rc = bn_catalog_fill (self->vfs, next, 0, self->options.segment_bytes);
+        if (rc == 0)
+            rc = self->vfs->datasync (self->vfs, next);
+        self->vfs->close (self->vfs, &next);
+        self->next_bare = rc != 0;
+    }
+    return rc;
 }
 
 baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512])
@@ -143,28 +218,29 @@ baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512])
     bn_assert (self);
     if (self->failed)
         return refuse (self, detail);
-    return prepare (self, self->options.segment_bytes, detail);
+    baton_err_t err = prepared (self, fill_bare (self), detail);
+    if (err == BATON_ERR_DISK_FULL) { /* on file systems that never overwrite: then it stays so */
+        self->bare = self->next_bare = false;
+        err = BATON_OK;
+    }
+    return err ? err : prepare (self, self->options.segment_bytes, false, detail);
 }
 
 static baton_err_t keep_pace (bn_journal_writer_t *self, uint64_t written, char detail[512])
 {
     if (self->catalog.next_ready || self->end.position < self->options.segment_bytes / 2)
         return BATON_OK;
+    bool reserve = large_writes (self);
     self->owed += PREPARE_PER_BYTE * written;
-    if (self->owed < PREPARE_BYTES)
+    if (!reserve && self->owed < PREPARE_BYTES)
         return BATON_OK;
     uint64_t bytes = self->owed;
     self->owed = 0;
-    baton_err_t err = prepare (self, bytes, detail);
+    baton_err_t err = prepare (self, bytes, reserve, detail);
     return err == BATON_ERR_DISK_FULL ? BATON_OK : err; /* the roll will tell, if it comes to it */
 }
 
 /*  ---- frames ---- */
-
-static uint64_t to_page (uint64_t at)
-{
-    return (at + BN_PAGE_BYTES - 1) / BN_PAGE_BYTES * BN_PAGE_BYTES;
-}
 
 static baton_err_t flush (bn_journal_writer_t *self, char detail[512])
 {
@@ -280,7 +356,7 @@ static baton_err_t need_next (bn_journal_writer_t *self, char detail[512])
 {
     baton_err_t err = BATON_OK;
     while (!self->catalog.next_ready && !err)
-        err = prepare (self, self->options.segment_bytes, detail);
+        err = prepare (self, self->options.segment_bytes, large_writes (self), detail);
     if (err)
         self->failed = err;
     return err;
@@ -309,6 +385,9 @@ static baton_err_t open_next (bn_journal_writer_t *self, uint64_t time_us, char 
     if (!bn_catalog_add (&self->catalog, &segment))
         return self->failed = BATON_ERR_MEMORY;
     self->catalog.next_ready = false;
+    self->bare = self->next_bare;
+    self->next_bare = false;
+    self->writes = 0;
     uint8_t area[BN_SEGMENT_AREA];
     char name[BN_SEGMENT_NAME_MAX];
     bn_segment_name (name, segment.id);
@@ -411,6 +490,7 @@ baton_err_t bn_journal_write (bn_journal_writer_t *self, const bn_journal_record
         return refuse (self, detail);
     baton_err_t err = BATON_OK;
     uint64_t written = 0;
+    self->writes++;
     for (size_t i = 0; i < count && !err; i++) {
         err = write_one (self, &records[i], detail);
         written += BN_FRAME_BYTES + records[i].body_size;

@@ -302,6 +302,14 @@ static int64_t disk_pwrite (bn_vfs_t *vfs, bn_vfile_t *file, const void *bytes, 
     return finish (vfs->arg, (int64_t)size);
 }
 
+static int disk_reserve (bn_vfs_t *vfs, bn_vfile_t *file, uint64_t size)
+{
+    int rc = begin (vfs->arg);
+    if (rc == 0 && size > file->inode->seen.size)
+        resize (&file->inode->seen, (size_t)size);
+    return (int)(rc == 0 ? finish (vfs->arg, 0) : rc);
+}
+
 /*  As Linux does it: what could not be written counts as clean afterwards, so that the next sync
  *  says yes and the bytes never reach the disk, although everybody sees them.  */
 static int disk_datasync (bn_vfs_t *vfs, bn_vfile_t *file)
@@ -467,6 +475,7 @@ bn_vfs_t *bn_disk_vfs (bn_disk_t *self)
                            .close = disk_close,
                            .pread = disk_pread,
                            .pwrite = disk_pwrite,
+                           .reserve = disk_reserve,
                            .datasync = disk_datasync,
                            .size = disk_size,
                            .rename = disk_rename,

@@ -251,6 +251,20 @@ static int64_t tape_pwrite (bn_vfs_t *vfs, bn_vfile_t *file, const void *bytes, 
     return (int64_t)size;
 }
 
+/*  To whoever reads, and to whoever loses sectors of it, the same as writing zeros.  */
+static int tape_reserve (bn_vfs_t *vfs, bn_vfile_t *file, uint64_t size)
+{
+    tape_t *self = vfs->arg;
+    size_t there = self->inodes[file->inode].size;
+    if (size <= there)
+        return begin (vfs, true);
+    uint8_t *zeros = grown (NULL, (size_t)size - there);
+    memset (zeros, 0, (size_t)size - there);
+    int64_t rc = tape_pwrite (vfs, file, zeros, (size_t)size - there, there);
+    free (zeros);
+    return rc < 0 ? (int)rc : 0;
+}
+
 static int tape_datasync (bn_vfs_t *vfs, bn_vfile_t *file)
 {
     int rc = begin (vfs, true);
@@ -388,6 +402,7 @@ bn_vfs_t *tape_vfs (tape_t *self)
                       .close = tape_close,
                       .pread = tape_pread,
                       .pwrite = tape_pwrite,
+                      .reserve = tape_reserve,
                       .datasync = tape_datasync,
                       .size = tape_size,
                       .rename = tape_rename,

@@ -36,13 +36,14 @@ typedef enum {
     FCNTL,
     FTRUNCATE,
     ALIGNED_ALLOC,
+    FALLOCATE,
     CALLS
 } call_t;
 
 static const char *const call_names[CALLS] = {
-    "open",    "openat",    "malloc",   "pread",    "pwrite",    "fdatasync",
-    "fsync",   "fstat",     "fstatvfs", "renameat", "unlinkat",  "mkdir",
-    "mkdirat", "fdopendir", "readdir",  "fcntl",    "ftruncate", "aligned_alloc"};
+    "open",    "openat",   "malloc",    "pread",         "pwrite",   "fdatasync", "fsync",
+    "fstat",   "fstatvfs", "renameat",  "unlinkat",      "mkdir",    "mkdirat",   "fdopendir",
+    "readdir", "fcntl",    "ftruncate", "aligned_alloc", "fallocate"};
 
 static bool armed;
 static unsigned counts[CALLS];  /* made while armed */
@@ -145,6 +146,8 @@ int __wrap_fsync (int fd)
     return fails (FSYNC) ? -1 : 0;
 }
 
+WRAP (FALLOCATE, int, fallocate, (int fd, int mode, off_t from, off_t size), (fd, mode, from, size),
+      -1)
 WRAP (ALIGNED_ALLOC, void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size),
       NULL)
 WRAP (FSTAT, int, fstat, (int fd, struct stat *status), (fd, status), -1)
@@ -239,6 +242,7 @@ static int with_file (bn_vfs_t *vfs, call_t call)
     int64_t rc = call == PREAD       ? vfs->pread (vfs, file, bytes, sizeof bytes, 0)
                  : call == PWRITE    ? vfs->pwrite (vfs, file, bytes, sizeof bytes, 0)
                  : call == FDATASYNC ? vfs->datasync (vfs, file)
+                 : call == FALLOCATE ? vfs->reserve (vfs, file, 5000)
                                      : vfs->size (vfs, file);
     vfs->close (vfs, &file);
     return rc < 0 ? (int)rc : 0;
@@ -272,6 +276,7 @@ static int use (bn_vfs_t *vfs, call_t call)
     case PREAD:
     case PWRITE:
     case FDATASYNC:
+    case FALLOCATE:
     case FSTAT:
         return with_file (vfs, call);
     case FSYNC:
@@ -297,9 +302,9 @@ static int use (bn_vfs_t *vfs, call_t call)
 static void each_call_that_fails_returns_its_error_and_leaks_nothing (void **state)
 {
     (void)state;
-    static const call_t failing[] = {OPENAT,    PREAD,    PWRITE,   FDATASYNC, FSTAT,
-                                     FSYNC,     FSTATVFS, RENAMEAT, UNLINKAT,  MKDIRAT,
-                                     FDOPENDIR, READDIR,  FCNTL,    OPEN,      MKDIR};
+    static const call_t failing[] = {OPENAT,   PREAD,    PWRITE,   FDATASYNC, FSTAT,     FSYNC,
+                                     FSTATVFS, RENAMEAT, UNLINKAT, MKDIRAT,   FDOPENDIR, READDIR,
+                                     FCNTL,    OPEN,     MKDIR,    FALLOCATE};
     static const int errors[] = {EIO, ENOSPC, EACCES, EMFILE, EDQUOT};
     bn_vfs_t *vfs = new_vfs ();
     for (size_t i = 0; i < sizeof failing / sizeof *failing; i++)
@@ -364,6 +369,11 @@ static void interrupted_and_short_transfers_are_finished (void **state)
     assert_int_equal (vfs->pread (vfs, file, back, sizeof back, 5000), 0);
     heal ();
     assert_int_equal (vfs->size (vfs, file), 50 + sizeof bytes);
+    break_call (FALLOCATE, 1, 2, EINTR);
+    assert_int_equal (vfs->reserve (vfs, file, 70000), 0);
+    assert_int_equal (counts[FALLOCATE], 3);
+    heal ();
+    assert_int_equal (vfs->size (vfs, file), 70000);
     vfs->close (vfs, &file);
     vfs->destroy (&vfs);
 }
