@@ -18,7 +18,8 @@
  *  stay below what the orchestrator accepts.
  *
  *  A partition's part is made in three steps: what may go is marked in_flight; what that means
- *  once it is accepted, above all the floor, is kept in the slot; then it is added to the message. */
+ *  once it is accepted, above all the floor, is kept in the slot; then it is added to the message.
+ */
 
 #include "base/plant.h"
 #include "core/mailbox_internal.h"
