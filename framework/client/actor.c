@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define DEFAULT_ENDPOINT   "tcp://127.0.0.1:7711"
-#define BACKOFF_MS_MAX     86400000u
+#define DELAY_MS_MAX       86400000u /* a backoff, a deadline; the wire has no more, either */
 #define ATTEMPTS_MAX       1000u
 #define EMIT_BYTES_MAX     (4u * 1024 * 1024)
 #define PREFETCH_BYTES_MIN (64u * 1024)
@@ -52,9 +52,10 @@ static bool complete (baton_actor_options_t *options)
     if (!options->prefetch_bytes)
         options->prefetch_bytes = 8 * 1024 * 1024;
     return options->start >= BATON_START_TAIL && options->start <= BATON_START_TIME &&
-           options->max_attempts <= ATTEMPTS_MAX && options->backoff_max_ms <= BACKOFF_MS_MAX &&
+           options->max_attempts <= ATTEMPTS_MAX && options->backoff_max_ms <= DELAY_MS_MAX &&
            options->backoff_min_ms <= options->backoff_max_ms &&
-           options->backoff_jitter_pct <= 100 && options->emit_bytes_max <= EMIT_BYTES_MAX &&
+           options->handler_deadline_ms <= DELAY_MS_MAX && options->backoff_jitter_pct <= 100 &&
+           options->emit_bytes_max <= EMIT_BYTES_MAX &&
            options->prefetch_bytes >= PREFETCH_BYTES_MIN &&
            bn_link_endpoint_valid (options->endpoint);
 }

@@ -212,8 +212,8 @@ static void explain (const char *program, baton_err_t err, const baton_actor_opt
                  program, options->endpoint);
     else if (err == BATON_ERR_ARGUMENT)
         fprintf (stderr,
-                 "%s: a limit is out of range: at most 1,000 attempts, and backoffs up to "
-                 "86,400,000 ms with the least not above the most\n",
+                 "%s: a limit is out of range: at most 1,000 attempts, a handler deadline and "
+                 "backoffs up to 86,400,000 ms, the least backoff not above the most\n",
                  program);
     else
         fprintf (stderr, "%s: %s\n", program, baton_err_text (err));

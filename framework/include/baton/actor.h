@@ -43,6 +43,7 @@ typedef struct baton_context baton_context_t;
 typedef baton_verdict_t (baton_handler_fn) (baton_context_t *context, const baton_event_t *event,
                                             void *arg);
 
+/*  Zero means default. name, instance and endpoint are copied.  */
 typedef struct {
     const char *name;             /* the actor; required; letters, digits, '-' and '_' */
     const char *instance;         /* default "HOST-PID"; a supervisor gives stable names */
@@ -50,40 +51,48 @@ typedef struct {
     baton_start_t start;          /* used only when the actor is registered the first time */
     uint64_t start_value;         /* offset, or time in microseconds */
     uint32_t max_attempts;        /* then dead-lettered; default 5, at most 1,000 */
-    uint32_t backoff_min_ms;      /* default 100 */
-    uint32_t backoff_max_ms;      /* default 30,000, at most 86,400,000 */
+    uint32_t backoff_min_ms;      /* default 100, or backoff_max_ms if that is less */
+    uint32_t backoff_max_ms;      /* default 30,000, or backoff_min_ms if that is more; at most
+                                     86,400,000; not below backoff_min_ms */
     uint32_t backoff_jitter_pct;  /* 0..100, share of the backoff that is random; default 20,
                                      UINT32_MAX for none */
-    uint32_t handler_deadline_ms; /* default 30,000 */
+    uint32_t handler_deadline_ms; /* default 30,000, at most 86,400,000 */
     uint32_t connect_timeout_ms;  /* 0: keep trying for ever (a warning each 5 s); else
                                      baton_actor_run gives up with UNREACHABLE after that long
                                      without an answer */
-    size_t emit_bytes_max;        /* per handler call; default 1 MiB */
-    size_t prefetch_bytes;        /* received and not yet handled; default 8 MiB */
+    size_t emit_bytes_max;        /* per handler call; default 1 MiB, at most 4 MiB */
+    size_t prefetch_bytes;        /* received and not yet handled; default 8 MiB, at least 64 KiB */
     bool exit_when_hung;          /* end the process (code 70) when a handler is still running one
                                      more deadline after its deadline; baton_actor_main sets it */
     const char *usage;            /* for baton_actor_main: what the actor's own arguments are, those
                                      after "--"; whole lines, for --help; NULL: it has none */
 } baton_actor_options_t;
 
-/*  Errors: ARGUMENT, NAME, MEMORY. *actor is NULL on error. Does not connect yet.  */
+/*  Errors: ARGUMENT (no name, a limit out of its range, what is no endpoint), NAME, MEMORY. *actor
+ *  is NULL on error. Does not connect yet.  */
 BATON_API baton_err_t baton_actor_new (baton_actor_t **actor, const baton_actor_options_t *options);
+
+/*  Nulls the pointer; NULL is fine. Not while it runs: stop it, and let baton_actor_run return.  */
 BATON_API void baton_actor_destroy (baton_actor_t **actor_p);
 
 /*  Adds a handler for a topic pattern: dotted segments, "*" is one segment, ">" the rest. The
  *  first pattern that matches, in the order of the calls, takes the event. Before baton_actor_run.
- *  Errors: TOPIC, LIMIT (64 patterns).  */
+ *  The pattern is copied; arg is the caller's, and is used until baton_actor_run returns.
+ *  Errors: TOPIC, LIMIT (64 patterns), ARGUMENT (no handler, or it has run), MEMORY.  */
 BATON_API baton_err_t baton_actor_on (baton_actor_t *self, const char *pattern,
                                       baton_handler_fn *handler, void *arg);
 
-/*  Joins and handles events until baton_actor_stop or an error that cannot be waited out. After a
- *  stop: finishes the event in hand, settles, leaves, returns BATON_OK. Errors: UNREACHABLE,
- *  FENCED (a newer process has taken this instance name), CONFLICT (registered with other topics),
+/*  Joins and handles events until baton_actor_stop or an error that cannot be waited out; blocks
+ *  until then. An actor runs once. After a stop: finishes the event in hand, settles, leaves,
+ *  returns BATON_OK. Errors: UNREACHABLE, FENCED (a newer process has taken this instance name),
+ *  CONFLICT (registered with other topics), ARGUMENT (no handler, or it has run), MEMORY, SYSTEM,
  *  and what the orchestrator refused; baton_actor_error_text says more.  */
 BATON_API baton_err_t baton_actor_run (baton_actor_t *self);
+
+/*  One line for a person about what baton_actor_run returned; "" if all went well. Borrowed.  */
 BATON_API const char *baton_actor_error_text (const baton_actor_t *self);
 
-/*  Async-signal-safe.  */
+/*  Makes baton_actor_run return, also one that is yet to be called. Async-signal-safe.  */
 BATON_API void baton_actor_stop (baton_actor_t *self);
 
 /*  ---- inside a handler -------------------------------------------------------------------- */

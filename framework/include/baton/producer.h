@@ -25,9 +25,11 @@ typedef struct baton_producer baton_producer_t;
  *  err is BATON_OK. Must not block and must not call into this producer.  */
 typedef void (baton_receipt_fn) (uint64_t ticket, baton_err_t err, uint64_t offset, void *arg);
 
+/*  Zero means default. The strings are copied.  */
 typedef struct {
     const char *endpoint;         /* default "tcp://127.0.0.1:7711" */
-    const char *source;           /* CloudEvents source; default "/producers/HOST/PID" */
+    const char *source;           /* CloudEvents source, 1..BATON_ATTRIBUTE_BYTES_MAX of UTF-8;
+                                     default "/producers/HOST/PID" */
     size_t inflight_bytes_max;    /* unreceipted bytes; default 16 MiB, at least 64 KiB */
     uint32_t connect_timeout_ms;  /* for baton_producer_new: default 0 = do not wait; else wait that
                                      long for the orchestrator and fail with UNREACHABLE */

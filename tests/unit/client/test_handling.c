@@ -60,7 +60,7 @@ static void options_are_checked (void **state)
         {.start = (baton_start_t)4},  {.max_attempts = 1001},
         {.backoff_max_ms = 86400001}, {.backoff_min_ms = 200, .backoff_max_ms = 100},
         {.backoff_jitter_pct = 101},  {.emit_bytes_max = 4 * 1024 * 1024 + 1},
-        {.prefetch_bytes = 1},
+        {.prefetch_bytes = 1},        {.handler_deadline_ms = 86400001},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         baton_actor_options_t options = wrong[i];
