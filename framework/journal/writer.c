@@ -8,9 +8,9 @@
  *  if it is not in the page cache. The next segment is prepared ahead (zeros, synced, renamed,
  *  directory synced), because overwriting written blocks needs no metadata in the sync. While the
  *  newer half of a segment fills up, preparing keeps pace with writing, so that no roll has to wait
- *  for 64 MiB of zeros even if the caller is never idle. Where a segment takes few and large writes,
- *  the next one is only reserved: metadata for each of them costs less than to write everything
- *  twice. What then was not needed so fast is filled when the caller is idle.
+ *  for 64 MiB of zeros even if the caller is never idle. Where a segment takes few and large
+ *  writes, the next one is only reserved: metadata for each of them costs less than to write
+ *  everything twice. What then was not needed so fast is filled when the caller is idle.
  *
  *  A roll is: the next file, END frame, sync the old file, header into the new one, sync it. Only
  *  then records follow. So an earlier segment is always wholly on disk, and a header without
