@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """Programs that are run to their end, and that do not outlive an interruption."""
+import os
 import subprocess
 
 GENTLE_S = 30  # to end their own children and remove their folders
@@ -7,6 +8,11 @@ GENTLE_S = 30  # to end their own children and remove their folders
 
 class Failed(Exception):
     """Of a program or a system that is measured; the text is for whoever reads the terminal."""
+
+
+def quiet_disk():
+    """Waits until what was measured before is no longer on its way to the disk."""
+    os.sync()
 
 
 def output(*argv):

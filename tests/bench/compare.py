@@ -6,7 +6,7 @@ import statistics
 import sys
 
 import peers
-from children import Failed
+from children import Failed, quiet_disk
 
 # Name, arguments of baton bench, what peers.run is told, events of baton, events of a peer with a
 # journal; one without gets as many as baton. Figures are per event or second, so the number only
@@ -54,6 +54,7 @@ def measure(bench, program, folder, rounds, quick, wanted):
                 if "rate" in load and "batches" in name:
                     continue  # waits for a full batch: says nothing about latency
                 count = events if "proxy" in name else peer_events
+                quiet_disk()
                 try:
                     row.setdefault(name, []).append(
                         peers.run(name, program, folder, count // part, **load))

@@ -15,7 +15,7 @@ import time
 import msgpack
 import zmq
 
-from children import Failed
+from children import Failed, quiet_disk
 
 PATIENCE_S = 300
 HELLO, JOIN, LEAVE, STATUS, ERROR = 1, 3, 8, 9, 0xFF
@@ -136,6 +136,7 @@ class System:
         self.orchestrator = self.admin = self.folder = None
 
     def __enter__(self):
+        quiet_disk()
         self.folder = tempfile.mkdtemp(prefix="baton-bench.",
                                        dir=os.environ.get("TMPDIR", "/var/tmp"))
         try:
