@@ -59,7 +59,8 @@ typedef struct {
     bn_slot_t *slot;
     const bn_outcome_t *left_out; /* the first main-line one: the floor stays at it */
     bool any;                     /* an outcome goes */
-    bool full;                    /* one found no room in the message */
+    bool cut;                     /* one stays */
+    bool full;                    /* for it found no room in the message */
 } bn_share_t;
 
 bool bn_slot_dirty (const bn_slot_t *slot)
@@ -138,10 +139,13 @@ static void choose (bn_building_t *building, bn_share_t *share)
             building->events += outcome->emission_count;
             building->emitting += outcome->emission_count > 0;
             share->any = true;
-        } else if (outcome->main_line && !share->left_out)
-            share->left_out = outcome;
+        } else {
+            share->cut = true;
+            if (outcome->main_line && !share->left_out)
+                share->left_out = outcome;
+        }
     }
-    bn_relief_offered (&slot->relief, !share->left_out && !share->full);
+    bn_relief_offered (&slot->relief, !share->cut);
 }
 
 /*  ---- what it means once it is accepted ---------------------------------------------------- */

@@ -164,6 +164,45 @@ static void test_no_room_for_dead_letters_holds_no_parked_event_up (void **state
     box_fini (&limits.box);
 }
 
+/*  A parked event dies, and there is no room for its dead letter. What was handled beside it is
+ *  settled, and then the main line stops as it does for a dead letter of its own, until there is.
+ */
+static void test_a_parked_dead_letter_without_room_stops_the_main_line (void **state)
+{
+    (void)state;
+    limits_t limits;
+    limits_init (&limits, 4, 0);
+    limits.key = "-";
+    publish (&limits, 0, 1, NULL);
+    box_handle (&limits.box, "r");
+    judge (&limits, box_expect (&limits.box, BN_SETTLE));
+    publish (&limits, 1, 1, NULL);
+    publish (&limits, 2, 4, NULL); /* waits for the end of that run */
+    box_pass (&limits.box, 2000);
+    send_parked (&limits, box_expect (&limits.box, BN_FETCH));
+    box_handle (&limits.box, "a");
+    box_assert_run (&limits.box, "0 2 3 4 5");
+    publish (&limits, 6, 1, NULL);
+    box_handle (&limits.box, "xaaaa");
+    publish (&limits, 7, 4, NULL);
+    while (limits.refused == 0)
+        judge (&limits, box_expect (&limits.box, BN_SETTLE));
+    box_handle (&limits.box, "a");
+    for (int steps = 0; steps < 300; steps++) {
+        const bn_message_t *message = box_sent (&limits.box, BN_SETTLE);
+        if (message)
+            judge (&limits, message);
+        else
+            box_pass (&limits.box, 10);
+        assert_null (limits.box.run);
+    }
+    assert_int_equal (limits.floor, 7);
+    limits.dead_max = 1;
+    assert_true (drain (&limits, 11, 300));
+    assert_int_equal (limits.dead, 1);
+    box_fini (&limits.box);
+}
+
 /*  Joins as it does in the others, and is told the bound.  */
 static void limits_init_told (limits_t *self, uint32_t parked_max)
 {
@@ -253,6 +292,7 @@ int main (void)
         cmocka_unit_test (test_what_makes_room_is_settled_at_once),
         cmocka_unit_test (test_dead_letters_go_as_far_as_there_is_room),
         cmocka_unit_test (test_no_room_for_dead_letters_holds_no_parked_event_up),
+        cmocka_unit_test (test_a_parked_dead_letter_without_room_stops_the_main_line),
         cmocka_unit_test (test_a_small_parked_max_is_never_run_into),
         cmocka_unit_test (test_a_large_parked_max_is_used),
         cmocka_unit_test (test_less_room_than_told_holds_no_dead_letter_up),
