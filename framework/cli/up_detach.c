@@ -3,10 +3,12 @@
 #include "cli/up_detach.h"
 #include "cli/options.h"
 #include "shell/clock.h"
+#include "supervisor/control.h"
 #include "supervisor/logbook.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -78,6 +80,37 @@ static int s_end (const s_parent_t *self)
     return WEXITSTATUS (status) ? WEXITSTATUS (status) : BN_EXIT_FAILED;
 }
 
+/*  Asks the child which instance is not ready, and how many more: "" if it does not say.  */
+static void s_who_is_not_ready (const char *data_dir, char *text, size_t size)
+{
+    char *reply = NULL;
+    const json_t *service, *instance, *first = NULL;
+    size_t i, k, others = 0;
+    *text = 0;
+    if (bn_control_ask (data_dir, "status", &reply))
+        return;
+    json_t *answer = json_loads (reply, 0, NULL);
+    free (reply);
+    json_array_foreach (json_object_get (answer, "services"), i, service)
+    {
+        json_array_foreach (json_object_get (service, "instances"), k, instance)
+        {
+            if (json_is_true (json_object_get (instance, "ready")))
+                continue;
+            others += first != NULL;
+            first = first ? first : instance;
+        }
+    }
+    const char *name = json_string_value (json_object_get (first, "instance"));
+    const char *status = json_string_value (json_object_get (first, "status"));
+    if (name)
+        snprintf (text, size, ": %s is not%s%s%s", name, status && *status ? " (" : "",
+                  status ? status : "", status && *status ? ")" : "");
+    if (name && others)
+        snprintf (text + strlen (text), size - strlen (text), ", and %zu more", others);
+    json_decref (answer);
+}
+
 static int s_wait (s_parent_t *self, const bn_up_detach_options_t *options)
 {
     uint64_t end_ms = bn_clock_now ().mono_ms + (uint64_t)options->ready_s * 1000;
@@ -105,12 +138,15 @@ static int s_wait (s_parent_t *self, const bn_up_detach_options_t *options)
     }
     struct signalfd_siginfo info;
     bool interrupted = items[1].revents && read (self->signals, &info, sizeof (info)) > 0;
+    char who[512] = "";
+    if (!interrupted)
+        s_who_is_not_ready (options->data_dir, who, sizeof (who));
     kill (self->child, SIGTERM);
     s_end (self);
     if (interrupted)
         return EXIT_INTERRUPTED;
-    return bn_failure ("up", BATON_OK, "not everything was ready within %" PRIu32 " s; stopped",
-                       options->ready_s);
+    return bn_failure ("up", BATON_OK, "not everything was ready within %" PRIu32 " s%s; stopped",
+                       options->ready_s, who);
 }
 
 /*  Nothing of the terminal, and nothing of whoever has called, stays open.  */

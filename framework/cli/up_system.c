@@ -6,6 +6,7 @@
 #include "cli/up_detach.h"
 #include "cli/up_elastic.h"
 #include "cli/up_hosts.h"
+#include "cli/up_hosts_status.h"
 #include "cli/up_output.h"
 #include "cli/up_watch.h"
 #include "client/admin.h"
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -367,6 +369,14 @@ static bool s_answer (bn_supervisor_t *supervisor, const char *request, bn_buffe
 {
     const s_up_t *self = arg;
     (void)supervisor;
+    if (!strncmp (request, "scale orchestrator ", 19) && self->config->orchestrator_set) {
+        /*  Two would be at one data directory, none would be an end that nobody is told of.  */
+        bn_up_hosts_put (reply, json_pack ("{s:b, s:s, s:s}", "ok", 0, "error",
+                                           baton_err_name (BATON_ERR_CONFLICT), "text",
+                                           "there is one orchestrator, always: baton restart "
+                                           "orchestrator, or baton down"));
+        return true;
+    }
     return bn_up_hosts_answer (self->hosts, request, reply);
 }
 

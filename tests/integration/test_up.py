@@ -77,7 +77,8 @@ class Up(UpCase):
         self.wait_instances("a-1", "a-2", "a-3")
         self.assertEqual(self.scale("a", 1).returncode, 0)
         self.assertEqual(self.wait_instances("a-1")["a-1"], first["a-1"])
-        for arguments, code in ((("nobody", 1), 1), (("a", 256), 1), (("a", 257), 2),
+        for arguments, code in ((("nobody", 1), 1), (("orchestrator", 2), 1),
+                                (("orchestrator", 0), 1), (("a", 256), 1), (("a", 257), 2),
                                 (("a", "x"), 2), (("a",), 2), (("a", "-1"), 2)):
             self.assertEqual(self.scale(*arguments).returncode, code, arguments)
         self.assertEqual(self.scale("a", 0).returncode, 0)

@@ -115,7 +115,8 @@ class Background(harness.System):
         done = self.detach({"probe": f"{PROBE} --connect ipc://{self.dir}/none --name probe "
                                      "-- --on t"}, "--wait", "3")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("not everything was ready within 3 s; stopped", done.stderr)
+        self.assertIn("not everything was ready within 3 s: probe-1 is not (waiting for the "
+                      f"orchestrator at ipc://{self.dir}/none); stopped", done.stderr)
         self.assert_nothing_runs()
 
     def test_interrupted_while_it_waits(self):

@@ -155,7 +155,7 @@ class Nodes(harness.System):
         self.assertEqual({row["instance"] for row in self.log("p")},
                          {"p-1", "p-1.a", "p-2.a", "p-1.b"})
         # What a node's instances print is kept there; what runs there is not for it to say.
-        self.assertRegex(self.ask("logs", host="b").stdout, r"s-1 .*s-1\.b\n$")
+        self.assertRegex(self.ask("logs", host="b").stdout, r"(?m)^s-1 .*s-1\.b$")
         self.assertEqual(self.ask("scale", "p", 3, host="a", check=False).returncode, 1)
         self.stop(up)
         self.assertEqual([pid for pid in pids.values() if exists(pid)], [])
