@@ -167,6 +167,14 @@ static void s_place (bn_lab_service_t *service, const bn_up_actor_t *actor, uint
         service->counts[(first + i) % hosts]++;
 }
 
+/*  A property beside the sections, of which one may be empty.  */
+static bool s_is_property (zconfig_t *item)
+{
+    const char *name = zconfig_name (item);
+    return !zconfig_child (item) && zconfig_value (item) && strcmp (name, "file") &&
+           strcmp (name, "orchestrator") && strcmp (name, "actors");
+}
+
 static baton_err_t s_take_system (bn_lab_config_t *self, const bn_up_config_t *up, bn_zpl_t *zpl,
                                   zconfig_t *system, char detail[512])
 {
@@ -184,7 +192,7 @@ static baton_err_t s_take_system (bn_lab_config_t *self, const bn_up_config_t *u
     if (!self->top)
         return BATON_ERR_MEMORY;
     for (zconfig_t *item = zconfig_child (system); item; item = zconfig_next (item))
-        if (!zconfig_child (item) && zconfig_value (item) && strcmp (zconfig_name (item), "file"))
+        if (s_is_property (item))
             zconfig_put (self->top, zconfig_name (item), zconfig_value (item));
     zconfig_t *actors = s_child (system, "actors");
     for (zconfig_t *actor = actors ? zconfig_child (actors) : NULL; actor;

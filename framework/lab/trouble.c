@@ -319,8 +319,8 @@ static baton_err_t s_fill (bn_lab_trouble_t *self, const bn_lab_order_t *order, 
     struct statvfs disk;
     if (!self->options.disk)
         return s_say (says, BATON_ERR_ARGUMENT,
-                      "fill-disk is not possible: the lab has no disk of its own (disk = SIZE, and "
-                      "namespaces)");
+                      "fill-disk is not possible: the lab has no disk of its own (--disk SIZE or "
+                      "disk = SIZE, and namespaces)");
     s_undo_t *undo = s_entry (self, order, 0);
     if (!undo)
         return s_say (says, BATON_ERR_LIMIT, "too many troubles at once");
