@@ -256,6 +256,11 @@ static void s_take_part (s_node_t *self, const bn_node_part_t *part)
                     " scaled, %" PRIu32 " unchanged",
                     changes.added, changes.removed, changes.replaced, changes.scaled,
                     changes.unchanged);
+        if (!part->task_count)
+            bn_log (BN_LOG_WARNING,
+                    "the file of `baton up` has nothing for a host of the name %s: nothing runs "
+                    "here",
+                    self->options->host);
     }
     self->change_ms = 0;
     s_services_destroy (&services);

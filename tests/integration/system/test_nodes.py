@@ -524,6 +524,9 @@ class Nodes(harness.System):
                  "parked")
         self.assertRegex(self.listing()[1]["p-1.a"]["reason"],
                          "cannot be started: /nowhere/program")
+        # A name that is nowhere in the file is more often mistyped than meant.
+        self.node("aa")
+        self.wait_said("nothing for a host of the name aa", name="aa")
         self.stop(up)
         self.assertEqual(subprocess.run([BIN / "baton", "node"], capture_output=True,
                                         check=False).returncode, 2)
