@@ -270,23 +270,19 @@ static void test_mutated_messages_hurt_nobody (void **state)
 
 /*  Asks for far more than fits into any queue and reads nothing: most of it is refused, by name,
  *  and the orchestrator's memory does not grow with it.  */
-static void test_a_peer_that_does_not_read_is_limited (void **state)
+static void ask_without_reading (peer_t *honest, bn_message_t *request, bn_message_type_t answer)
 {
-    (void)state;
     enum { REQUESTS = 400 };
-    peer_t honest, greedy;
-    peer_init (&honest, baton_orchestrator_endpoint (orchestrator));
-    peer_hello (&honest, BN_ROLE_PRODUCER, 11);
-    assert_int_equal (peer_publish (&honest, 11, 1, "big.data", 8, 250000)->type, BN_RECEIPT);
-
+    peer_t greedy;
     peer_init (&greedy, baton_orchestrator_endpoint (orchestrator));
-    int one = 1;
+    int one = 1, window = 16384;
     zmq_setsockopt (greedy.socket, ZMQ_RCVHWM, &one, sizeof one);
+    zmq_setsockopt (greedy.socket, ZMQ_RCVBUF, &window, sizeof window);
     zmq_disconnect (greedy.socket, baton_orchestrator_endpoint (orchestrator));
     zmq_connect (greedy.socket, baton_orchestrator_endpoint (orchestrator));
     peer_hello (&greedy, BN_ROLE_ACTOR, 12);
-    bn_message_t read = {.type = BN_READ, .request = 9, .read = {.bytes_max = 2100000}};
-    bn_blob_t *head = bn_message_encode (&read);
+    request->request = 9;
+    bn_blob_t *head = bn_message_encode (request);
     bn_frame_t frame = {head->data, head->size};
     for (int i = 0; i < REQUESTS; i++)
         peer_send_raw (&greedy, &frame, 1);
@@ -295,63 +291,15 @@ static void test_a_peer_that_does_not_read_is_limited (void **state)
     /*  Behind them a request that others can see the effect of: when it has been carried out, so
      *  have the ones before it.  */
     peer_join_only (&greedy, "greedy", "greedy-1", 12, "x.y");
-    peer_hello (&honest, BN_ROLE_ADMIN, 13);
+    peer_hello (honest, BN_ROLE_ADMIN, 13);
     bn_message_t list = {.type = BN_DEAD, .dead = {.actor = peer_text ("greedy"), .count_max = 1}};
-    while (peer_request (&honest, &list)->type == BN_ERROR)
-        assert_int_equal (honest.reply.error.code, BATON_ERR_NOT_FOUND);
-
-    int events = 0, refused = 0;
-    do {
-        assert_non_null (peer_receive (&greedy, 10000));
-        events += greedy.reply.type == BN_EVENTS;
-        refused += greedy.reply.type == BN_ERROR;
-        if (greedy.reply.type == BN_ERROR)
-            assert_int_equal (greedy.reply.error.code, BATON_ERR_LIMIT);
-    } while (greedy.reply.type != BN_JOINED);
-    assert_int_equal (events + refused, REQUESTS);
-    assert_in_range (events, 1, REQUESTS / 4);
-    /*  Once it has read them it is served as before.  */
-    assert_int_equal (peer_read (&greedy, 0, 1000)->type, BN_EVENTS);
-    peer_fini (&greedy);
-    peer_fini (&honest);
-}
-
-/*  The same with answers that hold no events: they are bounded by bytes, too.  */
-static void test_a_peer_that_does_not_read_a_status_is_limited (void **state)
-{
-    (void)state;
-    enum { REQUESTS = 400, TOPICS = 600 };
-    peer_t honest, greedy;
-    peer_init (&honest, baton_orchestrator_endpoint (orchestrator));
-    peer_hello (&honest, BN_ROLE_PRODUCER, 11);
-    for (uint64_t i = 1; i <= TOPICS; i++) {
-        char topic[BATON_TOPIC_BYTES_MAX + 1];
-        snprintf (topic, sizeof topic, "%0*" PRIu64, BATON_TOPIC_BYTES_MAX, i);
-        assert_int_equal (peer_publish (&honest, 11, i, topic, 1, 1)->type, BN_RECEIPT);
-    }
-    peer_init (&greedy, baton_orchestrator_endpoint (orchestrator));
-    int one = 1, window = 16384;
-    zmq_setsockopt (greedy.socket, ZMQ_RCVHWM, &one, sizeof one);
-    zmq_setsockopt (greedy.socket, ZMQ_RCVBUF, &window, sizeof window);
-    zmq_disconnect (greedy.socket, baton_orchestrator_endpoint (orchestrator));
-    zmq_connect (greedy.socket, baton_orchestrator_endpoint (orchestrator));
-    peer_hello (&greedy, BN_ROLE_ACTOR, 12);
-    bn_message_t status = {.type = BN_STATUS, .request = 9};
-    bn_blob_t *head = bn_message_encode (&status);
-    bn_frame_t frame = {head->data, head->size};
-    for (int i = 0; i < REQUESTS; i++)
-        peer_send_raw (&greedy, &frame, 1);
-    bn_blob_unref (&head);
-    peer_join_only (&greedy, "greedy", "greedy-1", 12, "x.y");
-    peer_hello (&honest, BN_ROLE_ADMIN, 13);
-    bn_message_t list = {.type = BN_DEAD, .dead = {.actor = peer_text ("greedy"), .count_max = 1}};
-    while (peer_request (&honest, &list)->type == BN_ERROR)
-        assert_int_equal (honest.reply.error.code, BATON_ERR_NOT_FOUND);
+    while (peer_request (honest, &list)->type == BN_ERROR)
+        assert_int_equal (honest->reply.error.code, BATON_ERR_NOT_FOUND);
 
     int answered = 0, refused = 0;
     do {
         assert_non_null (peer_receive (&greedy, 10000));
-        answered += greedy.reply.type == BN_STATUS_REPLY;
+        answered += greedy.reply.type == answer;
         refused += greedy.reply.type == BN_ERROR;
         if (greedy.reply.type == BN_ERROR)
             assert_int_equal (greedy.reply.error.code, BATON_ERR_LIMIT);
@@ -361,8 +309,38 @@ static void test_a_peer_that_does_not_read_a_status_is_limited (void **state)
     assert_int_equal (answered + refused, REQUESTS);
     /*  Sixteen wait in the orchestrator; some more have gone into the system's buffers.  */
     assert_in_range (answered, 1, REQUESTS / 4);
-    assert_int_equal (peer_request (&greedy, &status)->type, BN_STATUS_REPLY);
+    /*  Once it has read them it is served as before.  */
+    assert_int_equal (peer_request (&greedy, request)->type, answer);
     peer_fini (&greedy);
+}
+
+static void test_a_peer_that_does_not_read_is_limited (void **state)
+{
+    (void)state;
+    peer_t honest;
+    peer_init (&honest, baton_orchestrator_endpoint (orchestrator));
+    peer_hello (&honest, BN_ROLE_PRODUCER, 11);
+    assert_int_equal (peer_publish (&honest, 11, 1, "big.data", 8, 250000)->type, BN_RECEIPT);
+    bn_message_t read = {.type = BN_READ, .read = {.bytes_max = 2100000}};
+    ask_without_reading (&honest, &read, BN_EVENTS);
+    peer_fini (&honest);
+}
+
+/*  The same with answers that hold no events: they are bounded by bytes, too.  */
+static void test_a_peer_that_does_not_read_a_status_is_limited (void **state)
+{
+    (void)state;
+    enum { TOPICS = 600 };
+    peer_t honest;
+    peer_init (&honest, baton_orchestrator_endpoint (orchestrator));
+    peer_hello (&honest, BN_ROLE_PRODUCER, 11);
+    for (uint64_t i = 1; i <= TOPICS; i++) {
+        char topic[BATON_TOPIC_BYTES_MAX + 1];
+        snprintf (topic, sizeof topic, "%0*" PRIu64, BATON_TOPIC_BYTES_MAX, i);
+        assert_int_equal (peer_publish (&honest, 11, i, topic, 1, 1)->type, BN_RECEIPT);
+    }
+    bn_message_t status = {.type = BN_STATUS};
+    ask_without_reading (&honest, &status, BN_STATUS_REPLY);
     peer_fini (&honest);
 }
 
