@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "shell/memory.h"
+#include "shell/standard.h"
 #include <baton/version.h>
 #include <errno.h>
 #include <stdio.h>
@@ -156,6 +157,7 @@ static int finish (int code)
 
 int main (int argc, char **argv)
 {
+    bn_standard_hold ();
     /*  CZMQ would take SIGINT and SIGTERM over; the subcommands have their own way with them.  */
     setenv ("ZSYS_SIGHANDLER", "false", 1);
     bn_memory_keep ();

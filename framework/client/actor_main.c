@@ -7,6 +7,7 @@
 #include "shell/log.h"
 #include "shell/memory.h"
 #include "shell/rfc3339.h"
+#include "shell/standard.h"
 #include "wire/topic.h"
 #include <baton/actor.h>
 #include <errno.h>
@@ -270,6 +271,7 @@ int baton_actor_main (int argc, char **argv, const baton_actor_options_t *defaul
     bn_notify_t notify;
     const char *why;
     int rest;
+    bn_standard_hold ();
     bn_memory_keep ();
     if (defaults)
         options.actor = *defaults;

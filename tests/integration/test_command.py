@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import unittest
 
+from waiting import wait_for
+
 BATON = str(pathlib.Path(os.environ["BATON_BIN"]) / "baton")
 MANUAL = pathlib.Path(__file__).parents[2] / "framework" / "docs" / "man" / "baton.1"
 DEADLINE_S = 60
@@ -167,6 +169,25 @@ class Command(unittest.TestCase):
         self.assertEqual(self.stop(process)[0], 0)
         self.assertTrue(self.data.exists())
         self.assertFalse((self.dir / "other").exists())
+
+    def test_what_is_closed_is_not_taken_by_other_files(self):
+        endpoint = f"ipc://{self.dir}/requests"
+        process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- 2>&-', "sh", BATON,
+                                    "orchestrator", "--data-dir", self.data, "--endpoint",
+                                    endpoint], stdout=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_for("the orchestrator answers", lambda: run(
+            "status", "--connect", endpoint, "--timeout", 1).returncode == 0)
+        self.assertEqual([os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)],
+                         ["/dev/null"] * 3)
+        process.terminate()
+        self.assertEqual(process.wait(timeout=DEADLINE_S), 0)
+        for words, code in (("version >&-", 1), ("version <&-", 0),
+                            ("orchestrator --check >&- 2>&-", 1)):
+            done = subprocess.run(f"exec {BATON} {words}", shell=True, capture_output=True,
+                                  timeout=DEADLINE_S, check=False)
+            self.assertEqual(done.returncode, code, (words, done))
 
     def test_log_lines_as_json(self):
         process, _ = self.start("--data-dir", self.data, "--endpoint", "tcp://127.0.0.1:*",
