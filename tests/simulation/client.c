@@ -129,6 +129,13 @@ void sim_admin_link (sim_t *sim, bool up)
     admin_send (sim, &hello);
 }
 
+static void forgotten (sim_t *sim, uint64_t request)
+{
+    for (uint32_t a = 0; a < sim->config.actor_count; a++)
+        if (sim->forget_asked[a] == request)
+            sim_forgotten (sim, a);
+}
+
 void sim_admin_message (sim_t *sim, const sim_message_t *raw)
 {
     bn_frame_t frame = {raw->blobs[0]->data, raw->blobs[0]->size};
@@ -141,7 +148,7 @@ void sim_admin_message (sim_t *sim, const sim_message_t *raw)
     if (message.type == BN_WELCOME)
         sim->admin_ready = true;
     else if (message.type == BN_FORGOTTEN)
-        sim_forgotten (sim, sim->forget_actor);
+        forgotten (sim, message.request);
     else if (message.type == BN_ERROR)
         sim_say (sim, "administrator: refused: %.*s", (int)message.error.text.size,
                  message.error.text.text);
@@ -155,9 +162,8 @@ static bool forget (sim_t *sim)
         const char *actor = sim->config.actors[a].name;
         if (sim->forget_us[a] <= sim->now_us)
             continue;
-        sim->forget_asked[a] = true;
-        sim->forget_actor = a;
         admin_send (sim, &(bn_message_t){.type = BN_FORGET, .forget = {actor, strlen (actor)}});
+        sim->forget_asked[a] = sim->admin_request;
         return true;
     }
     return false;

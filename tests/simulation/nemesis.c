@@ -148,7 +148,7 @@ static void begin_forget (sim_t *sim)
 void sim_forgotten (sim_t *sim, uint32_t actor)
 {
     sim->forget_us[actor] = 0;
-    sim->forget_asked[actor] = false;
+    sim->forget_asked[actor] = 0;
 }
 
 static void starve (sim_t *sim)

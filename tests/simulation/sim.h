@@ -319,8 +319,7 @@ typedef struct {
     uint64_t incarnation_last;
     uint32_t revisions[SIM_ACTORS_MAX]; /* that new processes are of */
     uint64_t forget_us[SIM_ACTORS_MAX]; /* until then it is tried to forget it; 0: it is not */
-    bool forget_asked[SIM_ACTORS_MAX];
-    uint32_t forget_actor; /* that was asked for last */
+    uint64_t forget_asked[SIM_ACTORS_MAX]; /* number of the last request for it; 0: none */
     uint64_t admin_request;
     bool admin_ready;
     sim_asked_t asked[SIM_ASKED];
