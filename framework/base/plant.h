@@ -43,7 +43,11 @@
     X (parked_unbounded, "parked_max is not looked at")                                            \
     X (dead_unbounded, "dead_max is not looked at")                                                \
     X (actor_number_reused, "a forgotten actor's number is given out again")                       \
-    X (narrower_accepted, "patterns that leave out what waits are accepted")                       \
+    X (former_forgotten, "what waits is looked for with the new patterns")                         \
+    X (former_not_saved, "a checkpoint forgets the former patterns")                               \
+    X (stale_not_stopped, "an instance with older patterns goes past the cut")                     \
+    X (drained_too_early, "partitions go to new patterns before they are drained")                 \
+    X (foreign_handled, "a handler gets a topic that its process does not know")                   \
     X (start_ignored, "a new actor starts at the tail, whatever it asks for")                      \
     X (reader_not_woken, "a READ that waits is not woken")                                         \
     X (list_skips, "a page of dead letters begins one too late")                                   \

@@ -12,7 +12,6 @@
 #include "cli/journal_salvage.h"
 #include "orchestrator/recovery.h"
 #include "shell/clock.h"
-#include "wire/topic.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,7 +71,17 @@ static baton_err_t append (tidy_t *self, const bn_record_t *record)
 
 /*  ---- what is lost ---- */
 
-/*  Whether the event can be read, and is one that the actor may be given in this partition.  */
+/*  Its own dead letters stand for events that are lost (state_bridge.c).  */
+static bool is_dead_topic_of (const bn_actor_state_t *actor, const bn_text_t *topic)
+{
+    const size_t prefix = sizeof "$dead." - 1;
+    size_t size = strlen (actor->name);
+    return topic->size == prefix + size && memcmp (topic->text, "$dead.", prefix) == 0 &&
+           memcmp (topic->text + prefix, actor->name, size) == 0;
+}
+
+/*  Whether the event can be read, and is one that the actor may be given in this partition. Of
+ *  which topic, nobody can say: it may have had other patterns when the event was parked.  */
 static bool readable (tidy_t *self, const bn_actor_state_t *actor, uint32_t partition,
                       uint64_t offset)
 {
@@ -92,9 +101,7 @@ static bool readable (tidy_t *self, const bn_actor_state_t *actor, uint32_t part
         if (section->partition != partition || offset < section->base ||
             offset >= section->base + section->count)
             continue;
-        for (uint32_t k = 0; k < actor->pattern_count && !found; k++)
-            found = bn_pattern_matches (actor->patterns[k], strlen (actor->patterns[k]),
-                                        section->topic.text, section->topic.size);
+        found = !is_dead_topic_of (actor, &section->topic);
     }
     bn_section_array_free (sections, count);
     return found;

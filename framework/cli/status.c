@@ -73,7 +73,8 @@ static void s_print_instances (const json_t *actor)
         printf ("  %-38s %3" JSON_INTEGER_FORMAT " partitions, ", bn_sample_text (instance, "name"),
                 bn_sample_int (instance, "partitions"));
         if (json_is_true (json_object_get (instance, "connected")))
-            printf ("heard %s ago\n", age);
+            printf ("heard %s ago%s\n", age,
+                    json_is_true (json_object_get (instance, "stale")) ? ", an older build" : "");
         else
             printf ("not connected\n");
     }
@@ -104,6 +105,11 @@ static void s_print_actors (const json_t *actors)
                 bn_sample_int (actor, "parked"), bn_sample_int (actor, "dead"),
                 bn_sample_int (actor, "settled"), rate, age);
         s_print_instances (actor);
+        if (bn_sample_int (actor, "to_drain") > 0)
+            printf ("  revision: up to %" JSON_INTEGER_FORMAT
+                    " events from before offset %" JSON_INTEGER_FORMAT
+                    " wait for the older build\n",
+                    bn_sample_int (actor, "to_drain"), bn_sample_int (actor, "former_until"));
     }
 }
 

@@ -81,9 +81,12 @@ static json_t *s_text_or_null (bn_text_t text)
 
 /*  ---- actors ---- */
 
-static size_t s_patterns (const json_t *actor, const char *patterns[BN_PATTERNS_MAX])
+/*  Those that count at the offset.  */
+static size_t s_patterns (const json_t *actor, uint64_t offset,
+                          const char *patterns[BN_PATTERNS_MAX])
 {
-    json_t *list = json_object_get (actor, "patterns");
+    bool former = offset < (uint64_t)bn_sample_int (actor, "former_until");
+    json_t *list = json_object_get (actor, former ? "former_patterns" : "patterns");
     size_t count = 0;
     while (count < BN_PATTERNS_MAX && count < json_array_size (list)) {
         patterns[count] = json_string_value (json_array_get (list, count));
@@ -94,10 +97,10 @@ static size_t s_patterns (const json_t *actor, const char *patterns[BN_PATTERNS_
     return count;
 }
 
-static bool s_is_for (const json_t *actor, const char *topic)
+static bool s_is_for (const json_t *actor, uint64_t offset, const char *topic)
 {
     const char *patterns[BN_PATTERNS_MAX];
-    size_t count = s_patterns (actor, patterns);
+    size_t count = s_patterns (actor, offset, patterns);
     for (size_t i = 0; i < count; i++)
         if (bn_pattern_matches (patterns[i], strlen (patterns[i]), topic, strlen (topic)))
             return true;
@@ -217,11 +220,12 @@ static baton_err_t s_add_place (s_why_t *self, const json_t *actor, const json_t
 {
     const char *patterns[BN_PATTERNS_MAX];
     bn_why_range_t range;
+    uint64_t offset = (uint64_t)bn_sample_int (event, "offset");
     bn_why_line_t line = {.patterns = patterns,
-                          .pattern_count = s_patterns (actor, patterns),
+                          .pattern_count = s_patterns (actor, offset, patterns),
                           .partition = (uint32_t)bn_sample_int (event, "partition"),
                           .floor = (uint64_t)bn_sample_int (answer, "floor"),
-                          .offset = (uint64_t)bn_sample_int (event, "offset"),
+                          .offset = offset,
                           .key = bn_sample_text (event, "key"),
                           .found_max = 1};
     if (strcmp (bn_sample_text (answer, "state"), "ready") != 0)
@@ -258,7 +262,9 @@ static baton_err_t s_explain (s_why_t *self, json_t *event)
     baton_err_t err = s_put (event, "actors", json_array ()) ? BATON_ERR_MEMORY : BATON_OK;
     json_array_foreach (json_object_get (self->status, "actors"), i, actor)
     {
-        if (!err && s_is_asked (self, actor) && s_is_for (actor, bn_sample_text (event, "topic")))
+        if (!err && s_is_asked (self, actor) &&
+            s_is_for (actor, (uint64_t)bn_sample_int (event, "offset"),
+                      bn_sample_text (event, "topic")))
             err = s_explain_one (self, event, actor);
     }
     return err;
@@ -318,7 +324,7 @@ static baton_err_t s_gather (s_why_t *self, const json_t *actor, uint32_t partit
                                      "offset", (json_int_t)it->letters[i].offset, "attempts",
                                      (json_int_t)it->letters[i].attempts)) == 0;
     bn_why_line_t line = {.patterns = patterns,
-                          .pattern_count = s_patterns (actor, patterns),
+                          .pattern_count = s_patterns (actor, it->floor, patterns),
                           .partition = partition,
                           .floor = it->floor,
                           .offset = BN_NO_OFFSET,

@@ -177,7 +177,8 @@ void bn_actor_handle_run (baton_actor_t *self, baton_context_t *context, bn_run_
     bool holes = false; /* some item of the run was not acknowledged or rejected */
     for (uint32_t i = 0; i < run->count && bytes < BN_RUN_BYTES_MAX; i++) {
         uint64_t now_ms = i == 0 ? start_ms : bn_clock_mono_ns () / 1000000;
-        if (bn_crossing_stopping (self->crossing) || now_ms - start_ms >= self->run_ms_max)
+        if ((bn_crossing_stopping (self->crossing) && !facts->after_stop) ||
+            now_ms - start_ms >= self->run_ms_max)
             break;
         bn_run_item_t *item = &run->items[i];
         if (!holes || !waits (run, i)) {

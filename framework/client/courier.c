@@ -133,7 +133,8 @@ static void do_effect (courier_t *self, bn_mailbox_effect_t *effect)
         break;
     case BN_MAILBOX_RUN:
         facts = (bn_crossing_facts_t){.journal_id = bn_mailbox_journal_id (self->mailbox),
-                                      .data_bytes_max = bn_mailbox_data_bytes_max (self->mailbox)};
+                                      .data_bytes_max = bn_mailbox_data_bytes_max (self->mailbox),
+                                      .after_stop = self->stop_told};
         self->expired = NEVER_INDEX;
         bn_crossing_give (self->actor->crossing, effect->run, &facts);
         effect->run = NULL;

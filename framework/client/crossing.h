@@ -25,6 +25,7 @@
 typedef struct {
     uint64_t journal_id;
     uint32_t data_bytes_max;
+    bool after_stop; /* given after the stop was told: it is handled in spite of that */
 } bn_crossing_facts_t;
 
 typedef struct bn_crossing bn_crossing_t;

@@ -9,10 +9,16 @@
  *  free once it was released. An owner is never replaced while it is connected (G4: it could be in
  *  the middle of an event), so that a balance may take two rounds.
  *
+ *  A partition in which events from before the cut are left belongs to an instance with the former
+ *  patterns, if one is connected, until they are settled: the others do not know all of their
+ *  topics. Such partitions are left out of the sum as well. Not so those that another one has got
+ *  already: nothing is taken back from an instance with the present patterns for this.
+ *
  *  INVARIANTS
  *  A1  owners[p] is the state's owner of p, except for those marked fresh within one balance.
  *  A2  sum of desired = partitions to share = planned (owned and not revoked) + revoked + free.
- *      So while a partition is free or somebody has too many, somebody has too few.  */
+ *      So while a partition is free or somebody has too many, somebody has too few.
+ *  A3  an instance with older patterns is given a partition only to drain it.  */
 #include "base/plant.h"
 #include "core/conductor_internal.h"
 
@@ -24,6 +30,19 @@ static uint32_t planned (const bn_instance_t *instance)
 static bool is_eligible (const bn_instance_t *instance)
 {
     return instance->session && !instance->stale;
+}
+
+bool bn_assignment_drainer (const bn_instance_t *instance)
+{
+    return instance->session && instance->stale && instance->drains;
+}
+
+/*  Its owner is about to drain it.  */
+static bool is_kept (const bn_actor_live_t *live, uint32_t partition)
+{
+    const bn_instance_t *owner = live->owners[partition];
+    return owner && bn_assignment_drainer (owner) &&
+           bn_state_drains (&live->state->partitions[partition]);
 }
 
 void bn_assignment_free (bn_actor_live_t *live, uint32_t partition, bn_instance_t *former)
@@ -87,7 +106,8 @@ static bool make_plan (const bn_conductor_t *self, const bn_actor_live_t *live, 
     plan->instances = calloc (bn_map_count (live->instances) + 1, sizeof (bn_instance_t *));
     if (!plan->instances)
         return false;
-    plan->share = self->state->partitions;
+    for (uint32_t partition = 0; partition < self->state->partitions; partition++)
+        plan->share += is_kept (live, partition) ? 0 : 1;
     for (bn_map_node_t *node = bn_map_first (live->instances); node; node = bn_map_next (node)) {
         bn_instance_t *instance = bn_map_value (node);
         if (is_eligible (instance))
@@ -116,6 +136,33 @@ static bn_instance_t *neediest (const plan_t *plan)
     return best;
 }
 
+/*  Who has fewest of those that are to be drained, or had this one. NULL: nobody knows the former
+ *  patterns.  */
+static bn_instance_t *drainer_for (const bn_actor_live_t *live, uint32_t partition)
+{
+    bn_instance_t *best = live->former[partition];
+    if (best && bn_assignment_drainer (best))
+        return best;
+    best = NULL;
+    for (bn_map_node_t *node = bn_map_first (live->instances); node; node = bn_map_next (node)) {
+        bn_instance_t *instance = bn_map_value (node);
+        if (bn_assignment_drainer (instance) && (!best || instance->owned < best->owned))
+            best = instance;
+    }
+    return best;
+}
+
+static void hand_down (bn_conductor_t *self, bn_actor_live_t *live)
+{
+    for (uint32_t partition = 0; partition < self->state->partitions; partition++) {
+        if (live->owners[partition] || !bn_state_drains (&live->state->partitions[partition]))
+            continue;
+        bn_instance_t *drainer = drainer_for (live, partition);
+        if (drainer)
+            bn_assignment_give (live, partition, drainer); /* A3 */
+    }
+}
+
 static void share_out (bn_conductor_t *self, bn_actor_live_t *live, const plan_t *plan)
 {
     for (uint32_t partition = 0; partition < self->state->partitions; partition++) {
@@ -133,7 +180,8 @@ static void take_back (bn_conductor_t *self, bn_actor_live_t *live)
 {
     for (uint32_t partition = self->state->partitions; partition-- > 0;) {
         bn_instance_t *owner = live->owners[partition];
-        if (owner && owner->session && (owner->stale || planned (owner) > owner->desired))
+        if (owner && owner->session &&
+            (owner->stale ? !is_kept (live, partition) : planned (owner) > owner->desired))
             bn_assignment_revoke (live, partition);
     }
 }
@@ -186,6 +234,7 @@ static void check_a1 (const bn_conductor_t *self, const bn_actor_live_t *live)
 bool bn_assignment_balance (bn_conductor_t *self, bn_actor_live_t *live)
 {
     plan_t plan;
+    hand_down (self, live);
     if (!make_plan (self, live, &plan)) {
         self->effects->failed = true;
         return false;

@@ -178,6 +178,7 @@ bn_actor_live_t *bn_conductor_live (bn_conductor_t *self, bn_actor_state_t *stat
     live = calloc (1, sizeof *live);
     if (live) {
         live->state = state;
+        live->revision = 1;
         live->instances = bn_map_new ();
         if (live->instances && bn_map_put_u64 (self->live, state->id, live, NULL))
             return live;

@@ -161,8 +161,8 @@ static void bundle_section (bn_conductor_t *self, const bn_topic_state_t *topic,
         const bn_actor_state_t *actor = topic->readers[index];
         const bn_actor_live_t *live = bn_map_get_u64 (self->live, actor->id);
         bn_instance_t *owner = live ? live->owners[section->partition] : NULL;
-        if (!owner || !owner->session)
-            continue; /* it will fetch */
+        if (!owner || !owner->session || owner->stale)
+            continue; /* it will fetch, or this is not for it */
         bn_bundling_t *bundling = bundling_of (self, owner);
         if (!bundling || !bundle (bundling, section, self->fanout_body->data + position,
                                   actor->partitions[section->partition].head)) {

@@ -7,18 +7,26 @@
  *  readable then. Where nothing can match, the request waits here. A section that is applied wakes
  *  exactly those that it is for: by the owner of its partition for a FETCH, by patterns for a READ.
  *  A wait ends with an empty EVENTS; since the waiter would have been woken by anything that it
- *  asked for, "scanned to the tail" is true then.  */
+ *  asked for, "scanned to the tail" is true then.
+ *
+ *  For an instance with older patterns the journal ends where newer ones begin: from there on it
+ *  is asked for nothing, woken by nothing, and told that there is nothing more.  */
 #include "base/plant.h"
 #include "core/conductor_internal.h"
 
 /*  ---- waiting ---- */
 
-static void send_nothing (bn_conductor_t *self, uint64_t route, uint64_t request, uint64_t from)
+static uint64_t end_of (const bn_conductor_t *self, const bn_read_spec_t *spec)
+{
+    return spec->upto < self->state->tail ? spec->upto : self->state->tail;
+}
+
+static void send_nothing (bn_conductor_t *self, uint64_t route, const bn_read_spec_t *spec)
 {
     bn_message_t reply = {
         .type = BN_EVENTS,
-        .request = request,
-        .events = {.from = from, .scanned_to = self->state->tail, .at_tail = true}};
+        .request = spec->request,
+        .events = {.from = spec->from, .scanned_to = end_of (self, spec), .at_tail = true}};
     bn_conductor_send (self, route, &reply);
 }
 
@@ -39,14 +47,14 @@ void bn_conductor_stop_waiting (bn_conductor_t *self, bn_session_t *session, boo
 {
     bn_read_spec_t *spec = unwait (self, session);
     if (spec && answer)
-        send_nothing (self, session->route, spec->request, spec->from);
+        send_nothing (self, session->route, spec);
     bn_read_spec_destroy (&spec);
 }
 
 /*  Reads at once, or waits. Takes the spec over.  */
 static void read_now (bn_conductor_t *self, uint64_t route, bn_read_spec_t *spec)
 {
-    spec->upto = self->state->tail;
+    spec->upto = end_of (self, spec);
     bn_effect_t *effect = bn_effects_add (self->effects, BN_EFFECT_READ);
     effect->route = route;
     effect->read = spec;
@@ -56,7 +64,7 @@ static void wait_for_events (bn_conductor_t *self, bn_session_t *session, bn_rea
                              uint32_t wait_ms, bool reads)
 {
     if (wait_ms == 0) {
-        send_nothing (self, session->route, spec->request, spec->from);
+        send_nothing (self, session->route, spec);
         bn_read_spec_destroy (&spec);
         return;
     }
@@ -100,7 +108,7 @@ void bn_conductor_notice (bn_conductor_t *self, const bn_topic_state_t *topic,
          index++) {
         const bn_actor_live_t *live = bn_map_get_u64 (self->live, topic->readers[index]->id);
         const bn_instance_t *owner = live ? live->owners[section->partition] : NULL;
-        bn_session_t *session = owner ? owner->session : NULL;
+        bn_session_t *session = owner && !owner->stale ? owner->session : NULL;
         if (session && session->waiting && !session->waits_for_read &&
             session->waiting->from_by_partition[section->partition] != BN_NO_OFFSET)
             wake_later (self, session); /* from is not past the tail: this is not before it */
@@ -167,6 +175,7 @@ static bn_read_spec_t *spec_new (bn_conductor_t *self, uint32_t bytes_max,
         return NULL;
     }
     spec->request = self->request;
+    spec->upto = BN_NO_OFFSET;
     spec->bytes_max = reply_bytes (self, bytes_max);
     return spec;
 }
@@ -200,6 +209,32 @@ static void fetch_offsets (bn_conductor_t *self, const bn_instance_t *instance,
         if (bn_conductor_owns (instance, partition))
             spec->from_by_partition[partition] = 0;
     read_now (self, self->route, spec);
+}
+
+/*  With the actor's patterns: the present ones, and the former ones if it is asked for what is
+ *  older than the present ones. NULL: no memory.  */
+static bn_read_spec_t *fetch_spec (bn_conductor_t *self, const bn_actor_state_t *actor,
+                                   const bn_fetch_request_t *fetch)
+{
+    bn_text_t patterns[2 * BN_PATTERNS_MAX];
+    uint32_t count = 0;
+    bool older = false; /* than the present patterns */
+    for (uint32_t index = 0; index < fetch->partition_count; index++)
+        older = older || (fetch->partitions[index].from < actor->former_until &&
+                          !BN_PLANT (former_forgotten));
+    for (; count < actor->pattern_count; count++)
+        patterns[count] = (bn_text_t){actor->patterns[count], strlen (actor->patterns[count])};
+    for (uint32_t index = 0; older && index < actor->former_count; index++)
+        patterns[count++] = (bn_text_t){actor->former[index], strlen (actor->former[index])};
+    bn_read_spec_t *spec = spec_new (self, fetch->bytes_max, patterns, count);
+    if (!spec)
+        return NULL;
+    spec->pattern_count = actor->pattern_count;
+    spec->former_count = count - actor->pattern_count;
+    spec->former_until = older ? actor->former_until : 0;
+    spec->filter_partitions = true;
+    spec->from = self->state->tail;
+    return spec;
 }
 
 static bool check_fetch (bn_conductor_t *self, const bn_instance_t *instance,
@@ -264,20 +299,17 @@ void bn_conductor_fetch (bn_conductor_t *self, bn_session_t *session,
         return;
     }
     bn_conductor_stop_waiting (self, session, true); /* one a session (G7) */
-    bn_text_t patterns[BN_PATTERNS_MAX];
-    for (uint32_t index = 0; index < actor->pattern_count; index++)
-        patterns[index] = (bn_text_t){actor->patterns[index], strlen (actor->patterns[index])};
-    bn_read_spec_t *spec = spec_new (self, fetch->bytes_max, patterns, actor->pattern_count);
+    bn_read_spec_t *spec = fetch_spec (self, actor, fetch);
     if (!spec)
         return;
-    spec->filter_partitions = true;
-    spec->from = self->state->tail;
+    if (instance->stale && !BN_PLANT (stale_not_stopped))
+        spec->upto = instance->floor_max;
     note_fetch (self, session, fetch);
     bool any = false;
     for (uint32_t index = 0; index < fetch->partition_count; index++) {
         const bn_fetch_t *one = &fetch->partitions[index];
         spec->from_by_partition[one->partition] = one->from + (BN_PLANT (fetch_off_by_one) ? 1 : 0);
-        if (one->from >= actor->partitions[one->partition].head)
+        if (one->from >= actor->partitions[one->partition].head || one->from >= spec->upto)
             continue; /* nothing for it is there yet */
         any = true;
         if (one->from < spec->from)

@@ -60,8 +60,9 @@ struct bn_instance {
     uint64_t version;      /* of its assignment */
     uint64_t in_flight;       /* received and not settled, as its last heartbeat said */
     bool dirty;            /* the assignment has changed and it was not told */
-    bool stale;            /* joined with older patterns: gets nothing more */
-    uint64_t floor_max;    /* stale: may settle up to here */
+    bool stale;            /* joined with older patterns: gets nothing from floor_max on */
+    bool drains;           /* stale, with the former ones: takes what is left from before the cut */
+    uint64_t floor_max;    /* stale: may settle up to here, where newer patterns begin */
     uint32_t owned;        /* partitions, with the revoked ones */
     uint32_t revoked;      /* of them */
     uint32_t desired;      /* scratch of assignment.c */
@@ -71,6 +72,7 @@ struct bn_instance {
 typedef struct {
     char name[BATON_NAME_BYTES_MAX + 1];
     uint64_t incarnation;
+    uint32_t revision;     /* of the actor's patterns, that it has; 0: older ones */
 } bn_joined_before_t;
 
 struct bn_actor_live {
@@ -86,6 +88,7 @@ struct bn_actor_live {
     bn_joined_before_t
         joins[BN_JOINS_REMEMBERED]; /* a ring: the last joins, to tell old from new */
     uint32_t join_next;
+    uint32_t revision; /* counts changes of the patterns, since the start of this process */
 };
 
 struct bn_conductor {
@@ -165,6 +168,8 @@ bn_instance_t *bn_conductor_instance_new (bn_conductor_t *self, bn_actor_live_t 
                                           const char *name, size_t size, uint64_t incarnation);
 /*  Tells every instance of the actor whose assignment has changed.  */
 void bn_conductor_push (bn_conductor_t *self, bn_actor_live_t *live);
+/*  Events from before the cut that wait for instances with the former patterns, at most.  */
+uint64_t bn_conductor_left_to_drain (const bn_conductor_t *self, const bn_actor_state_t *actor);
 bool bn_conductor_owns (const bn_instance_t *instance, uint32_t partition);
 
 /*  ---- conductor_settle.c ---- */
@@ -195,6 +200,8 @@ void bn_conductor_explain (bn_conductor_t *self, const bn_explain_t *explain);
 void bn_assignment_give (bn_actor_live_t *live, uint32_t partition, bn_instance_t *instance);
 void bn_assignment_free (bn_actor_live_t *live, uint32_t partition, bn_instance_t *former);
 void bn_assignment_revoke (bn_actor_live_t *live, uint32_t partition);
+/*  Connected, and may be given what is left from before the cut.  */
+bool bn_assignment_drainer (const bn_instance_t *instance);
 /*  Shares free partitions out, revokes what is uneven, journals new owners. false: no memory.  */
 bool bn_assignment_balance (bn_conductor_t *self, bn_actor_live_t *live);
 

@@ -109,8 +109,10 @@ static bool suspect (bn_conductor_t *self, const bn_instance_t *instance)
                             ", which is charged one attempt",
                             actor->name, instance->name, partition->begun);
         } else {
-            suspicion.careful_until =
-                suspicious_until (partition, instance->actor->delivered[index]);
+            uint64_t delivered = instance->actor->delivered[index];
+            if (instance->stale && instance->floor_max < delivered)
+                delivered = instance->floor_max;
+            suspicion.careful_until = suspicious_until (partition, delivered);
             if (BN_PLANT (blame_on_prefetched) && partition->floor < suspicion.careful_until &&
                 may_charge (self, partition, partition->floor))
                 suspicion.charged = partition->floor;
@@ -147,6 +149,14 @@ static void beat_free (bn_beat_t *beat)
     free (beat->heads);
 }
 
+/*  Where an instance with older patterns stops: behind the last event that it may have.  */
+static uint64_t limit_of (const bn_instance_t *instance, const bn_actor_partition_t *known)
+{
+    if (!instance->stale || BN_PLANT (stale_not_stopped))
+        return 0;
+    return instance->drains && bn_state_drains (known) ? known->former_end : instance->floor_max;
+}
+
 static bool fill_assignment (bn_conductor_t *self, const bn_instance_t *instance, uint32_t index,
                              bn_assignment_t *assignment)
 {
@@ -156,9 +166,10 @@ static bool fill_assignment (bn_conductor_t *self, const bn_instance_t *instance
         .generation = known->generation,
         .revoked = instance->actor->revoked[index],
         /*  Nothing is unsettled: start where the journal ends, which saves a scan.  */
-        .floor = known->floor >= known->head ? self->state->tail : known->floor,
+        .floor = known->floor >= known->head && !instance->stale ? self->state->tail : known->floor,
         .head = known->head,
         .careful_until = known->careful_until,
+        .until = limit_of (instance, known),
         .parked = calloc (bn_map_count (known->parked) + 1, sizeof (bn_parked_t)),
         .charged = calloc (bn_map_count (known->charged) + 1, sizeof (bn_charged_t))};
     if (!assignment->parked || !assignment->charged)
@@ -236,11 +247,11 @@ static bn_text_t text_of (const char *text)
     return (bn_text_t){text, strlen (text)};
 }
 
-/*  Is each pattern of the actor covered by one of the JOIN's?  */
-static bool join_covers (const bn_join_t *join, const bn_actor_state_t *actor)
+/*  Is each of these patterns covered by one of the JOIN's?  */
+static bool join_covers (const bn_join_t *join, char *const *patterns, uint32_t count)
 {
-    for (uint32_t inner = 0; inner < actor->pattern_count; inner++) {
-        bn_text_t pattern = text_of (actor->patterns[inner]);
+    for (uint32_t inner = 0; inner < count; inner++) {
+        bn_text_t pattern = text_of (patterns[inner]);
         uint32_t outer = 0;
         while (outer < join->pattern_count &&
                !bn_pattern_covers (join->patterns[outer].text, join->patterns[outer].size,
@@ -252,18 +263,19 @@ static bool join_covers (const bn_join_t *join, const bn_actor_state_t *actor)
     return true;
 }
 
-static bool actor_covers (const bn_actor_state_t *actor, const bn_join_t *join)
+/*  Do the JOIN's patterns let the same topics through as these?  */
+static bool join_equals (const bn_join_t *join, char *const *patterns, uint32_t count)
 {
     for (uint32_t inner = 0; inner < join->pattern_count; inner++) {
         uint32_t outer = 0;
-        while (outer < actor->pattern_count &&
-               !bn_pattern_covers (actor->patterns[outer], strlen (actor->patterns[outer]),
+        while (outer < count &&
+               !bn_pattern_covers (patterns[outer], strlen (patterns[outer]),
                                    join->patterns[inner].text, join->patterns[inner].size))
             outer++;
-        if (outer == actor->pattern_count)
+        if (outer == count)
             return false;
     }
-    return true;
+    return join_covers (join, patterns, count);
 }
 
 static bool same_policy (const bn_policy_t *left, const bn_policy_t *right)
@@ -300,45 +312,155 @@ static void remember_join (bn_actor_live_t *live, const bn_instance_t *instance)
     bn_joined_before_t *next = &live->joins[live->join_next];
     memcpy (next->name, instance->name, sizeof next->name);
     next->incarnation = instance->incarnation;
+    next->revision = instance->stale ? 0 : live->revision;
     live->join_next = (live->join_next + 1) % BN_JOINS_REMEMBERED;
 }
 
-/*  Patterns that leave something out would strand what waits, or what others still take.  */
-static bool check_narrower (bn_conductor_t *self, const bn_actor_state_t *actor,
-                            const bn_actor_live_t *live, const bn_join_t *join)
+/*  How a JOIN's patterns stand to those of the actor.  */
+typedef enum {
+    PATTERNS_PRESENT,
+    PATTERNS_OTHER,  /* the actor is registered with them, or anew */
+    PATTERNS_FORMER, /* and what they matched is not done yet, or the process is an older one */
+    PATTERNS_OLDER   /* still others, of a process that is known from before */
+} patterns_t;
+
+static bool has_name (const char *name, const bn_text_t *text)
 {
-    uint64_t pending = 0;
-    size_t parked = 0;
+    return strlen (name) == text->size && memcmp (name, text->text, text->size) == 0;
+}
+
+uint64_t bn_conductor_left_to_drain (const bn_conductor_t *self, const bn_actor_state_t *actor)
+{
+    uint64_t count = 0;
     for (uint32_t index = 0; index < self->state->partitions; index++) {
         const bn_actor_partition_t *partition = &actor->partitions[index];
-        pending += partition->pending;
-        pending += partition->pending == 0 && partition->floor < partition->head ? 1 : 0;
-        parked += bn_map_count (partition->parked);
+        uint64_t between = partition->former_end - partition->floor;
+        if (bn_state_drains (partition))
+            count +=
+                partition->exact && partition->pending < between ? partition->pending : between;
     }
-    if ((pending || parked) && !BN_PLANT (narrower_accepted))
-        return bn_conductor_refuse (
-            self, BATON_ERR_CONFLICT, 0,
-            "actor %s is registered for topics that these patterns leave out, and %" PRIu64
-            " events wait: let it drain with the old patterns, or forget the actor",
-            actor->name, pending + parked);
+    return count;
+}
+
+/*  Events that wait and that the JOIN's patterns leave out, at most: of the topics in the main line
+ *  those that reach past the floor; what is parked may be of any topic.  */
+static uint64_t left_out (const bn_conductor_t *self, const bn_actor_state_t *actor,
+                          const bn_join_t *join)
+{
+    uint64_t main_line[BN_PARTITIONS_MAX] = {0};
+    for (bn_map_node_t *node = bn_map_first (self->state->topics); node;
+         node = bn_map_next (node)) {
+        const bn_topic_state_t *topic = bn_map_value (node);
+        bool kept = false;
+        for (uint32_t index = 0; index < join->pattern_count && !kept; index++)
+            kept = bn_pattern_matches (join->patterns[index].text, join->patterns[index].size,
+                                       topic->name, strlen (topic->name));
+        for (uint32_t reader = 0; reader < topic->reader_count && !kept; reader++)
+            for (uint32_t index = 0;
+                 topic->readers[reader] == actor && index < self->state->partitions; index++)
+                if (topic->end_by_partition[index] > actor->partitions[index].floor)
+                    main_line[index] += topic->count_by_partition[index];
+    }
+    uint64_t count = 0;
+    for (uint32_t index = 0; index < self->state->partitions; index++) {
+        const bn_actor_partition_t *partition = &actor->partitions[index];
+        uint64_t most = partition->exact ? partition->pending : partition->head - partition->floor;
+        if (partition->floor >= partition->head)
+            most = 0;
+        count += main_line[index] < most ? main_line[index] : most;
+        count += bn_map_count (partition->parked);
+    }
+    return count;
+}
+
+/*  Another instance that joined with the present patterns; connected: that can go on now.  */
+static const bn_instance_t *other_present (const bn_actor_live_t *live, const bn_join_t *join,
+                                           bool connected)
+{
     bn_map_node_t *node = live ? bn_map_first (live->instances) : NULL;
     for (; node; node = bn_map_next (node)) {
         const bn_instance_t *other = bn_map_value (node);
-        bool same_name = strlen (other->name) == join->instance.size &&
-                         memcmp (other->name, join->instance.text, join->instance.size) == 0;
-        if (!same_name)
-            return bn_conductor_refuse (
-                self, BATON_ERR_CONFLICT, 0,
-                "actor %s is registered for topics that these patterns leave out, and instance %s "
-                "takes them: stop it first",
-                actor->name, other->name);
+        if (!other->stale && !has_name (other->name, &join->instance) &&
+            (other->session || !connected))
+            return other;
     }
+    return NULL;
+}
+
+/*  Other patterns than the present ones. What waits is still owed, and instances that know it
+ *  handle it; without one it comes to dead letters, for which there must be room (G7).  */
+static bool check_change (bn_conductor_t *self, const bn_actor_state_t *actor,
+                          const bn_actor_live_t *live, const bn_join_t *join)
+{
+    const bn_instance_t *present = other_present (live, join, false);
+    if (present && join_equals (join, actor->former, actor->former_count))
+        return bn_conductor_refuse (self, BATON_ERR_CONFLICT, 0,
+                                    "actor %s has other patterns since offset %" PRIu64
+                                    ", and instance %s runs with them: "
+                                    "to go back to the former ones stop it first",
+                                    actor->name, actor->former_until, present->name);
+    uint64_t waiting = bn_conductor_left_to_drain (self, actor);
+    if (waiting)
+        return bn_conductor_refuse (
+            self, BATON_ERR_CONFLICT, 0,
+            "actor %s has other patterns since offset %" PRIu64 ", and %" PRIu64 " events from "
+            "before wait for instances with the former ones: let them be handled first, or forget "
+            "the actor",
+            actor->name, actor->former_until, waiting);
+    if (other_present (live, join, true) ||
+        join_covers (join, actor->patterns, actor->pattern_count))
+        return true;
+    waiting = left_out (self, actor, join);
+    uint64_t dead = bn_map_count (actor->dead);
+    uint64_t room = dead < self->options.dead_max ? self->options.dead_max - dead : 0;
+    if (waiting > room)
+        return bn_conductor_refuse (
+            self, BATON_ERR_CONFLICT, 0,
+            "actor %s is registered for topics that these patterns leave out, up to %" PRIu64
+            " events of them wait, no instance that knows them is there, and there is room for "
+            "%" PRIu64 " more dead letters (dead_max): let it drain with the old patterns, or "
+            "forget the actor",
+            actor->name, waiting, room);
     return true;
+}
+
+/*  Has this very process joined before the present patterns were registered?  */
+static bool is_older (const bn_actor_live_t *live, const bn_join_t *join)
+{
+    for (uint32_t index = 0; index < BN_JOINS_REMEMBERED; index++)
+        if (live->joins[index].incarnation == join->incarnation &&
+            has_name (live->joins[index].name, &join->instance) &&
+            live->joins[index].revision != live->revision)
+            return true;
+    return false;
+}
+
+static bool check_patterns (bn_conductor_t *self, const bn_actor_state_t *actor,
+                            const bn_actor_live_t *live, const bn_join_t *join,
+                            patterns_t *patterns)
+{
+    if (!actor)
+        return true;
+    if (join_equals (join, actor->patterns, actor->pattern_count)) {
+        *patterns = PATTERNS_PRESENT;
+        return true;
+    }
+    bool older = live && is_older (live, join);
+    if (join_equals (join, actor->former, actor->former_count) &&
+        (older || bn_conductor_left_to_drain (self, actor) > 0)) {
+        *patterns = PATTERNS_FORMER;
+        return true;
+    }
+    if (older) {
+        *patterns = PATTERNS_OLDER;
+        return true;
+    }
+    return check_change (self, actor, live, join);
 }
 
 static bool check_join (bn_conductor_t *self, const bn_session_t *session,
                         const bn_actor_state_t *actor, const bn_actor_live_t *live,
-                        const bn_join_t *join)
+                        const bn_join_t *join, patterns_t *patterns)
 {
     const bn_instance_t *mine = session->instance;
     const bn_instance_t *named =
@@ -361,7 +483,7 @@ static bool check_join (bn_conductor_t *self, const bn_session_t *session,
         return bn_conductor_refuse (self, BATON_ERR_FENCED, 0,
                                     "a newer process has taken the instance name %.*s",
                                     (int)join->instance.size, join->instance.text);
-    return !actor || join_covers (join, actor) || check_narrower (self, actor, live, join);
+    return check_patterns (self, actor, live, join, patterns);
 }
 
 /*  ---- JOIN: what is done ---- */
@@ -386,18 +508,17 @@ static uint64_t start_of (bn_conductor_t *self, const bn_join_t *join)
 
 /*  Registers the actor, or its new patterns or policy. NULL: no memory.  */
 static bn_actor_state_t *register_actor (bn_conductor_t *self, bn_actor_state_t *actor,
-                                         const bn_join_t *join, bool *patterns_change)
+                                         const bn_join_t *join, bool patterns_change)
 {
     bn_text_t patterns[BN_PATTERNS_MAX];
-    *patterns_change = !actor || !join_covers (join, actor) || !actor_covers (actor, join);
-    if (actor && !*patterns_change && same_policy (&actor->policy, &join->policy))
+    if (actor && !patterns_change && same_policy (&actor->policy, &join->policy))
         return actor;
     bn_register_record_t registration = {.actor_id =
                                              actor ? actor->id : self->state->actor_id_last + 1,
                                          .name = join->actor,
                                          .patterns = patterns,
                                          .policy = join->policy};
-    if (*patterns_change) {
+    if (patterns_change) {
         registration.pattern_count = join->pattern_count;
         memcpy (patterns, join->patterns, join->pattern_count * sizeof *patterns);
     } else {
@@ -417,30 +538,74 @@ static bn_actor_state_t *register_actor (bn_conductor_t *self, bn_actor_state_t 
     return bn_map_get (self->state->actors, join->actor.text, join->actor.size);
 }
 
-/*  The others were started with other patterns: what they do not know they would step over. They
- *  may finish what they have, and their partitions go to those that know.  */
-static void make_stale (bn_conductor_t *self, bn_actor_live_t *live)
+/*  The patterns that it joined with have come back. A limit that it was told is lifted by a new
+ *  generation.  */
+static void make_present (bn_conductor_t *self, bn_instance_t *instance)
 {
+    instance->stale = instance->drains = false;
+    for (uint32_t partition = 0; partition < self->state->partitions; partition++)
+        if (bn_conductor_owns (instance, partition))
+            bn_assignment_give (instance->actor, partition, instance);
+}
+
+/*  The others were started with other patterns: what they do not know they would step over. They
+ *  go on up to the cut; from there on their partitions are for those that know.  */
+static void make_stale (bn_conductor_t *self, bn_actor_live_t *live, bool back)
+{
+    live->revision++;
     for (bn_map_node_t *node = bn_map_first (live->instances); node; node = bn_map_next (node)) {
         bn_instance_t *instance = bn_map_value (node);
+        instance->dirty = true;
+        if (back && instance->stale && instance->drains) {
+            make_present (self, instance);
+            continue;
+        }
         if (!instance->stale && instance->session)
             bn_effects_log (self->effects, BN_LOG_WARNING,
-                            "%s/%s runs with older patterns and gets nothing more; restart it",
-                            live->state->name, instance->name);
+                            "%s/%s runs with older patterns and gets nothing from offset %" PRIu64
+                            " on; restart it",
+                            live->state->name, instance->name, self->state->tail);
+        instance->drains = !instance->stale;
         if (!instance->stale)
             instance->floor_max = self->state->tail;
         instance->stale = true;
     }
 }
 
+/*  May it go on with what its name had before? What is to be drained is for those who can.  */
+static bool goes_on_with (const bn_actor_live_t *live, const bn_instance_t *instance,
+                          uint32_t partition)
+{
+    bool drains = bn_state_drains (&live->state->partitions[partition]);
+    if (instance->stale)
+        return drains && instance->drains;
+    for (bn_map_node_t *node = bn_map_first (live->instances); node && drains;
+         node = bn_map_next (node))
+        if (bn_assignment_drainer (bn_map_value (node)))
+            return false;
+    return true;
+}
+
+static void set_patterns (bn_instance_t *instance, patterns_t patterns)
+{
+    instance->stale = patterns == PATTERNS_FORMER || patterns == PATTERNS_OLDER;
+    instance->drains = patterns == PATTERNS_FORMER;
+    instance->floor_max = instance->stale ? instance->actor->state->former_until : 0;
+}
+
 /*  The instance of that name: found (the same process, or one that takes its place), or new.  */
-static bn_instance_t *take_name (bn_conductor_t *self, bn_actor_live_t *live, const bn_join_t *join)
+static bn_instance_t *take_name (bn_conductor_t *self, bn_actor_live_t *live, const bn_join_t *join,
+                                 patterns_t patterns)
 {
     bn_instance_t *instance =
         bn_map_get (live->instances, join->instance.text, join->instance.size);
-    if (!instance)
-        return bn_conductor_instance_new (self, live, join->instance.text, join->instance.size,
-                                          join->incarnation);
+    if (!instance) {
+        instance = bn_conductor_instance_new (self, live, join->instance.text, join->instance.size,
+                                              join->incarnation);
+        if (instance)
+            set_patterns (instance, patterns);
+        return instance;
+    }
     bool same = instance->incarnation == join->incarnation;
     if (instance->session && !same)
         instance->session->fenced = true;
@@ -454,9 +619,14 @@ static bn_instance_t *take_name (bn_conductor_t *self, bn_actor_live_t *live, co
         remember_join (live, instance);
         instance->incarnation = join->incarnation;
     }
+    set_patterns (instance, patterns);
     for (uint32_t partition = 0; partition < self->state->partitions; partition++)
-        if (bn_conductor_owns (instance, partition))
+        if (!bn_conductor_owns (instance, partition))
+            continue;
+        else if (goes_on_with (live, instance, partition))
             bn_assignment_give (live, partition, instance); /* in a new generation */
+        else
+            bn_assignment_free (live, partition, NULL);
     return instance;
 }
 
@@ -464,21 +634,22 @@ void bn_conductor_join (bn_conductor_t *self, bn_session_t *session, const bn_jo
 {
     bn_actor_state_t *actor = bn_map_get (self->state->actors, join->actor.text, join->actor.size);
     bn_actor_live_t *live = actor ? bn_map_get_u64 (self->live, actor->id) : NULL;
-    if (!check_join (self, session, actor, live, join))
+    patterns_t patterns = PATTERNS_OTHER;
+    if (!check_join (self, session, actor, live, join, &patterns))
         return;
-    bool patterns_change = false;
-    actor = register_actor (self, actor, join, &patterns_change);
+    bool back = actor && join_equals (join, actor->former, actor->former_count);
+    if (patterns == PATTERNS_PRESENT || patterns == PATTERNS_OTHER)
+        actor = register_actor (self, actor, join, patterns == PATTERNS_OTHER);
     live = actor ? bn_conductor_live (self, actor) : NULL;
     if (!live)
         return;
-    if (patterns_change)
-        make_stale (self, live);
-    bn_instance_t *instance = take_name (self, live, join);
+    if (patterns == PATTERNS_OTHER)
+        make_stale (self, live, back);
+    bn_instance_t *instance = take_name (self, live, join, patterns);
     if (!instance)
         return;
     instance->session = session;
     session->instance = instance;
-    instance->stale = false;
     remember_join (live, instance);
     if (!bn_assignment_balance (self, live))
         return;
@@ -486,8 +657,9 @@ void bn_conductor_join (bn_conductor_t *self, bn_session_t *session, const bn_jo
     instance->version++;
     send_beat (self, instance, BN_JOINED, self->request, true);
     bn_conductor_push (self, live);
-    bn_effects_log (self->effects, BN_LOG_INFO, "%s/%s joined with %" PRIu32 " partitions",
-                    actor->name, instance->name, instance->owned);
+    bn_effects_log (self->effects, BN_LOG_INFO, "%s/%s joined with %" PRIu32 " partitions%s",
+                    actor->name, instance->name, instance->owned,
+                    instance->stale ? " and older patterns: it gets nothing newer" : "");
 }
 
 /*  ---- GONE ---- */

@@ -143,7 +143,8 @@ static bool check_floor (bn_conductor_t *self, const bn_instance_t *instance,
                                     "partition %" PRIu32 ": floor %" PRIu64
                                     " is past the end of the journal, %" PRIu64,
                                     settlement->partition, settlement->floor, self->state->tail);
-    if (instance->stale && settlement->floor > instance->floor_max)
+    if (instance->stale && settlement->floor > instance->floor_max &&
+        settlement->floor > partition->floor && !BN_PLANT (stale_not_stopped))
         return bn_conductor_refuse (self, BATON_ERR_FENCED, settlement->partition,
                                     "partition %" PRIu32 ": the actor has other patterns since "
                                     "offset %" PRIu64 "; restart this instance",
@@ -292,14 +293,19 @@ static void due_times (bn_conductor_t *self, bn_settle_t *settle)
     }
 }
 
-static void release (bn_conductor_t *self, bn_instance_t *instance, const bn_settle_t *settle)
+/*  What was released goes to others, and so does what an instance with older patterns has drained.
+ */
+static void pass_on (bn_conductor_t *self, bn_instance_t *instance, const bn_settle_t *settle)
 {
+    const bn_actor_state_t *actor = instance->actor->state;
     bool any = false;
-    for (uint32_t index = 0; index < settle->settlement_count; index++)
-        if (settle->settlements[index].release) {
-            bn_assignment_free (instance->actor, settle->settlements[index].partition, instance);
-            any = true;
-        }
+    for (uint32_t index = 0; index < settle->settlement_count; index++) {
+        const bn_settlement_t *settlement = &settle->settlements[index];
+        if (settlement->release)
+            bn_assignment_free (instance->actor, settlement->partition, instance);
+        any = any || settlement->release ||
+              (instance->stale && !bn_state_drains (&actor->partitions[settlement->partition]));
+    }
     if (any && bn_assignment_balance (self, instance->actor))
         bn_conductor_push (self, instance->actor);
 }
@@ -334,7 +340,7 @@ void bn_conductor_settle (bn_conductor_t *self, bn_session_t *session, bn_settle
     bn_conductor_reply (self, &reply);
     if (bn_conductor_apply_events (self, &record, events, body, settle->sections,
                                    settle->section_count))
-        release (self, instance, settle);
+        pass_on (self, instance, settle);
 }
 
 /*  ---- BEGIN ---- */

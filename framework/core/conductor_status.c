@@ -9,6 +9,8 @@
  *  plus what is parked. "in_flight" is what instances said in their last heartbeats: received and
  *  not settled; it is part of the lag, and as old as a heartbeat. "published" is what the actor's
  *  topics ever got, what came before it included; only other patterns can make it less.
+ *  Below "former_until" the "former_patterns" count instead of the present ones; "to_drain" of the
+ *  ready events, at most, wait there for instances that joined with them.
  *  "busy_partitions" have ready events: more instances than that have nothing to do. "parked_most"
  *  is that of the fullest partition, which waits at parked_max.
  *
@@ -103,6 +105,15 @@ static void put_orchestrator (const bn_conductor_t *self, msgpack_packer *packer
     put_number (packer, "dead_max", self->options.dead_max);
 }
 
+static void put_patterns (msgpack_packer *packer, const char *name, char *const *patterns,
+                          uint32_t count)
+{
+    bn_mp_pack_cstr (packer, name);
+    msgpack_pack_array (packer, count);
+    for (uint32_t index = 0; index < count; index++)
+        bn_mp_pack_cstr (packer, patterns[index]);
+}
+
 static void put_topics (const bn_conductor_t *self, list_t *list)
 {
     for (bn_map_node_t *node = bn_map_first (self->state->topics); node;
@@ -194,13 +205,13 @@ static void put_actors (const bn_conductor_t *self, list_t *list)
         sums_t sums = sum_up (self, actor);
         size_t start = list->items.size;
         msgpack_packer packer = bn_mp_packer (&list->items);
-        msgpack_pack_map (&packer, 20);
+        msgpack_pack_map (&packer, 23);
         put_text (&packer, "name", actor->name);
         put_number (&packer, "id", actor->id);
-        bn_mp_pack_cstr (&packer, "patterns");
-        msgpack_pack_array (&packer, actor->pattern_count);
-        for (uint32_t index = 0; index < actor->pattern_count; index++)
-            bn_mp_pack_cstr (&packer, actor->patterns[index]);
+        put_patterns (&packer, "patterns", actor->patterns, actor->pattern_count);
+        put_patterns (&packer, "former_patterns", actor->former, actor->former_count);
+        put_number (&packer, "former_until", actor->former_until);
+        put_number (&packer, "to_drain", bn_conductor_left_to_drain (self, actor));
         bn_mp_pack_cstr (&packer, "instances");
         put_instances (self, bn_map_get_u64 (self->live, actor->id), &packer);
         put_number (&packer, "lag", sums.pending + sums.parked);

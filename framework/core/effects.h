@@ -39,6 +39,8 @@ typedef struct {
     uint32_t bytes_max;       /* of payload; at least one section */
     bn_text_t *patterns;      /* owned, with the texts in one allocation; topics wanted */
     uint32_t pattern_count;   /* 0: all topics */
+    uint32_t former_count;    /* as many more behind them, which count below former_until instead */
+    uint64_t former_until;
     bool filter_partitions;   /* false: all partitions */
     uint64_t from_by_partition[BN_PARTITIONS_MAX]; /* BN_NO_OFFSET: not wanted; else sections that
                                  end at or before it are left out */

@@ -104,12 +104,7 @@ void bn_mailbox_destroy (bn_mailbox_t **self_p)
     for (uint32_t i = 0; i < BN_PARTITIONS_MAX; i++)
         bn_slot_forget (self, &self->slots[i]);
     bn_run_destroy (&self->begin_run);
-    if (self->topics)
-        for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node)) {
-            bn_blob_t *blob = bn_map_value (node);
-            bn_blob_unref (&blob);
-        }
-    bn_map_destroy (&self->topics);
+    bn_topics_destroy (&self->topics);
     bn_map_destroy (&self->due);
     bn_map_destroy (&self->wanted);
     for (uint32_t i = 0; i < self->prefix_count; i++)
@@ -165,8 +160,11 @@ static void take_event (bn_mailbox_t *self, const bn_mailbox_event_t *event)
         bn_mailbox_expired (self, event->partition, event->offset);
         break;
     case BN_MAILBOX_STOP:
+        if (!self->stopping)
+            self->handover_until_ms = self->now.mono_ms + BN_HANDOVER_MS;
         self->stopping = true;
-        bn_mailbox_begin_cancel (self);
+        if (self->begin_run && !bn_slot_works (self, &self->slots[self->careful_partition]))
+            bn_mailbox_begin_cancel (self);
         break;
     case BN_MAILBOX_TICK:
         break;

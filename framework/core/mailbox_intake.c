@@ -7,8 +7,12 @@
  *  position: seen. Otherwise something is missing: FETCH from position. A section without a chain
  *  entry for this actor came through a prefix that lets too much through: it is not for us. The
  *  chain is also the filter, rather than our own patterns: another version of this actor may have
- *  registered more of them, and an event that the orchestrator counts for the actor must be
- *  handled. A bundle has many small sections, each with its previous end.
+ *  registered others, and an event that the orchestrator counts for the actor must come to an end
+ *  (one of a topic that we do not know: as a dead letter). A bundle has many small sections, each
+ *  with its previous end.
+ *
+ *  Where newer patterns have taken over, an older instance is told where they begin (`until`): to
+ *  it the partition ends there.
  *
  *  Every partition either lives from the fan-out or is `behind`: unsubscribed, and fed by FETCH
  *  until it has reached the tail. It falls behind when it finds gaps again and again, when its
@@ -70,14 +74,7 @@ static void trim (bn_mailbox_t *self, bn_slot_t *slot)
     slot->missing = true;
     slot->behind = true;
     slot->asked_epoch = 0; /* the FETCH in flight starts higher: its answer would leave a hole */
-    while (last->next) {
-        bn_chunk_t *chunk = last->next;
-        last->next = chunk->next;
-        slot->chunk_bytes -= chunk->bytes;
-        self->queue_bytes -= chunk->bytes;
-        bn_chunk_destroy (chunk);
-    }
-    slot->chunk_last = last;
+    bn_slot_cut_chunks (self, slot, last);
 }
 
 /*  ---- fan-out ----------------------------------------------------------------------------- */
@@ -158,11 +155,11 @@ static void take_in (bn_mailbox_t *self, const bn_section_t *section, uint64_t p
 {
     bn_slot_t *slot =
         section->partition < self->partitions ? &self->slots[section->partition] : NULL;
-    if (!slot || !slot->owned || slot->revoked)
+    if (!slot || !bn_slot_works (self, slot))
         return;
     uint64_t end = section->base + section->count;
-    if (end < section->base || end <= slot->position)
-        return; /* seen */
+    if (end < section->base || end <= slot->position || section->base >= slot->until)
+        return; /* seen, or not for us */
     size_t free_bytes = room (self);
     bool full = section->payload.size > free_bytes && free_bytes < self->options.prefetch_bytes;
     if (full || !may_take_more (self, slot)) {
@@ -227,7 +224,7 @@ static baton_err_t take_bundle (bn_mailbox_t *self, const bn_mailbox_event_t *ev
 
 void bn_mailbox_fanout (bn_mailbox_t *self, const bn_mailbox_event_t *event)
 {
-    if (self->link != BN_LINK_JOINED || self->stopping)
+    if (self->link != BN_LINK_JOINED || bn_mailbox_halts (self))
         return;
     char what[256];
     const bn_frame_t *head = event->frame_count ? &event->frames[0] : NULL;
@@ -245,6 +242,8 @@ void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head)
     bn_slot_t *slot = partition < self->partitions ? &self->slots[partition] : NULL;
     if (!slot || !slot->owned || slot->revoked)
         return;
+    if (head > slot->until)
+        head = slot->until;
     if (head > slot->position && slot->position == slot->beat_position &&
         !BN_PLANT (tail_loss_ignored)) {
         /*  Behind, and nothing has come since the last beat: it was lost without a successor.  */
@@ -262,7 +261,8 @@ void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head)
 
 static bool to_fetch (const bn_mailbox_t *self, const bn_slot_t *slot)
 {
-    return slot->owned && !slot->revoked && slot->missing && may_take_more (self, slot);
+    return slot->missing && slot->position < slot->until && bn_slot_works (self, slot) &&
+           may_take_more (self, slot);
 }
 
 /*  What was kept behind a gap must not keep the gap from being fetched.  */
@@ -308,8 +308,9 @@ static void fetch (bn_mailbox_t *self)
 
 static void caught_up (bn_mailbox_t *self, bn_slot_t *slot, const bn_events_t *events)
 {
-    if (events->scanned_to > slot->position)
-        slot->position = events->scanned_to;
+    uint64_t upto = events->scanned_to < slot->until ? events->scanned_to : slot->until;
+    if (upto > slot->position)
+        slot->position = upto;
     if (!events->at_tail) {
         slot->missing = true;
         fall_behind (self, slot);
@@ -337,7 +338,7 @@ void bn_mailbox_fetched (bn_mailbox_t *self, const bn_message_t *message, bn_blo
             section.partition < self->partitions ? &self->slots[section.partition] : NULL;
         uint64_t end = section.base + section.count;
         if (slot && slot->owned && !slot->revoked && slot->asked_epoch == slot->epoch &&
-            end > slot->position && end > section.base)
+            end > slot->position && end > section.base && section.base < slot->until)
             enqueue (self, slot, &section);
     }
     for (uint32_t i = 0; i < self->partitions; i++) {
@@ -468,6 +469,7 @@ static void revive (bn_mailbox_t *self, const bn_section_t *section)
         return;
     }
     bn_parked_block (self, slot, entry);
+    entry->foreign = chunk->foreign;
     if (!useful (slot, entry)) {
         bn_chunk_destroy (chunk);
         return;
@@ -581,7 +583,7 @@ void bn_mailbox_subscribe_pump (bn_mailbox_t *self)
         return;
     for (uint32_t i = 0; i < self->partitions; i++) {
         bn_slot_t *slot = &self->slots[i];
-        bool wanted = slot->owned && !slot->revoked && !slot->behind && !self->stopping;
+        bool wanted = bn_slot_works (self, slot) && !slot->behind;
         any = any || wanted;
         if (wanted == slot->subscribed)
             continue;
@@ -599,7 +601,7 @@ void bn_mailbox_subscribe_pump (bn_mailbox_t *self)
 
 void bn_mailbox_fetch_pump (bn_mailbox_t *self)
 {
-    if (self->link != BN_LINK_JOINED || self->stopping)
+    if (self->link != BN_LINK_JOINED || bn_mailbox_halts (self))
         return;
     for (uint32_t i = 0; i < self->partitions; i++)
         if (self->slots[i].owned && self->slots[i].chunk_first)
@@ -611,7 +613,7 @@ void bn_mailbox_fetch_pump (bn_mailbox_t *self)
 
 uint64_t bn_mailbox_fetch_due (const bn_mailbox_t *self)
 {
-    if (self->link != BN_LINK_JOINED || self->stopping)
+    if (self->link != BN_LINK_JOINED || bn_mailbox_halts (self))
         return UINT64_MAX;
     uint64_t due = bn_parked_due (self);
     if (bn_map_count (self->wanted) > 0 && self->offsets_at_ms > self->now.mono_ms &&

@@ -32,6 +32,7 @@
 #define BN_REJOIN_MS     500   /* between two HELLOs on one connection */
 #define BN_LEAVE_MS      2000  /* waiting for LEFT */
 #define BN_DRAIN_MS      10000 /* waiting for the last settle after a stop */
+#define BN_HANDOVER_MS   5000  /* handling what newer patterns leave to us, after a stop */
 
 /*  Requests; at most one of each is in flight (G7).  */
 typedef enum {
@@ -74,6 +75,7 @@ typedef struct bn_chunk {
     uint64_t end;      /* of the section */
     uint64_t offset;   /* of the next event of the reader, or of `event` if peeked */
     uint64_t from;     /* events below are not wanted */
+    bool foreign;      /* none of our patterns matches the topic */
     bool peeked;
     bn_event_fields_t event;
 } bn_chunk_t;
@@ -94,6 +96,7 @@ typedef struct {
     uint32_t partition;
     uint32_t attempts;
     bool settled; /* the orchestrator knows it as it is here */
+    bool foreign; /* READY: as in bn_chunk_t */
     bn_parked_state_t state;
     bn_run_item_t item; /* READY */
     size_t bytes;       /* READY: on account of prefetch_bytes */
@@ -179,6 +182,7 @@ typedef struct {
     uint64_t position;      /* all sections for us below were received */
     uint64_t known;         /* a section ends here that must be received */
     uint64_t beat_position; /* position at the last BEAT */
+    uint64_t until;         /* what begins here is for newer patterns; BN_NO_OFFSET: no limit */
     uint64_t careful_until;
     uint64_t gap_ms[BN_GAPS_MAX]; /* when the last gaps were */
     bn_charged_t *charged;        /* owned */
@@ -256,7 +260,7 @@ struct bn_mailbox {
     uint32_t owned_count;
     uint64_t epoch_last;
 
-    bn_map_t *topics;         /* text -> bn_blob_t (counted) */
+    bn_map_t *topics;         /* text -> bn_topic_known_t (owned) */
     size_t queue_bytes;       /* received, not in a run */
     size_t out_bytes;         /* sections that left the queue with the run */
     bn_map_t *due;            /* due_ms, partition, offset -> entry */
@@ -287,6 +291,7 @@ struct bn_mailbox {
     bool expired; /* left; until the run is back */
     bool stopping;
     uint64_t stop_at_ms; /* when to give up on the last settle */
+    uint64_t handover_until_ms; /* stopping: when to give up on what is below `until` */
     bn_mailbox_stats_t stats;
 };
 
@@ -323,9 +328,17 @@ void bn_mailbox_leave_pump (bn_mailbox_t *self);
 uint64_t bn_mailbox_link_due (const bn_mailbox_t *self);
 
 /*  ---- mailbox_partition.c ---- */
+/*  Events are taken from it and handed out. Once told to stop: only what lies below its limit, for
+ *  those with newer patterns do not know it, and only for a while.  */
+bool bn_slot_works (const bn_mailbox_t *self, const bn_slot_t *slot);
+/*  Told to stop, and no partition works any more.  */
+bool bn_mailbox_halts (const bn_mailbox_t *self);
 bool bn_slot_start (bn_mailbox_t *self, bn_slot_t *slot, const bn_assignment_t *assignment);
 void bn_slot_forget (bn_mailbox_t *self, bn_slot_t *slot);
 void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot);
+/*  Newer patterns begin at `until`: lets go of what it has from there on. False: the outcome of
+ *  such an event is among those to be settled, and the partition has to be started anew.  */
+bool bn_slot_limit (bn_mailbox_t *self, bn_slot_t *slot, uint64_t until);
 /*  The lowest main-line offset about which nothing is known yet: the floor of a settle.  */
 uint64_t bn_slot_unresolved (const bn_slot_t *slot);
 uint32_t bn_slot_charged (const bn_slot_t *slot, uint64_t offset);
@@ -381,12 +394,15 @@ void bn_slot_drop_ahead (bn_mailbox_t *self, bn_slot_t *slot);
 bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot);
 /*  Takes it into `item` (offset, topic, fields, blobs counted).  */
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item);
+/*  Lets go of the chunks behind this one, or (NULL) of all.  */
+void bn_slot_cut_chunks (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *last);
+void bn_topics_destroy (bn_map_t **topics_p);
 /*  What a run has brought back unhandled, before the chunks: the first, or NULL; taken; put where
  *  it belongs (false: no memory); all of it dropped.  */
 const bn_run_item_t *bn_slot_returned (const bn_slot_t *slot);
 void bn_slot_take_returned (bn_slot_t *slot, bn_run_item_t *item);
 bool bn_slot_give_back (bn_slot_t *slot, const bn_run_item_t *item);
-void bn_slot_drop_returned (bn_slot_t *slot);
+void bn_slot_drop_returned (bn_slot_t *slot, uint64_t from); /* those at or above it */
 void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot);
 
 /*  ---- mailbox_run.c ---- */

@@ -208,6 +208,7 @@ void bn_mailbox_refused (bn_mailbox_t *self, uint32_t partition)
 static void assign (bn_mailbox_t *self, const bn_beat_t *beat)
 {
     bool named[BN_PARTITIONS_MAX] = {false};
+    bool ask_again = false;
     for (uint32_t i = 0; i < beat->assignment_count; i++) {
         const bn_assignment_t *entry = &beat->assignments[i];
         if (entry->partition >= self->partitions)
@@ -216,13 +217,19 @@ static void assign (bn_mailbox_t *self, const bn_beat_t *beat)
         named[entry->partition] = true;
         if (!slot->owned || slot->generation != entry->generation)
             bn_slot_start (self, slot, entry);
-        else if (entry->revoked)
+        else if (entry->until && !bn_slot_limit (self, slot, entry->until)) {
+            /*  Not from this entry: a SETTLE that is under way may move the floor.  */
+            bn_slot_forget (self, slot);
+            ask_again = true;
+        } else if (entry->revoked)
             bn_slot_revoke (self, slot);
     }
     for (uint32_t i = 0; i < self->partitions; i++)
         if (!named[i])
             bn_slot_forget (self, &self->slots[i]);
     self->version = beat->version;
+    if (ask_again)
+        bn_mailbox_refused (self, UINT32_MAX);
 }
 
 static void beat (bn_mailbox_t *self, const bn_beat_t *message)
@@ -515,7 +522,8 @@ static bool all_settled (bn_mailbox_t *self)
 
 void bn_mailbox_leave_pump (bn_mailbox_t *self)
 {
-    if (!self->stopping || self->run_out || self->link == BN_LINK_OVER)
+    if (!self->stopping || self->run_out || self->link == BN_LINK_OVER ||
+        (self->link == BN_LINK_JOINED && !bn_mailbox_halts (self)))
         return;
     if (!self->stop_at_ms)
         self->stop_at_ms = self->now.mono_ms + BN_DRAIN_MS;
@@ -562,5 +570,8 @@ uint64_t bn_mailbox_link_due (const bn_mailbox_t *self)
     if (self->stopping && self->stop_at_ms && self->stop_at_ms > self->now.mono_ms &&
         self->stop_at_ms < due)
         due = self->stop_at_ms;
+    if (self->stopping && self->handover_until_ms > self->now.mono_ms &&
+        self->handover_until_ms < due && !bn_mailbox_halts (self))
+        due = self->handover_until_ms;
     return due;
 }

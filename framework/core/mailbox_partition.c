@@ -330,7 +330,7 @@ void bn_slot_forget (bn_mailbox_t *self, bn_slot_t *slot)
     if (!slot->owned)
         return;
     bn_slot_drop_chunks (self, slot);
-    bn_slot_drop_returned (slot);
+    bn_slot_drop_returned (slot, 0);
     drop_outcomes (self, &slot->held);
     drop_outcomes (self, &slot->ready);
     if (slot->parked)
@@ -369,7 +369,8 @@ bool bn_slot_start (bn_mailbox_t *self, bn_slot_t *slot, const bn_assignment_t *
     slot->epoch = ++self->epoch_last;
     slot->generation = assignment->generation;
     slot->floor = slot->position = slot->beat_position = assignment->floor;
-    slot->known = assignment->head;
+    slot->until = assignment->until ? assignment->until : BN_NO_OFFSET;
+    slot->known = assignment->head < slot->until ? assignment->head : slot->until;
     slot->missing = slot->known > slot->position;
     slot->careful_until = assignment->careful_until;
     bn_relief_start (&slot->relief, self->parked_max, assignment->parked_count);
@@ -404,7 +405,7 @@ void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot)
         next = slot->chunk_first->offset > slot->chunk_first->from ? slot->chunk_first->offset
                                                                    : slot->chunk_first->from;
     bn_slot_drop_chunks (self, slot);
-    bn_slot_drop_returned (slot);
+    bn_slot_drop_returned (slot, 0);
     slot->position = next;
     slot->missing = false;
     for (bn_map_node_t *node = bn_map_first (slot->parked); node; node = bn_map_next (node)) {
@@ -412,6 +413,50 @@ void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot)
         if (entry->state != BN_PARKED_OUT)
             bn_parked_block (self, slot, entry);
     }
+}
+
+/*  What is out in the run from there on comes back and counts for nothing.  */
+bool bn_slot_limit (bn_mailbox_t *self, bn_slot_t *slot, uint64_t until)
+{
+    if (until >= slot->until)
+        return true;
+    slot->until = until;
+    if (bn_slot_unresolved (slot) > until || (slot->held.last && slot->held.last->offset >= until))
+        return false;
+    bn_slot_drop_ahead (self, slot);
+    bn_slot_drop_returned (slot, until);
+    bn_chunk_t *last = NULL;
+    bn_chunk_t *chunk = slot->chunk_first;
+    for (; chunk && chunk->end <= until; chunk = chunk->next)
+        last = chunk;
+    if (slot->position > until)
+        slot->position = until;
+    if (chunk && chunk->offset < slot->position)
+        slot->position = chunk->offset > chunk->from ? chunk->offset : chunk->from;
+    bn_slot_cut_chunks (self, slot, last);
+    if (slot->known > until)
+        slot->known = until;
+    slot->missing = slot->known > slot->position;
+    return true;
+}
+
+static bool owes (const bn_mailbox_t *self, const bn_slot_t *slot)
+{
+    return slot->until != BN_NO_OFFSET && bn_slot_unresolved (slot) < slot->until &&
+           self->now.mono_ms < self->handover_until_ms;
+}
+
+bool bn_slot_works (const bn_mailbox_t *self, const bn_slot_t *slot)
+{
+    return slot->owned && !slot->revoked && (!self->stopping || owes (self, slot));
+}
+
+bool bn_mailbox_halts (const bn_mailbox_t *self)
+{
+    bool halts = self->stopping;
+    for (uint32_t i = 0; halts && i < self->partitions; i++)
+        halts = !bn_slot_works (self, &self->slots[i]);
+    return halts;
 }
 
 uint64_t bn_mailbox_in_flight (const bn_mailbox_t *self)

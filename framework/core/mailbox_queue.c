@@ -10,6 +10,7 @@
  *  stopped would keep the memory of all others).  */
 
 #include "core/mailbox_internal.h"
+#include "wire/topic.h"
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,25 +21,56 @@
 #define ALIGNMENT   _Alignof(bn_chunk_t)
 _Static_assert(offsetof (bn_blob_t, data) % ALIGNMENT == 0, "chunks lie in blobs");
 
-/*  The same few topics come again and again: their texts are shared.  */
-static bn_blob_t *topic_blob (bn_mailbox_t *self, bn_text_t topic)
+/*  The same few topics come again and again: their texts are shared, and looked at once.  */
+typedef struct {
+    bn_blob_t *text; /* counted */
+    bool foreign;
+} bn_topic_known_t;
+
+static void topic_free (bn_topic_known_t *known)
 {
-    bn_blob_t *blob = bn_map_get (self->topics, topic.text, topic.size);
-    if (blob)
-        return bn_blob_ref (blob);
-    blob = bn_blob_new_copy (topic.text, topic.size);
-    if (!blob)
-        return NULL;
+    bn_blob_unref (&known->text);
+    free (known);
+}
+
+void bn_topics_destroy (bn_map_t **topics_p)
+{
+    bn_map_node_t *node = *topics_p ? bn_map_first (*topics_p) : NULL;
+    for (; node; node = bn_map_next (node))
+        topic_free (bn_map_value (node));
+    bn_map_destroy (topics_p);
+}
+
+static bool is_foreign (const bn_mailbox_t *self, bn_text_t topic)
+{
+    for (uint32_t i = 0; i < self->options.pattern_count; i++)
+        if (bn_pattern_matches (self->options.patterns[i], strlen (self->options.patterns[i]),
+                                topic.text, topic.size))
+            return false;
+    return true;
+}
+
+/*  NULL: no memory.  */
+static const bn_topic_known_t *know_topic (bn_mailbox_t *self, bn_text_t topic)
+{
+    bn_topic_known_t *known = bn_map_get (self->topics, topic.text, topic.size);
+    if (known)
+        return known;
     if (bn_map_count (self->topics) >= BN_TOPICS_KEPT) {
-        bn_map_node_t *node = bn_map_first (self->topics);
         size_t size;
-        const void *key = bn_map_key (node, &size);
-        bn_blob_t *old = bn_map_remove (self->topics, key, size);
-        bn_blob_unref (&old);
+        const void *key = bn_map_key (bn_map_first (self->topics), &size);
+        topic_free (bn_map_remove (self->topics, key, size));
     }
-    if (bn_map_put (self->topics, topic.text, topic.size, blob, NULL))
-        bn_blob_ref (blob);
-    return blob;
+    known = calloc (1, sizeof *known);
+    if (!known)
+        return NULL;
+    known->foreign = is_foreign (self, topic);
+    known->text = bn_blob_new_copy (topic.text, topic.size);
+    if (!known->text || !bn_map_put (self->topics, topic.text, topic.size, known, NULL)) {
+        topic_free (known);
+        return NULL;
+    }
+    return known;
 }
 
 /*  A chunk whose payload was copied lies in front of it, in the blob that has both.  */
@@ -99,14 +131,15 @@ static bn_chunk_t *chunk_alloc (bn_slot_t *slot, const bn_slice_t *payload)
 bn_chunk_t *bn_chunk_new (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section)
 {
     bn_chunk_t *chunk = chunk_alloc (slot, &section->payload);
-    bn_blob_t *topic = chunk ? topic_blob (self, section->topic) : NULL;
+    const bn_topic_known_t *topic = chunk ? know_topic (self, section->topic) : NULL;
     if (!topic) {
         if (chunk)
             bn_chunk_destroy (chunk);
         bn_mailbox_no_memory (self);
         return NULL;
     }
-    chunk->topic = topic;
+    chunk->topic = bn_blob_ref (topic->text);
+    chunk->foreign = topic->foreign;
     chunk->bytes = section->payload.size;
     chunk->offset = section->base;
     chunk->end = section->base + section->count;
@@ -169,6 +202,23 @@ void bn_slot_drop_chunks (bn_mailbox_t *self, bn_slot_t *slot)
     while (slot->chunk_first)
         bn_chunk_destroy (unlink_first (self, slot));
     bn_blob_unref (&slot->slab);
+}
+
+void bn_slot_cut_chunks (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *last)
+{
+    bn_chunk_t *chunk = last ? last->next : slot->chunk_first;
+    if (last)
+        last->next = NULL;
+    else
+        slot->chunk_first = NULL;
+    slot->chunk_last = last;
+    while (chunk) {
+        bn_chunk_t *next = chunk->next;
+        slot->chunk_bytes -= chunk->bytes;
+        self->queue_bytes -= chunk->bytes;
+        bn_chunk_destroy (chunk);
+        chunk = next;
+    }
 }
 
 bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
@@ -268,10 +318,15 @@ bool bn_slot_give_back (bn_slot_t *slot, const bn_run_item_t *item)
     return true;
 }
 
-void bn_slot_drop_returned (bn_slot_t *slot)
+void bn_slot_drop_returned (bn_slot_t *slot, uint64_t from)
 {
-    for (uint32_t i = 0; i < slot->returned_count; i++)
-        bn_run_item_fini (&slot->returned[slot->returned_first + i]);
+    while (slot->returned_count > 0) {
+        bn_run_item_t *last = &slot->returned[slot->returned_first + slot->returned_count - 1];
+        if (last->offset < from)
+            return;
+        bn_run_item_fini (last);
+        slot->returned_count--;
+    }
     free (slot->returned);
     slot->returned = NULL;
     slot->returned_first = slot->returned_count = slot->returned_capacity = 0;

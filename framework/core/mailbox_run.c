@@ -2,9 +2,11 @@
 
 /*  mailbox_run.c - which events go to the handler next, and what became of them.
  *
- *  A run takes events from the partitions in turn, in offset order within each; parked events that
- *  are due come before the main line. While taking, an event whose key is parked is parked behind
- *  it, and one that has used up its attempts is given up: neither reaches a handler.
+ *  A run takes events from the partitions in turn, in offset order within each; parked events
+ *  that are due come before the main line. While taking, an event whose key is parked is parked
+ *  behind it, and one that has used up its attempts, or whose topic is not among our patterns, is
+ *  given up: none of them reaches a handler. (Such a topic was among those of the build before,
+ *  and no instance of that one is left.)
  *
  *  Careful events (offset below careful_until) go alone: BEGIN is journaled first, nothing else
  *  runs before the outcome is settled (M5). So if the process dies, what was begun is what killed
@@ -20,8 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_EVENTS_MIN 16 /* however slow the handler is */
-#define TURN_EVENTS    32 /* from one partition before it is the next one's turn */
+#define RUN_EVENTS_MIN 16  /* however slow the handler is */
+#define TURN_EVENTS    32  /* from one partition before it is the next one's turn */
+#define FOREIGN_EVENTS 256 /* of topics that we do not know, given up at a time in a partition */
+#define FOREIGN_REASON "the topic is not among the patterns of this build"
 
 typedef struct {
     bn_run_t *run;
@@ -222,14 +226,21 @@ static bool is_next_of_key (const bn_slot_t *slot, const bn_parked_entry_t *entr
 
 static void give_up_parked (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry)
 {
-    char reason[BN_REASON_BYTES_MAX + 1];
-    snprintf (reason, sizeof reason,
-              "given up after %" PRIu32 " attempts, ends of the process included", entry->attempts);
+    char reason[BN_REASON_BYTES_MAX + 1] = FOREIGN_REASON;
+    if (!entry->foreign)
+        snprintf (reason, sizeof reason,
+                  "given up after %" PRIu32 " attempts, ends of the process included",
+                  entry->attempts);
     bn_outcome_t *outcome = died (self, &entry->item, entry->attempts, reason);
     if (!outcome)
         return;
     bn_slot_push_ready (slot, outcome);
     bn_parked_remove (self, slot, entry);
+}
+
+static bool is_foreign (bool foreign)
+{
+    return foreign && !BN_PLANT (foreign_handled);
 }
 
 static uint32_t take_parked (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot)
@@ -244,7 +255,7 @@ static uint32_t take_parked (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t 
         at = entry->offset + 1;
         if (!is_next_of_key (slot, entry, &elders_out))
             continue;
-        if (entry->attempts >= self->options.policy.max_attempts) {
+        if (entry->attempts >= self->options.policy.max_attempts || is_foreign (entry->foreign)) {
             if (!elders_out)
                 give_up_parked (self, slot, entry);
             continue;
@@ -271,6 +282,7 @@ typedef struct {
     uint64_t offset;
     uint64_t key_hash;
     uint32_t charged;
+    bool foreign;
 } bn_next_t;
 
 /*  The next event of the main line, left where it is; false: none.  */
@@ -280,12 +292,14 @@ static bool peek_main (bn_mailbox_t *self, bn_slot_t *slot, bn_next_t *next)
     const bn_run_item_t *returned = bn_slot_returned (slot);
     if (returned) {
         next->offset = returned->offset;
+        next->foreign = false; /* it was handed out */
         key = returned->fields.key;
     } else {
         const bn_chunk_t *chunk = bn_slot_peek (self, slot);
         if (!chunk)
             return false;
         next->offset = chunk->offset;
+        next->foreign = is_foreign (chunk->foreign);
         key = chunk->event.key;
     }
     next->key_hash = key.size ? bn_hash (key.text, key.size) : 0;
@@ -318,9 +332,10 @@ static bool set_aside (bn_mailbox_t *self, bn_slot_t *slot, const bn_next_t *nex
         if (outcome)
             bn_parked_add (self, slot, &entry, false);
     } else {
-        char reason[BN_REASON_BYTES_MAX + 1];
-        snprintf (reason, sizeof reason, "the process died %" PRIu32 " times while handling it",
-                  next->charged);
+        char reason[BN_REASON_BYTES_MAX + 1] = FOREIGN_REASON;
+        if (!next->foreign)
+            snprintf (reason, sizeof reason, "the process died %" PRIu32 " times while handling it",
+                      next->charged);
         outcome = died (self, &item, next->charged, reason);
     }
     bn_run_item_fini (&item);
@@ -333,12 +348,18 @@ static bool set_aside (bn_mailbox_t *self, bn_slot_t *slot, const bn_next_t *nex
 static uint32_t take_main (bn_mailbox_t *self, bn_taking_t *taking, bn_slot_t *slot)
 {
     uint32_t taken = 0;
+    uint32_t foreign_most = slot->ready.first || slot->held.first ? 0 : FOREIGN_EVENTS;
     bn_next_t next;
     while (!run_full (self, taking) && taken < TURN_EVENTS && !bn_relief_stopped (&slot->relief) &&
            bn_map_count (slot->parked) + slot->out_count < self->parked_max &&
            peek_main (self, slot, &next)) {
         bool behind = bn_slot_key_parked (slot, next.key_hash) && !BN_PLANT (key_released);
-        if (behind || next.charged >= self->options.policy.max_attempts) {
+        /*  There may be any number of them: each is a dead letter to be settled, and the partition
+         *  stops at dead_max, so that the next ones wait for the outcome of these (G7).  */
+        if (next.foreign && !behind &&
+            (foreign_most-- == 0 || self->unsettled_bytes >= self->options.settle_bytes_max))
+            break;
+        if (behind || next.foreign || next.charged >= self->options.policy.max_attempts) {
             if (!set_aside (self, slot, &next, behind))
                 break;
             continue;
@@ -364,7 +385,7 @@ static bool take (bn_mailbox_t *self, bn_taking_t *taking)
         taken = 0;
         for (uint32_t i = 0; i < self->partitions && !run_full (self, taking); i++) {
             bn_slot_t *slot = &self->slots[(self->turn + i) % self->partitions];
-            if (!slot->owned || slot->revoked)
+            if (!bn_slot_works (self, slot))
                 continue;
             if (bn_map_count (slot->revived) > 0)
                 taken += take_parked (self, taking, slot);
@@ -477,7 +498,7 @@ static bn_handle_t what_may_be_handled (const bn_mailbox_t *self)
 void bn_mailbox_run_pump (bn_mailbox_t *self)
 {
     end_careful (self);
-    if (self->link != BN_LINK_JOINED || self->stopping)
+    if (self->link != BN_LINK_JOINED || bn_mailbox_halts (self))
         return;
     if (self->careful == BN_CAREFUL_BEGINNING && !bn_mailbox_asking (self, BN_ASK_BEGIN) &&
         self->now.mono_ms >= self->begin_at_ms)
@@ -515,7 +536,8 @@ void bn_mailbox_begun (bn_mailbox_t *self)
 {
     if (!self->begin_run)
         return;
-    if (self->stopping || self->slots[self->careful_partition].epoch != self->careful_epoch) {
+    const bn_slot_t *slot = &self->slots[self->careful_partition];
+    if (slot->epoch != self->careful_epoch || (self->stopping && !bn_slot_works (self, slot))) {
         take_back (self);
         return;
     }
@@ -711,7 +733,7 @@ void bn_mailbox_run_done (bn_mailbox_t *self, bn_run_t *run)
         slot->out_count = 0;
         if (item->parked)
             parked_result (self, slot, item);
-        else
+        else if (item->offset < slot->until)
             main_line_result (self, slot, run, i);
     }
     for (uint32_t i = 0; i < run->count; i++) {

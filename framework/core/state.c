@@ -37,10 +37,16 @@ bn_state_t *bn_state_new (uint32_t producers_max)
     return self;
 }
 
+static void texts_free (char **texts, uint32_t count)
+{
+    for (uint32_t index = 0; index < count; index++)
+        free (texts[index]);
+}
+
 static void actor_free (bn_actor_state_t *actor, uint32_t partitions)
 {
-    for (uint32_t index = 0; index < actor->pattern_count; index++)
-        free (actor->patterns[index]);
+    texts_free (actor->patterns, actor->pattern_count);
+    texts_free (actor->former, actor->former_count);
     for (uint32_t index = 0; actor->partitions && index < partitions; index++) {
         map_free (&actor->partitions[index].parked);
         map_free (&actor->partitions[index].charged);
@@ -122,24 +128,52 @@ void bn_state_actor_remove (bn_state_t *self, bn_actor_state_t *actor)
     actor_free (actor, self->partition_room);
 }
 
-bool bn_state_actor_patterns (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
+static bool texts_copy (char *copies[BN_PATTERNS_MAX], const bn_text_t *texts, uint32_t count)
 {
     bn_assert (count <= BN_PATTERNS_MAX);
-    char *copies[BN_PATTERNS_MAX];
     for (uint32_t index = 0; index < count; index++) {
-        copies[index] = malloc (patterns[index].size + 1);
+        copies[index] = malloc (texts[index].size + 1);
         if (!copies[index]) {
-            while (index > 0)
-                free (copies[--index]);
+            texts_free (copies, index);
             return false;
         }
-        memcpy (copies[index], patterns[index].text, patterns[index].size);
-        copies[index][patterns[index].size] = '\0';
+        memcpy (copies[index], texts[index].text, texts[index].size);
+        copies[index][texts[index].size] = '\0';
     }
-    for (uint32_t index = 0; index < actor->pattern_count; index++)
-        free (actor->patterns[index]);
-    for (uint32_t index = 0; index < count; index++)
-        actor->patterns[index] = copies[index];
+    return true;
+}
+
+bool bn_state_actor_patterns (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
+{
+    char *copies[BN_PATTERNS_MAX];
+    if (!texts_copy (copies, patterns, count))
+        return false;
+    texts_free (actor->patterns, actor->pattern_count);
+    memcpy (actor->patterns, copies, count * sizeof *copies);
+    actor->pattern_count = count;
+    return true;
+}
+
+bool bn_state_actor_former (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
+{
+    char *copies[BN_PATTERNS_MAX];
+    if (!texts_copy (copies, patterns, count))
+        return false;
+    texts_free (actor->former, actor->former_count);
+    memcpy (actor->former, copies, count * sizeof *copies);
+    actor->former_count = count;
+    return true;
+}
+
+bool bn_state_actor_revise (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
+{
+    char *copies[BN_PATTERNS_MAX];
+    if (!texts_copy (copies, patterns, count))
+        return false;
+    texts_free (actor->former, actor->former_count);
+    memcpy (actor->former, actor->patterns, actor->pattern_count * sizeof *copies);
+    actor->former_count = actor->pattern_count;
+    memcpy (actor->patterns, copies, count * sizeof *copies);
     actor->pattern_count = count;
     return true;
 }
@@ -362,6 +396,11 @@ baton_err_t bn_state_recharge (bn_actor_partition_t *partition, const bn_charged
 
 /*  ---- questions ---- */
 
+bool bn_state_drains (const bn_actor_partition_t *partition)
+{
+    return partition->floor < partition->former_end && !BN_PLANT (drained_too_early);
+}
+
 uint64_t bn_state_needed_from (const bn_state_t *self)
 {
     uint64_t needed = self->tail;
@@ -399,6 +438,11 @@ static bool check_held (const bn_actor_state_t *actor, uint64_t offset, const vo
 static bool check_actor (const bn_state_t *self, const bn_actor_state_t *actor, char what[256])
 {
     size_t count = 0;
+    if (actor->former_until > self->tail || (actor->former_count == 0 && actor->former_until > 0)) {
+        snprintf (what, 256, "S5: %s: its patterns are cut past the tail, or from nothing",
+                  actor->name);
+        return false;
+    }
     for (uint32_t index = 0; index < self->partitions; index++) {
         const bn_actor_partition_t *partition = &actor->partitions[index];
         if (partition->floor > self->tail || partition->head > self->tail) {
@@ -407,6 +451,10 @@ static bool check_actor (const bn_state_t *self, const bn_actor_state_t *actor, 
         }
         if (partition->instance[0] && partition->generation == 0) {
             snprintf (what, 256, "S2: %s/%u: an owner without a generation", actor->name, index);
+            return false;
+        }
+        if (partition->former_end > actor->former_until) {
+            snprintf (what, 256, "S5: %s/%u: former events end past their cut", actor->name, index);
             return false;
         }
         for (bn_map_node_t *node = bn_map_first (partition->parked); node;

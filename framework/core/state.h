@@ -12,6 +12,12 @@
  *  INVARIANT S2: generation of an (actor, partition) never goes down.
  *  INVARIANT S3: an offset is at most once among parked and dead of an actor.
  *  INVARIANT S4: `published` of an actor is the sum of `events` of the topics that it reads.
+ *  INVARIANT S5: former_end <= former_until <= tail, and none of them without former patterns.
+ *
+ *  What an actor is owed is settled when an event is journaled: whatever its patterns match then.
+ *  So other patterns cut its past at the tail of their REGISTER record: below it the former ones
+ *  count, from it on the new ones. One cut is remembered, and the next one is made only when no
+ *  partition has main-line events left below it (conductor_session.c sees to that).
  *
  *  bn_state_apply is total: a record that does not fit the state (it cannot have been written by
  *  this code) is an error, never an assert, because it came from a disk.  */
@@ -36,6 +42,7 @@ typedef struct {
     char instance[BATON_NAME_BYTES_MAX + 1]; /* owner by the last ASSIGN; "" nobody */
     uint64_t incarnation;   /* of the owner */
     bool exact;             /* pending is exact */
+    uint64_t former_end;    /* end of the last section for the former patterns; 0: none waited */
 } bn_actor_partition_t;
 
 typedef struct {
@@ -48,6 +55,9 @@ typedef struct {
     char name[BATON_NAME_BYTES_MAX + 1];
     char *patterns[BN_PATTERNS_MAX]; /* owned, NUL-terminated */
     uint32_t pattern_count;
+    char *former[BN_PATTERNS_MAX]; /* owned: those before, which count below former_until */
+    uint32_t former_count;
+    uint64_t former_until;  /* the cut; 0: there are no former ones */
     bn_policy_t policy;
     bn_actor_partition_t *partitions; /* owned; P of them */
     uint64_t published;     /* events ever in the topics that it reads; a cache (S4) */
@@ -123,10 +133,14 @@ baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size
                               const void *value, size_t value_size);
 baton_err_t bn_state_restored (bn_state_t *self); /* rebuilds caches, checks the invariants */
 
+/*  Are events left in the partition that only instances with the former patterns know all of?
+ *  Parked ones do not count: they may be of any age.  */
+bool bn_state_drains (const bn_actor_partition_t *partition);
+
 /*  Lowest offset that anybody still needs: floors (of actors that are behind), parked events, and
  *  the originals of dead letters, which a redrive reads again. Tail if nobody needs anything.  */
 uint64_t bn_state_needed_from (const bn_state_t *self);
-/*  Checks S1 to S4 in full; for tests and the simulator. false: what (256 bytes) says which.  */
+/*  Checks S1 to S5 in full; for tests and the simulator. false: what (256 bytes) says which.  */
 bool bn_state_check (const bn_state_t *self, char what[256]);
 
 #endif

@@ -5,7 +5,7 @@
  *  DESIGN. One function a record type. The conductor has checked what it writes, so that an error
  *  here means: this record was not written by this code for this state. After an error the state is
  *  half changed and good for nothing; recovery stops there.
- *  INVARIANTS: S1 to S4 of state.h.  */
+ *  INVARIANTS: S1 to S5 of state.h.  */
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/plant.h"
@@ -130,21 +130,22 @@ static baton_err_t apply_publish (bn_state_t *self, const bn_publish_t *publish,
 
 /*  ---- actors ---- */
 
-/*  Pending and head of a new actor: exact from the beginning and from the tail; from between it is
- *  at most what lies between, until the actor has caught up once.  */
+/*  Pending and head where patterns count from `start` on: exact from the beginning and from the
+ *  tail; from between it is at most what lies between, until the actor has caught up once.  */
 static void start_partition (const bn_state_t *self, const bn_actor_state_t *actor, uint32_t index,
-                             const bn_register_record_t *record)
+                             uint64_t start, bool exact)
 {
     bn_actor_partition_t *partition = &actor->partitions[index];
-    partition->floor = record->start;
-    partition->exact = record->exact;
+    partition->floor = start;
+    partition->exact = exact;
+    partition->head = partition->pending = 0;
     for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node)) {
         const bn_topic_state_t *topic = bn_map_value (node);
         if (!bn_state_topic_is_read_by (topic, actor))
             continue;
         if (topic->end_by_partition[index] > partition->head)
             partition->head = topic->end_by_partition[index];
-        if (topic->end_by_partition[index] > record->start)
+        if (topic->end_by_partition[index] > start)
             partition->pending += topic->count_by_partition[index];
     }
     if (partition->floor >= partition->head) {
@@ -154,34 +155,17 @@ static void start_partition (const bn_state_t *self, const bn_actor_state_t *act
         partition->pending = partition->head - partition->floor;
 }
 
-/*  Other patterns: topics that come in count from the floor on, or, where the actor had caught up,
- *  from now on. `was` tells for each topic, in order, if the actor read it before.  */
-static void change_partition (const bn_state_t *self, const bn_actor_state_t *actor, uint32_t index,
-                              const bool *was)
+/*  Other patterns from here on: what waits is what the former ones matched. No floor stays below an
+ *  older cut, or the patterns between the two would have a claim on what lay before them.  */
+static void cut_partition (const bn_state_t *self, bn_actor_partition_t *partition,
+                           uint64_t cut_before)
 {
-    bn_actor_partition_t *partition = &actor->partitions[index];
-    if (partition->floor >= partition->head)
+    bool caught_up = partition->floor >= partition->head;
+    if (caught_up)
         partition->floor = self->tail;
-    partition->head = 0;
-    size_t at = 0;
-    for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node), at++) {
-        const bn_topic_state_t *topic = bn_map_value (node);
-        if (!bn_state_topic_is_read_by (topic, actor))
-            continue;
-        uint64_t end = topic->end_by_partition[index];
-        if (end > partition->head)
-            partition->head = end;
-        if (was[at] || end <= partition->floor)
-            continue;
-        uint64_t between = end - partition->floor;
-        uint64_t all = topic->count_by_partition[index];
-        partition->pending += all < between ? all : between;
-        partition->exact = false;
-    }
-    if (partition->floor >= partition->head) {
-        partition->pending = 0;
-        partition->exact = true;
-    }
+    else if (partition->floor < cut_before && !bn_state_drains (partition))
+        partition->floor = cut_before;
+    partition->former_end = caught_up ? 0 : partition->head;
 }
 
 static bool same_patterns (const bn_actor_state_t *actor, const bn_register_record_t *record)
@@ -196,26 +180,32 @@ static bool same_patterns (const bn_actor_state_t *actor, const bn_register_reco
     return true;
 }
 
+/*  The first patterns of an actor, which count from the start on; or, of one whose registration was
+ *  lost (state_bridge.c), from its floors on; or other ones, which count from here on.  */
 static baton_err_t apply_patterns (bn_state_t *self, bn_actor_state_t *actor,
                                    const bn_register_record_t *record, bool fresh)
 {
-    bool *was = calloc (bn_map_count (self->topics) + 1, sizeof *was);
-    bool ok = was && bn_state_actor_patterns (actor, record->patterns, record->pattern_count);
-    size_t at = 0;
-    bn_map_node_t *node = bn_map_first (self->topics);
-    for (; ok && node; node = bn_map_next (node), at++) {
+    bool first = actor->pattern_count == 0;
+    uint64_t cut_before = actor->former_until;
+    if (first ? !bn_state_actor_patterns (actor, record->patterns, record->pattern_count)
+              : !bn_state_actor_revise (actor, record->patterns, record->pattern_count))
+        return BATON_ERR_MEMORY;
+    for (bn_map_node_t *node = bn_map_first (self->topics); node; node = bn_map_next (node)) {
         bn_topic_state_t *topic = bn_map_value (node);
-        was[at] = bn_state_topic_is_read_by (topic, actor);
-        ok = bn_state_topic_reader (
-            topic, actor, bn_state_actor_matches (actor, topic->name, strlen (topic->name)));
+        if (!bn_state_topic_reader (
+                topic, actor, bn_state_actor_matches (actor, topic->name, strlen (topic->name))))
+            return BATON_ERR_MEMORY;
     }
-    for (uint32_t index = 0; ok && index < self->partitions; index++)
+    if (!first)
+        actor->former_until = self->tail;
+    for (uint32_t index = 0; index < self->partitions; index++)
         if (fresh)
-            start_partition (self, actor, index, record);
+            start_partition (self, actor, index, record->start, record->exact);
+        else if (first)
+            start_partition (self, actor, index, actor->partitions[index].floor, false);
         else
-            change_partition (self, actor, index, was);
-    free (was);
-    return ok ? BATON_OK : BATON_ERR_MEMORY;
+            cut_partition (self, &actor->partitions[index], cut_before);
+    return BATON_OK;
 }
 
 static baton_err_t apply_register (bn_state_t *self, const bn_register_record_t *record,

@@ -9,8 +9,11 @@
 /*  A new actor without patterns, in both maps. NULL: no memory.  */
 bn_actor_state_t *bn_state_actor_new (bn_state_t *self, uint32_t id, const char *name, size_t size);
 void bn_state_actor_remove (bn_state_t *self, bn_actor_state_t *actor);
-/*  Replaces the patterns. false: no memory (the old ones are kept).  */
+/*  Sets the patterns, or the former ones. false: no memory (what was there is kept).  */
 bool bn_state_actor_patterns (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count);
+bool bn_state_actor_former (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count);
+/*  The patterns become the former ones. false: no memory (nothing is changed).  */
+bool bn_state_actor_revise (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count);
 bool bn_state_actor_matches (const bn_actor_state_t *actor, const char *topic, size_t size);
 
 /*  The topic, made if there is none yet, with its readers. NULL: no memory.  */

@@ -8,18 +8,18 @@
  *
  *    "m"                       journal-id partitions sequence tail actor-id-last
  *    "a" actor:4               name [pattern] max-attempts backoff-min backoff-max deadline
- *                              settled retried died
+ *                              settled retried died [former pattern] former-until
  *    "p" actor:4 partition:4   floor head pending generation careful-until begun instance
  *                              incarnation exact [offset attempts due key-hash reason]*
- *                              [offset attempts reason]*
+ *                              [offset attempts reason]* former-end
  *    "d" actor:4 dead-offset:8 offset partition attempts time key-hash
  *    "t" name                  events bytes [end count]*
  *    "r" producer:8            sequence used [sequence base count]*
  *
- *  All are of layout 1 but "p", which is of 2: 1 had no reasons. The lists are flat. Readers of
- *  topics are a cache and are not saved. Restoring takes the items in any order: what an item
- *  refers to is made when it is named first, and bn_state_restored refuses what was named and never
- *  came.  */
+ *  The lists are flat. Readers of topics are a cache and are not saved. Restoring takes the items
+ *  in any order: what an item refers to is made when it is named first, and bn_state_restored
+ *  refuses what was named and never came. Older layouts are still taken: "a" and "p" had nothing
+ *  that begins with "former", and the first "p" no reasons.  */
 #include "base/assert.h"
 #include "base/plant.h"
 #include "core/state_internal.h"
@@ -28,9 +28,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAYOUT           1
-#define PARTITION_LAYOUT 2
-#define ITEM_BYTES_MAX   (64u * 1024 * 1024)
+#define ITEM_BYTES_MAX (64u * 1024 * 1024)
+#define LAYOUTS_MAX    3
+
+static const struct {
+    char kind;
+    uint8_t layout;               /* the present one */
+    size_t key_size;              /* 0: any */
+    uint32_t fields[LAYOUTS_MAX]; /* by layout, from 1 on */
+} layouts[] = {{'m', 1, 1, {5}},  {'a', 2, 5, {9, 11}}, {'p', 3, 9, {11, 11, 12}},
+               {'d', 1, 13, {5}}, {'t', 1, 0, {3}},     {'r', 1, 9, {3}}};
+
+#define KINDS (sizeof layouts / sizeof *layouts)
+
+static size_t find_kind (char kind)
+{
+    size_t at = 0;
+    while (at < KINDS && layouts[at].kind != kind)
+        at++;
+    return at;
+}
 
 /*  ---- saving ---- */
 
@@ -43,10 +60,11 @@ typedef struct {
     void *arg;
 } saver_t;
 
-static void begin_item (saver_t *self, char kind, const void *name, size_t size, uint32_t fields)
+static void begin_item (saver_t *self, char kind, const void *name, size_t size)
 {
-    uint8_t layout = kind == 'p' ? PARTITION_LAYOUT : LAYOUT;
-    bn_assert (size < sizeof self->key);
+    size_t at = find_kind (kind);
+    bn_assert (at < KINDS && size < sizeof self->key);
+    uint8_t layout = layouts[at].layout;
     self->key[0] = (uint8_t)kind;
     if (size)
         memcpy (self->key + 1, name, size);
@@ -54,7 +72,7 @@ static void begin_item (saver_t *self, char kind, const void *name, size_t size,
     bn_buffer_clear (&self->value);
     bn_buffer_append (&self->value, &layout, 1);
     self->packer = bn_mp_packer (&self->value);
-    msgpack_pack_array (&self->packer, fields);
+    msgpack_pack_array (&self->packer, layouts[at].fields[layout - 1]);
 }
 
 static bool end_item (saver_t *self)
@@ -75,15 +93,20 @@ static void big_endian (uint8_t *to, uint64_t value, size_t size)
         to[index] = (uint8_t)(value >> (8 * (size - 1 - index)));
 }
 
+static void put_patterns (saver_t *self, char *const *patterns, uint32_t count)
+{
+    msgpack_pack_array (&self->packer, count);
+    for (uint32_t index = 0; index < count; index++)
+        bn_mp_pack_cstr (&self->packer, patterns[index]);
+}
+
 static bool save_actor (saver_t *self, const bn_actor_state_t *actor)
 {
     uint8_t name[4];
     big_endian (name, actor->id, 4);
-    begin_item (self, 'a', name, sizeof name, 9);
+    begin_item (self, 'a', name, sizeof name);
     bn_mp_pack_cstr (&self->packer, actor->name);
-    msgpack_pack_array (&self->packer, actor->pattern_count);
-    for (uint32_t index = 0; index < actor->pattern_count; index++)
-        bn_mp_pack_cstr (&self->packer, actor->patterns[index]);
+    put_patterns (self, actor->patterns, actor->pattern_count);
     put_u64 (self, actor->policy.max_attempts);
     put_u64 (self, actor->policy.backoff_min_ms);
     put_u64 (self, actor->policy.backoff_max_ms);
@@ -91,6 +114,9 @@ static bool save_actor (saver_t *self, const bn_actor_state_t *actor)
     put_u64 (self, actor->settled);
     put_u64 (self, actor->retried);
     put_u64 (self, actor->died);
+    bool forgets = BN_PLANT (former_not_saved);
+    put_patterns (self, actor->former, forgets ? 0 : actor->former_count);
+    put_u64 (self, forgets ? 0 : actor->former_until);
     return end_item (self);
 }
 
@@ -100,7 +126,7 @@ static bool save_partition (saver_t *self, const bn_actor_state_t *actor, uint32
     uint8_t name[8];
     big_endian (name, actor->id, 4);
     big_endian (name + 4, index, 4);
-    begin_item (self, 'p', name, sizeof name, 11);
+    begin_item (self, 'p', name, sizeof name);
     put_u64 (self, partition->floor);
     put_u64 (self, partition->head);
     put_u64 (self, partition->pending);
@@ -129,6 +155,7 @@ static bool save_partition (saver_t *self, const bn_actor_state_t *actor, uint32
         put_u64 (self, charged->attempts);
         bn_mp_pack_str (&self->packer, charged->reason.text, charged->reason.size);
     }
+    put_u64 (self, BN_PLANT (former_not_saved) ? 0 : partition->former_end);
     return end_item (self);
 }
 
@@ -137,7 +164,7 @@ static bool save_dead (saver_t *self, const bn_actor_state_t *actor, const bn_de
     uint8_t name[12];
     big_endian (name, actor->id, 4);
     big_endian (name + 4, dead->letter.dead_offset, 8);
-    begin_item (self, 'd', name, sizeof name, 5);
+    begin_item (self, 'd', name, sizeof name);
     put_u64 (self, dead->letter.offset);
     put_u64 (self, dead->letter.partition);
     put_u64 (self, dead->letter.attempts);
@@ -148,7 +175,7 @@ static bool save_dead (saver_t *self, const bn_actor_state_t *actor, const bn_de
 
 static bool save_topic (saver_t *self, const bn_topic_state_t *topic, uint32_t partitions)
 {
-    begin_item (self, 't', topic->name, strlen (topic->name), 3);
+    begin_item (self, 't', topic->name, strlen (topic->name));
     put_u64 (self, topic->events);
     put_u64 (self, topic->bytes);
     msgpack_pack_array (&self->packer, 2 * (size_t)partitions);
@@ -163,7 +190,7 @@ static bool save_producer (saver_t *self, const bn_producer_state_t *producer)
 {
     uint8_t name[8];
     big_endian (name, producer->id, 8);
-    begin_item (self, 'r', name, sizeof name, 3);
+    begin_item (self, 'r', name, sizeof name);
     put_u64 (self, producer->sequence);
     put_u64 (self, producer->used);
     msgpack_pack_array (&self->packer, 3 * BN_PRODUCER_RECEIPTS);
@@ -190,7 +217,7 @@ bool bn_state_save (const bn_state_t *self, bn_state_put_fn *put, void *arg)
 {
     saver_t saver = {.put = put, .arg = arg};
     bn_buffer_init (&saver.value, ITEM_BYTES_MAX);
-    begin_item (&saver, 'm', NULL, 0, 5);
+    begin_item (&saver, 'm', NULL, 0);
     put_u64 (&saver, self->journal_id);
     put_u64 (&saver, self->partitions);
     put_u64 (&saver, self->sequence);
@@ -244,18 +271,25 @@ static bn_actor_state_t *restore_actor_ensure (bn_state_t *self, uint32_t id)
     return bn_state_actor_new (self, id, placeholder, (size_t)size);
 }
 
-static baton_err_t restore_actor (bn_state_t *self, uint32_t id, bn_mp_t *mp)
+static uint32_t get_patterns (bn_mp_t *mp, bn_text_t patterns[BN_PATTERNS_MAX])
+{
+    uint32_t count = bn_mp_array (mp, BN_PATTERNS_MAX, "patterns");
+    for (uint32_t index = 0; index < count; index++)
+        patterns[index].text =
+            bn_mp_str (mp, BATON_TOPIC_BYTES_MAX, &patterns[index].size, "pattern");
+    return count;
+}
+
+static baton_err_t restore_actor (bn_state_t *self, uint32_t id, bool has_former, bn_mp_t *mp)
 {
     bn_actor_state_t *actor = restore_actor_ensure (self, id);
     if (!actor)
         return BATON_ERR_MEMORY;
     char name[BATON_NAME_BYTES_MAX + 1];
     bn_text_t patterns[BN_PATTERNS_MAX];
+    bn_text_t former[BN_PATTERNS_MAX];
     get_name (mp, name, "actor");
-    uint32_t count = bn_mp_array (mp, BN_PATTERNS_MAX, "patterns");
-    for (uint32_t index = 0; index < count; index++)
-        patterns[index].text =
-            bn_mp_str (mp, BATON_TOPIC_BYTES_MAX, &patterns[index].size, "pattern");
+    uint32_t count = get_patterns (mp, patterns);
     actor->policy.max_attempts = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "max attempts");
     actor->policy.backoff_min_ms = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "backoff");
     actor->policy.backoff_max_ms = (uint32_t)bn_mp_uint (mp, UINT32_MAX, "backoff");
@@ -263,11 +297,14 @@ static baton_err_t restore_actor (bn_state_t *self, uint32_t id, bn_mp_t *mp)
     actor->settled = bn_mp_uint (mp, UINT64_MAX, "settled");
     actor->retried = bn_mp_uint (mp, UINT64_MAX, "retried");
     actor->died = bn_mp_uint (mp, UINT64_MAX, "died");
+    uint32_t former_count = has_former ? get_patterns (mp, former) : 0;
+    actor->former_until = has_former ? bn_mp_uint (mp, UINT64_MAX, "former until") : 0;
     bn_mp_end (mp);
     if (!bn_mp_ok (mp) || !bn_actor_name_valid (name, strlen (name)) || count == 0 ||
         bn_map_get_str (self->actors, name))
         return BATON_ERR_ROT;
-    if (!bn_state_actor_patterns (actor, patterns, count))
+    if (!bn_state_actor_patterns (actor, patterns, count) ||
+        !bn_state_actor_former (actor, former, former_count))
         return BATON_ERR_MEMORY;
     bn_map_remove_str (self->actors, actor->name);
     memcpy (actor->name, name, sizeof name);
@@ -309,7 +346,7 @@ static baton_err_t restore_charged (bn_actor_partition_t *partition, bool reason
     return BATON_OK;
 }
 
-static baton_err_t restore_partition (bn_state_t *self, uint32_t id, uint32_t index, bool reasons,
+static baton_err_t restore_partition (bn_state_t *self, uint32_t id, uint32_t index, uint8_t layout,
                                       bn_mp_t *mp)
 {
     bn_actor_state_t *actor = restore_actor_ensure (self, id);
@@ -327,8 +364,12 @@ static baton_err_t restore_partition (bn_state_t *self, uint32_t id, uint32_t in
     get_name (mp, partition->instance, "instance");
     partition->incarnation = bn_mp_uint (mp, UINT64_MAX, "incarnation");
     partition->exact = bn_mp_uint (mp, 1, "exact") == 1;
-    baton_err_t err = restore_parked (actor, index, reasons, mp);
-    return err ? err : restore_charged (partition, reasons, mp);
+    baton_err_t err = restore_parked (actor, index, layout >= 2, mp);
+    if (!err)
+        err = restore_charged (partition, layout >= 2, mp);
+    if (!err && layout >= 3)
+        partition->former_end = bn_mp_uint (mp, UINT64_MAX, "former end");
+    return err;
 }
 
 static baton_err_t restore_dead (bn_state_t *self, uint32_t id, uint64_t dead_offset, bn_mp_t *mp)
@@ -398,27 +439,20 @@ static baton_err_t restore_meta (bn_state_t *self, bn_mp_t *mp)
 baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size, const void *value,
                               size_t value_size)
 {
-    static const struct {
-        char kind;
-        uint32_t fields;
-        size_t key_size; /* 0: any */
-    } layouts[] = {{'m', 5, 1}, {'a', 9, 5}, {'p', 11, 9}, {'d', 5, 13}, {'t', 3, 0}, {'r', 3, 9}};
     const uint8_t *name = key;
-    size_t kind = 0;
     if (key_size == 0 || value_size == 0)
         return BATON_ERR_ROT;
-    while (kind < sizeof layouts / sizeof *layouts && layouts[kind].kind != (char)name[0])
-        kind++;
+    size_t kind = find_kind ((char)name[0]);
     uint8_t layout = *(const uint8_t *)value;
-    if (kind == sizeof layouts / sizeof *layouts ||
-        (layout != LAYOUT && !(name[0] == 'p' && layout == PARTITION_LAYOUT)))
+    if (kind == KINDS || layout == 0 || layout > layouts[kind].layout)
         return BATON_ERR_FORMAT;
+    uint32_t fields = layouts[kind].fields[layout - 1];
     if (layouts[kind].key_size && layouts[kind].key_size != key_size)
         return BATON_ERR_ROT;
     self->partition_room = BN_PARTITIONS_MAX;
     bn_mp_t mp;
     bn_mp_init (&mp, (const uint8_t *)value + 1, value_size - 1);
-    if (bn_mp_array (&mp, layouts[kind].fields, "fields") != layouts[kind].fields)
+    if (bn_mp_array (&mp, fields, "fields") != fields)
         return BATON_ERR_ROT;
     uint32_t id = key_size >= 5 ? (uint32_t)from_big_endian (name + 1, 4) : 0;
     baton_err_t err = BATON_ERR_ROT;
@@ -427,11 +461,10 @@ baton_err_t bn_state_restore (bn_state_t *self, const void *key, size_t key_size
         err = restore_meta (self, &mp);
         break;
     case 'a':
-        err = restore_actor (self, id, &mp);
+        err = restore_actor (self, id, layout >= 2, &mp);
         break;
     case 'p':
-        err = restore_partition (self, id, (uint32_t)from_big_endian (name + 5, 4),
-                                 layout == PARTITION_LAYOUT, &mp);
+        err = restore_partition (self, id, (uint32_t)from_big_endian (name + 5, 4), layout, &mp);
         break;
     case 'd':
         err = restore_dead (self, id, from_big_endian (name + 5, 8), &mp);

@@ -38,10 +38,13 @@ static bool wanted_kind (const bn_read_spec_t *spec, const bn_section_t *section
         return false;
     if (spec->filter_partitions && spec->from_by_partition[section->partition] == BN_NO_OFFSET)
         return false;
+    bool former = section->base < spec->former_until;
+    const bn_text_t *patterns = former ? spec->patterns + spec->pattern_count : spec->patterns;
+    uint32_t count = former ? spec->former_count : spec->pattern_count;
     if (spec->pattern_count == 0)
         return true;
-    for (uint32_t i = 0; i < spec->pattern_count; i++)
-        if (bn_pattern_matches (spec->patterns[i].text, spec->patterns[i].size, section->topic.text,
+    for (uint32_t i = 0; i < count; i++)
+        if (bn_pattern_matches (patterns[i].text, patterns[i].size, section->topic.text,
                                 section->topic.size))
             return true;
     return false;

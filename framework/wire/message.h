@@ -103,6 +103,7 @@ typedef struct {          /* one entry of an assignment */
     uint32_t parked_count;
     bn_charged_t *charged; /* owned */
     uint32_t charged_count;
+    uint64_t until;       /* take nothing at or above it: others have newer patterns; 0: no limit */
 } bn_assignment_t;
 
 typedef struct {

@@ -54,7 +54,8 @@ static const bn_layout_t s_assignment =
                BN_U64 (bn_assignment_t, floor), BN_U64 (bn_assignment_t, head),
                BN_U64 (bn_assignment_t, careful_until),
                BN_LIST (bn_assignment_t, parked, parked_count, 0, BN_PARKED_MAX, s_parked),
-               BN_LIST (bn_assignment_t, charged, charged_count, 0, BN_PARKED_MAX, s_charged));
+               BN_LIST (bn_assignment_t, charged, charged_count, 0, BN_PARKED_MAX, s_charged),
+               BN_U64 (bn_assignment_t, until));
 
 static const bn_layout_t s_head =
     BN_LAYOUT (bn_partition_u64_t, "head", BN_PARTITION (bn_partition_u64_t, partition),

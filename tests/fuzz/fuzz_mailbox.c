@@ -151,7 +151,8 @@ static void take_assignment (world_t *self, bn_assignment_t *assignment, bn_park
                                     .parked = parked,
                                     .parked_count = take (self) % 2,
                                     .charged = charged,
-                                    .charged_count = take (self) % 2};
+                                    .charged_count = take (self) % 2,
+                                    .until = take (self) % 4 == 0 ? take (self) : 0};
 }
 
 typedef struct {

@@ -105,6 +105,34 @@ bool sim_model_wants (const sim_t *sim, uint32_t actor, uint64_t offset)
            (model->log[offset].wanted >> actor & 1);
 }
 
+bool sim_model_knows (const sim_t *sim, uint32_t actor, uint32_t revision, const char *topic)
+{
+    const char *const *patterns = sim->config.actors[actor].patterns[revision];
+    for (uint32_t p = 0; p < SIM_PATTERNS && patterns[p]; p++)
+        if (sim_model_matches (patterns[p], topic))
+            return true;
+    return false;
+}
+
+bool sim_model_drains (sim_t *sim, uint32_t actor)
+{
+    for (uint64_t o = 0; o < sim->model->actors[actor].cut; o++)
+        if (sim_model_wants (sim, actor, o) &&
+            sim_model_duty (sim, actor, o)->status == STATUS_NONE)
+            return true;
+    return false;
+}
+
+bool sim_model_has (const sim_t *sim, uint32_t actor, uint32_t revision)
+{
+    const sim_actor_t *it = &sim->model->actors[actor];
+    const char *const *patterns = sim->config.actors[actor].patterns[revision];
+    uint32_t p = 0;
+    while (p < it->pattern_count && patterns[p] && strcmp (it->patterns[p], patterns[p]) == 0)
+        p++;
+    return p == it->pattern_count && (p == SIM_PATTERNS || !patterns[p]);
+}
+
 sim_duty_t *sim_model_duty (sim_t *sim, uint32_t index, uint64_t offset)
 {
     sim_actor_t *actor = &sim->model->actors[index];
@@ -213,30 +241,6 @@ static bool same_patterns (const sim_actor_t *actor, const bn_register_record_t 
     return true;
 }
 
-/*  What is behind the floor of a partition that has not caught up is for the new patterns to
- *  choose from; a partition that has starts at the end of the journal.  */
-static void change_patterns (sim_t *sim, uint32_t a)
-{
-    sim_model_t *model = sim->model;
-    sim_actor_t *actor = &model->actors[a];
-    bool behind[SIM_PARTITIONS_MAX] = {false};
-    for (uint64_t o = 0; o < model->tail; o++)
-        if (o >= actor->shares[model->log[o].partition].floor && (model->log[o].wanted >> a & 1))
-            behind[model->log[o].partition] = true;
-    for (uint64_t o = 0; o < model->tail; o++) {
-        sim_log_t *log = &model->log[o];
-        if (o < actor->shares[log->partition].floor)
-            continue;
-        bool wanted = behind[log->partition] && wants_topic (actor, log->topic);
-        if (wanted && !(log->wanted >> a & 1))
-            log->spare |= 1u << a;
-        set_wanted (log, a, wanted);
-    }
-    for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
-        if (!behind[p])
-            actor->shares[p].floor = model->tail;
-}
-
 static void register_new (sim_t *sim, uint32_t a, const bn_register_record_t *record)
 {
     sim_model_t *model = sim->model;
@@ -246,12 +250,11 @@ static void register_new (sim_t *sim, uint32_t a, const bn_register_record_t *re
                   sim->config.actors[a].name, record->actor_id);
     actor->id = model->actor_id_last = record->actor_id;
     actor->start = record->start;
+    actor->cut = 0;
     for (uint32_t p = 0; p < SIM_PARTITIONS_MAX; p++)
         actor->shares[p].floor = record->start;
-    for (uint64_t o = 0; o < model->tail; o++) {
+    for (uint64_t o = 0; o < model->tail; o++)
         set_wanted (&model->log[o], a, wants_topic (actor, model->log[o].topic));
-        model->log[o].spare &= ~(1u << a);
-    }
 }
 
 static void apply_register (sim_t *sim, const bn_register_record_t *record)
@@ -271,7 +274,7 @@ static void apply_register (sim_t *sim, const bn_register_record_t *record)
         if (!actor->id)
             register_new (sim, a, record);
         else if (!same)
-            change_patterns (sim, a);
+            actor->cut = sim->model->tail;
     }
 }
 

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define RESTART_US 2000000 /* a process that has not joined as it should */
+
 static sim_connection_t *some_connection (sim_t *sim, uint64_t *id)
 {
     uint64_t peer = sim_below (sim, SIM_PEERS_MAX);
@@ -229,14 +231,37 @@ static void strike (sim_t *sim, sim_fault_t fault)
     }
 }
 
+/*  As an operator does: the widest patterns in the end, but where the last ones have still to take
+ *  over from those before, they go on until they have.  */
+static void choose_last_revision (sim_t *sim)
+{
+    for (uint32_t a = 0; a < sim->config.actor_count && sim->config.faults[FAULT_DEPLOY]; a++) {
+        sim->revisions[a] = SIM_WIDEST;
+        for (uint32_t r = 0; r < SIM_WIDEST && sim_model_drains (sim, a); r++)
+            if (sim_model_has (sim, a, r))
+                sim->revisions[a] = r;
+    }
+}
+
+/*  Whoever has other patterns than the last ones may be given nothing more; nor may one that has
+ *  been there for a while with patterns that were taken back meanwhile: it has to join anew.  */
+static bool is_superfluous (sim_t *sim, const sim_process_t *process)
+{
+    if (!process->used)
+        return false;
+    return process->revision != sim->revisions[process->actor] ||
+           (sim->now_us > process->started_us + RESTART_US &&
+            !sim_model_has (sim, process->actor, process->revision) &&
+            !sim_model_drains (sim, process->actor));
+}
+
 void sim_nemesis_event (sim_t *sim)
 {
     sim_push (sim, sim->now_us + sim_about (sim, sim->config.fault_gap_us), EVENT_NEMESIS, 0, 0, 0);
     if (sim->liveness) {
-        /*  Whoever has other patterns than the last ones may be given nothing more.  */
+        choose_last_revision (sim);
         for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++)
-            if (sim->processes[slot].used &&
-                sim->processes[slot].revision != sim->revisions[sim->processes[slot].actor])
+            if (is_superfluous (sim, &sim->processes[slot]))
                 stop (sim, slot);
         return;
     }
@@ -253,11 +278,9 @@ void sim_nemesis_end (sim_t *sim)
     sim_server_t *server = &sim->server;
     server->disk_full = false;
     server->slow_until_us = 0;
-    for (uint32_t a = 0; a < sim->config.actor_count; a++) {
+    for (uint32_t a = 0; a < sim->config.actor_count; a++)
         sim->forget_us[a] = 0;
-        if (sim->config.faults[FAULT_DEPLOY])
-            sim->revisions[a] = SIM_WIDEST;
-    }
+    choose_last_revision (sim);
     bn_disk_crash_at (server->disk, UINT64_MAX);
     bn_disk_fail_at (server->disk, UINT64_MAX, 0);
 }

@@ -287,6 +287,7 @@ static void connect_now (sim_t *sim, uint32_t index)
         .peer = index,
         .actor = peer->kind == PEER_PROCESS ? sim->processes[peer->index].actor : 0,
         .incarnation = peer->kind == PEER_PROCESS ? sim->processes[peer->index].incarnation : 0,
+        .revision = peer->kind == PEER_PROCESS ? sim->processes[peer->index].revision : 0,
         .life = sim->server.life,
         .peer_open = true,
         .server_open = true,

@@ -46,8 +46,6 @@ static void check_done (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
     uint32_t emitted = count_emissions (sim, a, offset, base, &number);
     sim_call_t *call =
         find_call (sim, a, offset, incarnation, settlement->generation, BN_RESULT_ACK);
-    if (!call && (sim->model->log[offset].spare >> a & 1))
-        return; /* an instance with older patterns went past it */
     if (!call) {
         sim_fail (sim,
                   "G2: %" PRIu64 " is settled for %s, but process %" PRIu64
@@ -104,9 +102,19 @@ static void check_park (sim_t *sim, uint32_t a, const bn_settlement_t *settlemen
 }
 
 static void check_died (sim_t *sim, uint32_t a, const bn_settlement_t *settlement,
-                        const bn_died_t *died, uint64_t incarnation)
+                        const bn_died_t *died, const sim_connection_t *sender)
 {
     uint64_t generation = settlement->generation;
+    uint64_t incarnation = sender->incarnation;
+    /*  Its build has no handler for it: it must be from before that build came.  */
+    if (!sim_model_knows (sim, a, sender->revision, sim->model->log[died->offset].topic)) {
+        if (died->offset >= sim->model->actors[a].cut)
+            sim_fail (sim,
+                      "G2: %" PRIu64 " of %s is given up by process %" PRIu64
+                      ", which does not know its topic, and there are others who do",
+                      died->offset, sim->config.actors[a].name, incarnation);
+        return;
+    }
     if (find_call (sim, a, died->offset, incarnation, generation, BN_RESULT_REJECT))
         return;
     sim_duty_t *duty = sim_model_duty (sim, a, died->offset);
@@ -189,20 +197,15 @@ void sim_oracle_register (sim_t *sim, uint32_t a, const bn_register_record_t *re
         else if (!actor->id)
             check_start (sim, a, record, process);
     }
-    for (uint64_t o = 0; actor->id && o < model->tail && !sim->failed; o++) {
-        uint8_t status = sim_model_duty (sim, a, o)->status;
-        bool wanted = false;
-        for (uint32_t p = 0; p < record->pattern_count; p++) {
-            char pattern[16];
-            snprintf (pattern, sizeof pattern, "%.*s", (int)record->patterns[p].size,
-                      record->patterns[p].text);
-            wanted |= sim_model_matches (pattern, model->log[o].topic);
-        }
-        if (!wanted && sim_model_wants (sim, a, o) &&
-            (status == STATUS_NONE || status == STATUS_PARKED))
-            sim_fail (sim, "G2: event %" PRIu64 " waits for %s, and its new patterns leave it out",
-                      o, name);
-    }
+    /*  Only two revisions are told apart.  */
+    bool same = record->pattern_count == actor->pattern_count;
+    for (uint32_t p = 0; same && p < actor->pattern_count; p++)
+        same = strlen (actor->patterns[p]) == record->patterns[p].size &&
+               memcmp (actor->patterns[p], record->patterns[p].text, record->patterns[p].size) == 0;
+    if (actor->id && !same && sim_model_drains (sim, a))
+        sim_fail (
+            sim, "G2: %s has other patterns again, and what the ones before the last matched waits",
+            name);
 }
 
 void sim_oracle_settlement (sim_t *sim, uint32_t a, const bn_settle_record_t *record,
@@ -228,6 +231,14 @@ void sim_oracle_settlement (sim_t *sim, uint32_t a, const bn_settle_record_t *re
         return;
     }
     uint64_t incarnation = sender->incarnation;
+    if (settlement->floor > share->floor && settlement->floor > sim->model->actors[a].cut &&
+        !sim_model_has (sim, a, sender->revision)) {
+        sim_fail (sim,
+                  "G2: process %" PRIu64 " of %s settles up to %" PRIu64
+                  " and does not know the patterns that count from %" PRIu64 " on",
+                  incarnation, actor, settlement->floor, sim->model->actors[a].cut);
+        return;
+    }
     for (uint64_t o = share->floor; o < settlement->floor && !sim->failed; o++) {
         bool wanted = o < base && sim->model->log[o].partition == settlement->partition &&
                       sim_model_wants (sim, a, o);
@@ -242,7 +253,7 @@ void sim_oracle_settlement (sim_t *sim, uint32_t a, const bn_settle_record_t *re
     for (uint32_t i = 0; i < settlement->done_count && !sim->failed; i++)
         check_done (sim, a, settlement, settlement->dones[i], base, incarnation);
     for (uint32_t i = 0; i < settlement->died_count && !sim->failed; i++)
-        check_died (sim, a, settlement, &settlement->died[i], incarnation);
+        check_died (sim, a, settlement, &settlement->died[i], sender);
     for (uint32_t i = 0; i < settlement->park_count && !sim->failed; i++)
         check_park (sim, a, settlement, &settlement->parks[i], incarnation);
 }
@@ -307,13 +318,16 @@ void sim_oracle_expired (sim_t *sim, uint32_t actor, uint64_t offset)
 }
 
 /*  Is this elder out of the way for whoever handles a younger one in this generation?  */
-static bool elder_done (sim_t *sim, uint32_t a, uint64_t elder, uint64_t incarnation,
+static bool elder_done (sim_t *sim, const sim_process_t *process, uint64_t elder,
                         uint64_t generation)
 {
+    uint32_t a = process->actor;
+    uint32_t revision = process->revision;
+    uint64_t incarnation = process->incarnation;
     sim_duty_t *duty = sim_model_duty (sim, a, elder);
     if (duty->status == STATUS_SETTLED || duty->status == STATUS_DEAD ||
-        (sim->model->log[elder].spare >> a & 1))
-        return true;
+        !sim_model_knows (sim, a, revision, sim->model->log[elder].topic))
+        return true; /* done, or given up without a handler */
     const sim_share_t *share = &sim->model->actors[a].shares[sim->model->log[elder].partition];
     /*  Redriven after this generation was given out: its owner does not know yet.  */
     if (generation < share->assigned_count && duty->redriven > share->assigned[generation])
@@ -361,6 +375,11 @@ static void check_call (sim_t *sim, const sim_process_t *process, const bn_run_i
                   item->offset, truth->topic);
         return;
     }
+    if (!sim_model_knows (sim, a, process->revision, truth->topic)) {
+        sim_fail (sim, "G2: %s handles %" PRIu64 " (%s), which its build does not know",
+                  process->instance, item->offset, truth->topic);
+        return;
+    }
     const sim_share_t *share = &model->actors[a].shares[item->partition];
     sim_duty_t *duty = sim_model_duty (sim, a, item->offset);
     bool current = item->generation == share->generation &&
@@ -384,7 +403,7 @@ static void check_call (sim_t *sim, const sim_process_t *process, const bn_run_i
         if (model->log[o].partition != item->partition || !sim_model_wants (sim, a, o) ||
             strcmp (model->log[o].key, truth->key) != 0)
             continue;
-        if (!elder_done (sim, a, o, process->incarnation, item->generation)) {
+        if (!elder_done (sim, process, o, item->generation)) {
             sim_fail (sim,
                       "G3: %s handles %" PRIu64 " of key %s before its elder %" PRIu64
                       " is out of the way",
@@ -527,9 +546,7 @@ void sim_oracle_recovered (sim_t *sim, const bn_journal_recovery_t *recovery)
     for (uint32_t a = 0; a < sim->config.actor_count && model->actors[a].id; a++)
         for (uint64_t o = 0; o < recovery->first_base && !sim->failed; o++) {
             uint8_t status = sim_model_duty (sim, a, o)->status;
-            /*  New patterns have no claim on what had been let go of before.  */
-            bool claim = status == STATUS_NONE && !(model->log[o].spare >> a & 1);
-            if (sim_model_wants (sim, a, o) && (claim || status == STATUS_PARKED))
+            if (sim_model_wants (sim, a, o) && (status == STATUS_NONE || status == STATUS_PARKED))
                 sim_fail (sim, "G2: event %" PRIu64 " waits for %s, and retention has let it go", o,
                           sim->config.actors[a].name);
         }

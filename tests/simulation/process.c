@@ -103,6 +103,7 @@ static void give_run (sim_t *sim, uint32_t slot, bn_mailbox_effect_t *effect)
     }
     process->run = effect->run;
     process->run_epoch = process->epoch;
+    process->run_after_stop = process->stopping;
     effect->run = NULL;
     process->at = 0;
     process->call = 0;
@@ -227,7 +228,8 @@ static void begin_next (sim_t *sim, uint32_t slot)
     while (process->at < run->count && waits (run, process->at))
         process->at++;
     bool early = process->at > 0 && sim_below (sim, 20) == 0;
-    if (process->at == run->count || process->stopping || early) {
+    bool ends = process->stopping && !process->run_after_stop;
+    if (process->at == run->count || ends || early) {
         run_done (sim, slot);
         return;
     }

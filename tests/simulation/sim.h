@@ -168,6 +168,7 @@ typedef struct {
     uint32_t peer;
     uint32_t actor;       /* of the process */
     uint64_t incarnation; /* of the process; 0: another peer */
+    uint32_t revision;    /* of the process */
     uint32_t life;        /* of the server */
     bool peer_open;
     bool server_open;
@@ -221,6 +222,7 @@ typedef struct {
     /*  Handler.  */
     bn_run_t *run;
     uint64_t run_epoch; /* epoch when it was handed out */
+    bool run_after_stop;
     uint32_t at;
     uint64_t call; /* in the handler: number + 1; 0: none */
     bool expired;
@@ -463,7 +465,6 @@ typedef struct {
     char key[12];
     uint32_t partition;
     uint32_t wanted; /* bit: an actor that it is for */
-    uint32_t spare;  /* bit: and that had other patterns then: it may have it, and need not */
     uint64_t hash;   /* of key, topic and data */
 } sim_log_t;
 
@@ -514,6 +515,7 @@ typedef struct {
     char patterns[SIM_PATTERNS][16];
     uint32_t pattern_count;
     uint64_t start;
+    uint64_t cut;   /* where its present patterns begin; 0: they are its first ones */
     uint64_t epoch; /* goes up when what its processes know is no longer true */
     uint32_t dead;
     sim_share_t shares[SIM_PARTITIONS_MAX];
@@ -557,6 +559,12 @@ void sim_model_rewind (sim_t *sim, uint64_t count);
 void sim_model_lost (sim_t *sim, uint64_t count);
 bool sim_model_wants (const sim_t *sim, uint32_t actor, uint64_t offset);
 bool sim_model_matches (const char *pattern, const char *topic);
+/*  Does that revision of the actor know the topic?  */
+bool sim_model_knows (const sim_t *sim, uint32_t actor, uint32_t revision, const char *topic);
+/*  Main-line events from before the cut are left.  */
+bool sim_model_drains (sim_t *sim, uint32_t actor);
+/*  Is the actor registered with the patterns of that revision?  */
+bool sim_model_has (const sim_t *sim, uint32_t actor, uint32_t revision);
 sim_duty_t *sim_model_duty (sim_t *sim, uint32_t actor, uint64_t offset);
 uint32_t sim_model_actor (const sim_t *sim, uint32_t id); /* SIM_ACTORS_MAX: none */
 void sim_model_describe (const bn_event_fields_t *event, const bn_text_t *topic, uint32_t partition,

@@ -94,7 +94,9 @@ static bool wanted (const bn_read_spec_t *spec, const bn_section_t *section)
     }
     if (section->base + section->count <= from || section->base >= spec->upto)
         return false;
-    for (uint32_t i = 0; i < spec->pattern_count; i++)
+    bool former = section->base < spec->former_until;
+    uint32_t first = former ? spec->pattern_count : 0;
+    for (uint32_t i = first; i < first + (former ? spec->former_count : spec->pattern_count); i++)
         if (bn_pattern_matches (spec->patterns[i].text, spec->patterns[i].size, section->topic.text,
                                 section->topic.size))
             return true;

@@ -212,6 +212,79 @@ static void other_patterns_are_noticed (void **unused)
     bn_state_destroy (&state);
 }
 
+static baton_err_t publish_on (bn_state_t *state, const char *topic)
+{
+    bn_section_t section = {
+        .topic = {topic, strlen (topic)}, .base = state->tail, .count = 1, .partition = 0};
+    bn_record_t record = {.type = BN_RECORD_PUBLISH,
+                          .publish = {.producer_id = 77,
+                                      .sequence = state->tail + 1,
+                                      .sections = &section,
+                                      .section_count = 1}};
+    return apply (state, &record, 1);
+}
+
+static void revise (bn_state_t *state, const char *pattern)
+{
+    bn_text_t text = {pattern, strlen (pattern)};
+    bn_record_t record = {.type = BN_RECORD_REGISTER,
+                          .registration = {.actor_id = 1,
+                                           .name = {"a", 1},
+                                           .patterns = &text,
+                                           .pattern_count = 1,
+                                           .policy = {5, 1, 2, 3}}};
+    assert_int_equal (apply (state, &record, 0), BATON_OK);
+}
+
+static void settle_to (bn_state_t *state, uint64_t floor, uint32_t handled)
+{
+    bn_settlement_t settlement = {.floor = floor, .handled = handled};
+    bn_record_t record = {
+        .type = BN_RECORD_SETTLE,
+        .settle = {.actor_id = 1, .settlements = &settlement, .settlement_count = 1}};
+    assert_int_equal (apply (state, &record, 0), BATON_OK);
+}
+
+/*  What waits is what the patterns of its time matched, neither less nor more.  */
+static void other_patterns_count_from_their_record_on (void **unused)
+{
+    (void)unused;
+    bn_state_t *state = fresh ();
+    const bn_actor_state_t *actor = bn_map_get_str (state->actors, "a");
+    const bn_actor_partition_t *partition = &actor->partitions[0];
+    assert_int_equal (publish_on (state, "t"), BATON_OK);
+    assert_int_equal (publish_on (state, "u"), BATON_OK);
+    revise (state, "u");
+    assert_int_equal (actor->former_until, 2);
+    assert_string_equal (actor->former[0], "t");
+    assert_int_equal (partition->pending, 1);
+    assert_int_equal (partition->head, 1);
+    assert_int_equal (partition->former_end, 1);
+    assert_true (bn_state_drains (partition));
+    assert_false (bn_state_drains (&actor->partitions[1]));
+    assert_int_equal (actor->partitions[1].floor, 2); /* it had caught up */
+    assert_int_equal (publish_on (state, "t"), BATON_OK);
+    assert_int_equal (publish_on (state, "u"), BATON_OK);
+    assert_int_equal (partition->pending, 2);
+    assert_int_equal (bn_state_needed_from (state), 0);
+    settle_to (state, 1, 1);
+    assert_false (bn_state_drains (partition));
+    /*  The next ones: what is left waits since the first cut, and nothing before that.  */
+    revise (state, "v");
+    assert_int_equal (actor->former_until, 4);
+    assert_string_equal (actor->former[0], "u");
+    assert_int_equal (partition->floor, 2);
+    assert_int_equal (partition->former_end, 4);
+    assert_int_equal (partition->pending, 1);
+    settle_to (state, 4, 1);
+    assert_int_equal (partition->pending, 0);
+    assert_int_equal (bn_state_needed_from (state), 4);
+    revise (state, "t"); /* nothing waits */
+    assert_int_equal (partition->former_end, 0);
+    assert_true (bn_state_check (state, what));
+    bn_state_destroy (&state);
+}
+
 static baton_err_t publish (bn_state_t *state, uint64_t producer, uint64_t sequence)
 {
     bn_section_t section = {.topic = {"t", 1}, .base = state->tail, .count = 1};
@@ -333,7 +406,7 @@ static void damaged_checkpoints_are_refused (void **unused)
         for (item->value_size = 0; item->value_size < size; item->value_size++)
             assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_ROT);
         uint8_t layout = item->value[0];
-        item->value[0] = 3;
+        item->value[0] = 4;
         assert_int_equal (restore (&items, SIZE_MAX), BATON_ERR_FORMAT);
         item->value[0] = layout;
         item->key_size++;
@@ -433,6 +506,7 @@ int main (void)
         cmocka_unit_test (floors_stay_between_the_old_one_and_the_tail),
         cmocka_unit_test (attempts_do_not_wrap_around),
         cmocka_unit_test (other_patterns_are_noticed),
+        cmocka_unit_test (other_patterns_count_from_their_record_on),
         cmocka_unit_test (sequences_that_skip_or_repeat_are_refused),
         cmocka_unit_test (how_many_producers_are_remembered_may_change),
         cmocka_unit_test (holes_are_refused),

@@ -87,14 +87,21 @@ static void broken (bn_actor_state_t *actor, int how)
     case 8:
         actor->published++;
         break;
+    case 9:
+        partition->former_end = 1; /* and there was no cut */
+        break;
+    case 10:
+        actor->former_until = 1; /* and there are no former patterns */
+        break;
     }
 }
 
 static void each_broken_invariant_is_seen (void **unused)
 {
     (void)unused;
-    static const char *const names[] = {"S1", "S1", "S1", "S1", "S2", "S3", "S3", "S3", "S4"};
-    for (int how = 0; how < 9; how++) {
+    static const char *const names[] = {"S1", "S1", "S1", "S1", "S2", "S3",
+                                        "S3", "S3", "S4", "S5", "S5"};
+    for (int how = 0; how < (int)(sizeof names / sizeof *names); how++) {
         bn_state_t *state = lived ();
         broken (bn_map_get_str (state->actors, "a"), how);
         assert_false (bn_state_check (state, what));
@@ -114,6 +121,7 @@ typedef struct {
     const char *value;
     uint64_t numbers[24];
     const char *text;
+    uint8_t layout; /* 0: the first */
 } item_t;
 
 static baton_err_t restore (bn_state_t *state, const item_t *item)
@@ -127,7 +135,7 @@ static baton_err_t restore (bn_state_t *state, const item_t *item)
             bn_buffer_append (&key, &(uint8_t){(uint8_t)(item->keys[index] >> (8 * byte))}, 1);
     if (item->kind[0] == 't')
         bn_buffer_append (&key, item->kind + 1, strlen (item->kind + 1));
-    bn_buffer_append (&value, "\x01", 1);
+    bn_buffer_append (&value, &(uint8_t){item->layout ? item->layout : 1}, 1);
     msgpack_packer packer = bn_mp_packer (&value);
     const uint64_t *number = item->numbers;
     for (const char *at = item->value; *at; at++)
@@ -294,12 +302,42 @@ static void checkpoints_that_cannot_be_are_refused (void **unused)
     }
 }
 
+/*  Former patterns up to offset 7, and former events up to 6.  */
+static void former_patterns_are_restored (void **unused)
+{
+    (void)unused;
+    static const uint64_t cuts[][2] = {{7, 6}, {10, 10}, {11, 6}, {7, 8}, {0, 1}};
+    for (size_t index = 0; index < sizeof cuts / sizeof *cuts; index++) {
+        item_t items[ITEMS];
+        memcpy (items, fine, sizeof items);
+        items[ACTOR] = (item_t){.kind = "a4",
+                                .layout = 2,
+                                .keys = {1},
+                                .value = "[s[suuuuuuu[su",
+                                .numbers = {11, 1, 5, 1, 2, 3, 0, 0, 0, 1, cuts[index][0]},
+                                .text = "t"};
+        items[PARTITION] = (item_t){
+            .kind = "p44",
+            .layout = 3,
+            .keys = {1, 0},
+            .value = "[uuuuuusuu[uuuus[uusu",
+            .numbers = {12, 5, 10, 5, 1, 0, NONE, 9, 1, 5, 3, 1, 0, 0, 3, 7, 1, cuts[index][1]},
+            .text = "i"};
+        assert_int_equal (restore_all (items, ITEMS), index < 2 ? BATON_OK : BATON_ERR_ROT);
+    }
+    item_t newer[ITEMS];
+    memcpy (newer, fine, sizeof newer);
+    newer[ACTOR].layout = 3;
+    assert_int_equal (restore_all (newer, ITEMS), BATON_ERR_FORMAT);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (each_broken_invariant_is_seen),
         cmocka_unit_test (a_checkpoint_that_fits_is_taken),
         cmocka_unit_test (checkpoints_that_cannot_be_are_refused),
+        cmocka_unit_test (former_patterns_are_restored),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -46,7 +46,8 @@ static bn_assignment_t s_assignments[] = {
      .parked = s_parked,
      .parked_count = 2,
      .charged = s_charged,
-     .charged_count = 1},
+     .charged_count = 1,
+     .until = 69},
     {.partition = 4, .generation = UINT64_MAX, .revoked = true},
 };
 static bn_fetch_t s_fetches[] = {{0, 1, 0}, {255, 2, UINT64_MAX}};
@@ -109,7 +110,7 @@ const sample_t g_samples[] = {
                COUNT (s_assignments)}},
      "[4, 2, 1000, 3, 71, [[3, 70], [4, 0]], [[3, 9, false, 60, 70, 65, [[40, 2, 1500, 77], [41, "
      "0, "
-     "0, " MAX64 "]], [[50, 1]]], [4, " MAX64 ", true, 0, 0, 0, [], []]]]"},
+     "0, " MAX64 "]], [[50, 1]], 69], [4, " MAX64 ", true, 0, 0, 0, [], [], 0]]]"},
     {{.type = BN_JOINED,
       .request = 4,
       .beat = {.actor_id = UINT32_MAX, .parked_max = BN_PARKED_MAX, .assignments_set = true}},
@@ -125,7 +126,7 @@ const sample_t g_samples[] = {
                .assignments = s_assignments,
                .assignment_count = 1}},
      "[5, 9, 0, [], [[3, 9, false, 60, 70, 65, [[40, 2, 1500, 77], [41, 0, 0, " MAX64
-     "]], [[50, 1]]]]]"},
+     "]], [[50, 1]], 69]]]"},
     {{.type = BN_BEAT, .request = 5, .beat = {.version = 10, .assignments_set = true}},
      "[5, 10, 0, [], []]"},
     {{.type = BN_FETCH,
