@@ -350,7 +350,7 @@ static void to_peer (sim_t *sim, sim_event_t *event)
 static void to_process (sim_t *sim, sim_event_t *event)
 {
     sim_process_t *process = &sim->processes[event->a];
-    if (!process->used || !process->sub_up || process->sub_life != event->b)
+    if (!process->used || process->sub_life != event->b)
         return;
     process->sub_waiting--;
     bn_frame_t frames[3];
@@ -372,8 +372,6 @@ static void sub_up (sim_t *sim, uint32_t slot)
         return;
     }
     process->sub_up = true;
-    process->sub_life++;
-    process->sub_waiting = 0;
     for (uint32_t i = 0; i < process->filter_count; i++)
         process->filters[i].from_us = sim->now_us + sim_about (sim, sim->config.delay_us);
 }
@@ -382,7 +380,11 @@ static void sub_down (sim_t *sim, uint32_t slot)
 {
     sim_process_t *process = &sim->processes[slot];
     process->sub_up = false;
-    process->sub_life++;
+    /*  What has arrived at the socket stays there to be read.  */
+    if (sim_below (sim, 2)) {
+        process->sub_life++;
+        process->sub_waiting = 0;
+    }
     sim_push (sim, sim->now_us + sim_about (sim, 100000), EVENT_SUB_UP, slot, process->incarnation,
               0);
 }
