@@ -75,6 +75,8 @@ static const family_t s_actors[] = {
      "Partitions with ready events: more instances than that cannot help."},
     {"actor_careful_partitions", GAUGE, "careful_partitions", INTEGER,
      "Partitions where an instance died with events in hand."},
+    {"actor_to_drain_events", GAUGE, "to_drain", INTEGER,
+     "Ready events, at most, that wait for instances of the build before."},
     {"actor_connected_instances", GAUGE, "instances", CONNECTED_INSTANCES,
      "Instances that are connected."},
 };

@@ -5,7 +5,8 @@
  *    conductor.c          routes, sessions, dispatch, time
  *    conductor_publish.c  PUBLISH; checks of sections
  *    conductor_fanout.c   sections that were accepted: to the state and to the subscribers
- *    conductor_session.c  JOIN, HEARTBEAT, LEAVE, GONE; how an instance ends
+ *    conductor_session.c  HEARTBEAT, LEAVE, GONE; how an instance ends
+ *    conductor_join.c     JOIN; other patterns
  *    conductor_settle.c   SETTLE, BEGIN
  *    conductor_fetch.c    FETCH, READ and those who wait for events
  *    conductor_dead.c     DEAD, FORGET
@@ -89,6 +90,8 @@ struct bn_actor_live {
         joins[BN_JOINS_REMEMBERED]; /* a ring: the last joins, to tell old from new */
     uint32_t join_next;
     uint32_t revision; /* counts changes of the patterns, since the start of this process */
+    bool deserted;     /* no instance with the present patterns is there, since: */
+    uint64_t deserted_ms;
 };
 
 struct bn_conductor {
@@ -156,7 +159,6 @@ bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record,
                                 bn_blob_t *body, const bn_section_t *sections, uint32_t count);
 
 /*  ---- conductor_session.c ---- */
-void bn_conductor_join (bn_conductor_t *self, bn_session_t *session, const bn_join_t *join);
 void bn_conductor_heartbeat (bn_conductor_t *self, bn_session_t *session,
                              const bn_heartbeat_t *heartbeat);
 void bn_conductor_leave (bn_conductor_t *self, bn_session_t *session,
@@ -168,9 +170,21 @@ bn_instance_t *bn_conductor_instance_new (bn_conductor_t *self, bn_actor_live_t 
                                           const char *name, size_t size, uint64_t incarnation);
 /*  Tells every instance of the actor whose assignment has changed.  */
 void bn_conductor_push (bn_conductor_t *self, bn_actor_live_t *live);
+bool bn_conductor_owns (const bn_instance_t *instance, uint32_t partition);
+
+/*  What may have been in the hands of a dead one is suspected (G6). false: no memory.  */
+bool bn_conductor_suspect (bn_conductor_t *self, const bn_instance_t *instance);
+/*  Its assignment (full) or just the heads, as a BEAT or JOINED.  */
+void bn_conductor_send_beat (bn_conductor_t *self, const bn_instance_t *instance,
+                             bn_message_type_t type, uint64_t request, bool full);
+
+/*  ---- conductor_join.c ---- */
+void bn_conductor_join (bn_conductor_t *self, bn_session_t *session, const bn_join_t *join);
+/*  A heartbeat of one with the former patterns: where those with the present ones do not come back,
+ *  they do.  */
+void bn_conductor_go_back (bn_conductor_t *self, const bn_instance_t *instance);
 /*  Events from before the cut that wait for instances with the former patterns, at most.  */
 uint64_t bn_conductor_left_to_drain (const bn_conductor_t *self, const bn_actor_state_t *actor);
-bool bn_conductor_owns (const bn_instance_t *instance, uint32_t partition);
 
 /*  ---- conductor_settle.c ---- */
 void bn_conductor_settle (bn_conductor_t *self, bn_session_t *session, bn_settle_t *settle);

@@ -17,7 +17,7 @@
  *  What an actor is owed is settled when an event is journaled: whatever its patterns match then.
  *  So other patterns cut its past at the tail of their REGISTER record: below it the former ones
  *  count, from it on the new ones. One cut is remembered, and the next one is made only when no
- *  partition has main-line events left below it (conductor_session.c sees to that).
+ *  partition has main-line events left below it (conductor_join.c sees to that).
  *
  *  bn_state_apply is total: a record that does not fit the state (it cannot have been written by
  *  this code) is an error, never an assert, because it came from a disk.  */

@@ -64,12 +64,15 @@ static void check_actor (sim_t *sim, uint32_t a, const msgpack_object *told, boo
             sim_fail (sim, "STATUS: %s is %s", name, told ? "gone, and listed" : "left out");
         return;
     }
-    uint64_t parked = 0, open = 0;
+    uint64_t parked = 0, open = 0, to_drain = 0;
     for (uint32_t p = 0; p < sim->config.partitions; p++)
         parked += actor->shares[p].parked;
-    for (uint64_t o = 0; o < model->tail; o++)
-        open +=
+    for (uint64_t o = 0; o < model->tail; o++) {
+        bool is_open =
             (model->log[o].wanted >> a & 1) && o >= actor->shares[model->log[o].partition].floor;
+        open += is_open;
+        to_drain += is_open && o < actor->cut;
+    }
     expect (sim, name, "id", told, actor->id);
     expect (sim, name, "parked", told, parked);
     expect (sim, name, "dead", told, actor->dead);
@@ -80,6 +83,12 @@ static void check_actor (sim_t *sim, uint32_t a, const msgpack_object *told, boo
     else if (number (told, "ready") < open)
         sim_fail (sim, "STATUS: %" PRIu64 " events wait for %s, and it says at most %" PRIu64, open,
                   name, number (told, "ready"));
+    uint64_t most = number (told, "to_drain");
+    if (most < to_drain || (most > 0 && to_drain == 0))
+        sim_fail (sim,
+                  "STATUS: %" PRIu64 " events wait for older builds of %s, and it says at most "
+                  "%" PRIu64,
+                  to_drain, name, most);
 }
 
 static void check_status (sim_t *sim, const bn_slice_t *status)

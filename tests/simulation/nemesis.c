@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define RESTART_US 2000000 /* a process that has not joined as it should */
-
 static sim_connection_t *some_connection (sim_t *sim, uint64_t *id)
 {
     uint64_t peer = sim_below (sim, SIM_PEERS_MAX);
@@ -243,25 +241,14 @@ static void choose_last_revision (sim_t *sim)
     }
 }
 
-/*  Whoever has other patterns than the last ones may be given nothing more; nor may one that has
- *  been there for a while with patterns that were taken back meanwhile: it has to join anew.  */
-static bool is_superfluous (sim_t *sim, const sim_process_t *process)
-{
-    if (!process->used)
-        return false;
-    return process->revision != sim->revisions[process->actor] ||
-           (sim->now_us > process->started_us + RESTART_US &&
-            !sim_model_has (sim, process->actor, process->revision) &&
-            !sim_model_drains (sim, process->actor));
-}
-
 void sim_nemesis_event (sim_t *sim)
 {
     sim_push (sim, sim->now_us + sim_about (sim, sim->config.fault_gap_us), EVENT_NEMESIS, 0, 0, 0);
     if (sim->liveness) {
         choose_last_revision (sim);
         for (uint32_t slot = 0; slot < SIM_PROCESSES_MAX; slot++)
-            if (is_superfluous (sim, &sim->processes[slot]))
+            if (sim->processes[slot].used &&
+                sim->processes[slot].revision != sim->revisions[sim->processes[slot].actor])
                 stop (sim, slot);
         return;
     }

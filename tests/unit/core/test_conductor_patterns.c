@@ -249,6 +249,36 @@ static void who_has_the_patterns_that_come_back_goes_on (void **state)
     harness_destroy (h);
 }
 
+/*  The new build is no more, and does not come back: the former one, which is still there, goes on.
+ */
+static void the_former_patterns_come_back_when_nobody_has_others (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    uint64_t old = harness_instance (h, "a", "old", 1, "t");
+    uint64_t new = harness_instance (h, "a", "new", 2, "u");
+    harness_release_revoked (h, old, "a");
+    assert_int_equal (harness_leave (h, new), BATON_OK);
+    harness_event (h, "u", "x");
+    for (int seconds = 0; seconds < 9; seconds++) {
+        assert_int_equal (harness_heartbeat (h, old), BATON_OK);
+        harness_pass (h, 1000);
+    }
+    /*  It was there again for a moment: they wait anew.  */
+    new = harness_instance (h, "a", "new", 3, "u");
+    assert_int_equal (harness_leave (h, new), BATON_OK);
+    for (int seconds = 0; seconds < 10; seconds++) { /* session_timeout_ms */
+        assert_int_equal (harness_heartbeat (h, old), BATON_OK);
+        assert_string_equal (harness_actor (h, "a")->patterns[0], "u");
+        harness_pass (h, 1000);
+    }
+    assert_int_equal (harness_heartbeat (h, old), BATON_OK);
+    assert_string_equal (harness_actor (h, "a")->patterns[0], "t");
+    assert_int_equal (harness_owned (h, "a", "old"), 1);
+    assert_int_equal (fetch (h, old, 0, 0)->read->former_until, 1); /* with u, to be given up */
+    harness_destroy (h);
+}
+
 /*  The orchestrator ends in the middle.  */
 static void the_cut_survives_a_restart (void **state)
 {
@@ -361,6 +391,7 @@ int main (void)
         cmocka_unit_test (a_second_change_waits_for_the_first),
         cmocka_unit_test (an_older_process_that_comes_back_changes_nothing),
         cmocka_unit_test (who_has_the_patterns_that_come_back_goes_on),
+        cmocka_unit_test (the_former_patterns_come_back_when_nobody_has_others),
         cmocka_unit_test (the_cut_survives_a_restart),
         cmocka_unit_test (what_is_to_be_drained_goes_to_those_who_can),
         cmocka_unit_test (wider_patterns_make_older_instances_give_way),

@@ -263,6 +263,32 @@ static void status_tells_the_oldest_and_who_is_careful (void **state)
     harness_destroy (h);
 }
 
+static void status_tells_what_waits_for_the_older_build (void **state)
+{
+    (void)state;
+    harness_t *h = harness_new (NULL, 1);
+    uint64_t old = harness_instance (h, "a", "old", 1, "t");
+    uint64_t admin = harness_hello (h, BN_ROLE_ADMIN, 9);
+    assert_int_equal (number (the_actor (h, admin), "former_until"), 0);
+    for (int event = 0; event < 3; event++)
+        harness_event (h, "t", "x");
+    harness_instance (h, "a", "new", 2, "u");
+    harness_event (h, "u", "x");
+    assert_int_equal (number (the_actor (h, admin), "ready"), 4);
+    assert_int_equal (number (the_actor (h, admin), "to_drain"), 3);
+    assert_int_equal (number (the_actor (h, admin), "former_until"), 3);
+    bn_settlement_t settlement = harness_settlement (h, "a", 0, 2);
+    settlement.handled = 2;
+    assert_int_equal (harness_settle (h, old, &settlement, NULL, 0), BATON_OK);
+    assert_int_equal (number (the_actor (h, admin), "to_drain"), 1);
+    settlement = harness_settlement (h, "a", 0, 3);
+    settlement.handled = 1;
+    assert_int_equal (harness_settle (h, old, &settlement, NULL, 0), BATON_OK);
+    assert_int_equal (number (the_actor (h, admin), "to_drain"), 0);
+    assert_int_equal (number (the_actor (h, admin), "ready"), 1);
+    harness_destroy (h);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +299,7 @@ int main (void)
         cmocka_unit_test (status_of_an_instance_that_is_away),
         cmocka_unit_test (status_tells_a_lag_that_is_not_exact),
         cmocka_unit_test (status_tells_the_oldest_and_who_is_careful),
+        cmocka_unit_test (status_tells_what_waits_for_the_older_build),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
