@@ -98,7 +98,7 @@ class Order(UpCase):
     def test_one_instance_at_work_stop_first(self):
         """What start-first is for: the same pauses for as long as a start takes."""
         self.restart_one_at_work("stop-first")
-        self.assertNotIn("p-2", self.heard())
+        self.assertNotIn("p-2 started", self.heard())
 
     def test_three_instances_mid_stream(self):
         up = self.up(self.conf(self.probe("p", "jobs", instances=3, restart_order=FIRST)))
