@@ -267,7 +267,10 @@ static void s_take_line (s_publish_t *self, const char *line, size_t size, s_pla
     }
     json_decref (value);
     if (err && !s_signal) {
-        snprintf (what, sizeof (what), "%s (%s)", baton_err_text (err), baton_err_name (err));
+        snprintf (what, sizeof (what), "%s (%s)",
+                  err == BATON_ERR_TOO_LARGE ? "the data has more than 1 MiB"
+                                             : baton_err_text (err),
+                  baton_err_name (err));
         s_bad_line (self, place, what);
     }
     s_show_progress (self, false);

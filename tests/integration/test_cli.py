@@ -151,7 +151,7 @@ class Cli(unittest.TestCase):
         large = '"' + "x" * (1024 * 1024) + '"'
         done = self.baton("publish", "v", stdin=f"{deep}\n{large}\n1\n", code=1)
         self.assertRegex(done.stderr, r"\(standard input\):1: .*\(TOO_DEEP\)")
-        self.assertRegex(done.stderr, r"\(standard input\):2: .*\(TOO_LARGE\)")
+        self.assertRegex(done.stderr, r"\(standard input\):2: .* 1 MiB \(TOO_LARGE\)")
         self.assertEqual([event["data"] for event in self.events()], [1])
 
     def test_order_of_a_key_is_that_of_the_lines(self):
