@@ -322,5 +322,5 @@ void baton_extend (baton_context_t *self, uint32_t ms)
 
 bool baton_stopping (const baton_context_t *self)
 {
-    return bn_crossing_stopping (self->options.crossing);
+    return bn_crossing_stopping (self->options.crossing) && !self->facts.after_stop;
 }

@@ -26,6 +26,11 @@ static bn_text_t text_of (const char *text)
     return (bn_text_t){text, strlen (text)};
 }
 
+static bool has_name (const char *name, const bn_text_t *text)
+{
+    return strlen (name) == text->size && memcmp (name, text->text, text->size) == 0;
+}
+
 /*  Is each of these patterns covered by one of the JOIN's?  */
 static bool join_covers (const bn_join_t *join, char *const *patterns, uint32_t count)
 {
@@ -72,8 +77,7 @@ static bool is_replaced (const bn_actor_live_t *live, const bn_join_t *join)
     for (uint32_t back = 1; back <= BN_JOINS_REMEMBERED; back++) {
         const bn_joined_before_t *before =
             &live->joins[(live->join_next + BN_JOINS_REMEMBERED - back) % BN_JOINS_REMEMBERED];
-        if (strlen (before->name) != join->instance.size ||
-            memcmp (before->name, join->instance.text, join->instance.size) != 0)
+        if (!has_name (before->name, &join->instance))
             continue;
         if (before->incarnation == join->incarnation)
             return newer;
@@ -102,11 +106,6 @@ typedef enum {
     PATTERNS_FORMER, /* and what they matched is not done yet, or the process is an older one */
     PATTERNS_OLDER   /* still others, of a process that is known from before */
 } patterns_t;
-
-static bool has_name (const char *name, const bn_text_t *text)
-{
-    return strlen (name) == text->size && memcmp (name, text->text, text->size) == 0;
-}
 
 uint64_t bn_conductor_left_to_drain (const bn_conductor_t *self, const bn_actor_state_t *actor)
 {

@@ -84,9 +84,11 @@ BATON_API baton_err_t baton_actor_on (baton_actor_t *self, const char *pattern,
 
 /*  Joins and handles events until baton_actor_stop or an error that cannot be waited out; blocks
  *  until then. An actor runs once. After a stop: finishes the event in hand, settles, leaves,
- *  returns BATON_OK. Errors: UNREACHABLE, FENCED (a newer process has taken this instance name),
- *  CONFLICT (registered with other topics), ARGUMENT (no handler, or it has run), MEMORY, SYSTEM,
- *  and what the orchestrator refused; baton_actor_error_text says more.  */
+ *  returns BATON_OK; where a build with other topics has taken over, it first goes on for up to 5 s
+ *  with what only this one knows. Errors: UNREACHABLE, FENCED (a newer process has taken this
+ *  instance name), CONFLICT (it cannot take over with these topics now), ARGUMENT (no handler, or
+ *  it has run), MEMORY, SYSTEM, and what the orchestrator refused; baton_actor_error_text says
+ *  more.  */
 BATON_API baton_err_t baton_actor_run (baton_actor_t *self);
 
 /*  One line for a person about what baton_actor_run returned; "" if all went well. Borrowed.  */
@@ -118,7 +120,8 @@ BATON_API void baton_reason (baton_context_t *self, const char *format, ...)
 /*  Gives the running handler another `ms` from now before its deadline.  */
 BATON_API void baton_extend (baton_context_t *self, uint32_t ms);
 
-/*  True once a stop was asked for: a long handler may cut its work short.  */
+/*  True once a stop was asked for: a long handler may cut its work short. Not so for an event that
+ *  is handled in spite of the stop, because the next build has other topics.  */
 BATON_API bool baton_stopping (const baton_context_t *self);
 
 /*  ---- a ready main ------------------------------------------------------------------------- */

@@ -111,6 +111,7 @@ typedef struct {
     baton_context_t context;
     bn_run_t *run;
     uint32_t run_ms_max; /* 0: no limit */
+    bool after_stop;     /* the run is given when the stop was told already */
     char calls[64];      /* first letter of the script of each event that was handled */
 } bench_t;
 
@@ -161,7 +162,7 @@ static baton_verdict_t scripted (baton_context_t *context, const baton_event_t *
         return BATON_ACK;
     case 't':
         baton_actor_stop (bench->actor);
-        assert_true (baton_stopping (context));
+        assert_int_equal (baton_stopping (context), !bench->after_stop);
         return BATON_ACK;
     case 'u': /* a reason that is cut inside a character, and one that is not UTF-8 */
         baton_reason (context, "%0254d\xc3\xa4", 0);
@@ -213,7 +214,11 @@ static void handle (bench_t *bench, const given_t *given, uint32_t count)
                                     .crossing = bench->actor->crossing};
     assert_true (bn_context_init (&bench->context, &options));
     bench->actor->run_ms_max = bench->run_ms_max ? bench->run_ms_max : UINT32_MAX;
-    bn_actor_handle_run (bench->actor, &bench->context, bench->run, &facts);
+    bn_crossing_facts_t told = facts;
+    told.after_stop = bench->after_stop;
+    if (bench->after_stop)
+        baton_actor_stop (bench->actor);
+    bn_actor_handle_run (bench->actor, &bench->context, bench->run, &told);
 }
 
 static void done (bench_t *bench)
@@ -326,6 +331,18 @@ static void a_slow_handler_ends_the_run (void **state)
     done (&bench);
 }
 
+/*  What only this build knows is handled in spite of the stop.  */
+static void a_run_after_the_stop_is_handled (void **state)
+{
+    (void)state;
+    static const given_t given[] = {{"in.a", "a", "t"}, {"in.a", "b", "a"}};
+    bench_t bench = {.after_stop = true};
+    handle (&bench, given, 2);
+    assert_int_equal (bench.run->items[0].result, BN_RESULT_ACK);
+    assert_int_equal (bench.run->items[1].result, BN_RESULT_ACK);
+    done (&bench);
+}
+
 static void a_stop_ends_the_run (void **state)
 {
     (void)state;
@@ -348,6 +365,7 @@ int main (void)
         cmocka_unit_test (a_key_waits_behind_its_retry),
         cmocka_unit_test (a_slow_handler_ends_the_run),
         cmocka_unit_test (a_stop_ends_the_run),
+        cmocka_unit_test (a_run_after_the_stop_is_handled),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
