@@ -336,9 +336,8 @@ bool bn_mailbox_halts (const bn_mailbox_t *self);
 bool bn_slot_start (bn_mailbox_t *self, bn_slot_t *slot, const bn_assignment_t *assignment);
 void bn_slot_forget (bn_mailbox_t *self, bn_slot_t *slot);
 void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot);
-/*  Newer patterns begin at `until`: lets go of what it has from there on. False: the outcome of
- *  such an event is among those to be settled, and the partition has to be started anew.  */
-bool bn_slot_limit (bn_mailbox_t *self, bn_slot_t *slot, uint64_t until);
+/*  Newer patterns begin at `until`: lets go of what it has from there on.  */
+void bn_slot_limit (bn_mailbox_t *self, bn_slot_t *slot, uint64_t until);
 /*  The lowest main-line offset about which nothing is known yet: the floor of a settle.  */
 uint64_t bn_slot_unresolved (const bn_slot_t *slot);
 uint32_t bn_slot_charged (const bn_slot_t *slot, uint64_t offset);

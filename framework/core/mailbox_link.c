@@ -208,7 +208,6 @@ void bn_mailbox_refused (bn_mailbox_t *self, uint32_t partition)
 static void assign (bn_mailbox_t *self, const bn_beat_t *beat)
 {
     bool named[BN_PARTITIONS_MAX] = {false};
-    bool ask_again = false;
     for (uint32_t i = 0; i < beat->assignment_count; i++) {
         const bn_assignment_t *entry = &beat->assignments[i];
         if (entry->partition >= self->partitions)
@@ -217,19 +216,17 @@ static void assign (bn_mailbox_t *self, const bn_beat_t *beat)
         named[entry->partition] = true;
         if (!slot->owned || slot->generation != entry->generation)
             bn_slot_start (self, slot, entry);
-        else if (entry->until && !bn_slot_limit (self, slot, entry->until)) {
-            /*  Not from this entry: a SETTLE that is under way may move the floor.  */
-            bn_slot_forget (self, slot);
-            ask_again = true;
-        } else if (entry->revoked)
-            bn_slot_revoke (self, slot);
+        else {
+            if (entry->until)
+                bn_slot_limit (self, slot, entry->until);
+            if (entry->revoked)
+                bn_slot_revoke (self, slot);
+        }
     }
     for (uint32_t i = 0; i < self->partitions; i++)
         if (!named[i])
             bn_slot_forget (self, &self->slots[i]);
     self->version = beat->version;
-    if (ask_again)
-        bn_mailbox_refused (self, UINT32_MAX);
 }
 
 static void beat (bn_mailbox_t *self, const bn_beat_t *message)

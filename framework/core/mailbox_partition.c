@@ -415,14 +415,19 @@ void bn_slot_revoke (bn_mailbox_t *self, bn_slot_t *slot)
     }
 }
 
-/*  What is out in the run from there on comes back and counts for nothing.  */
-bool bn_slot_limit (bn_mailbox_t *self, bn_slot_t *slot, uint64_t until)
+/*  What is out in the run from there on comes back and counts for nothing. If there is the outcome
+ *  of such an event already, all stays as it is: the SETTLE that has it is refused, and then the
+ *  partition is started anew. (Not now: a SETTLE under way may yet move the floor.)  */
+void bn_slot_limit (bn_mailbox_t *self, bn_slot_t *slot, uint64_t until)
 {
     if (until >= slot->until)
-        return true;
+        return;
     slot->until = until;
-    if (bn_slot_unresolved (slot) > until || (slot->held.last && slot->held.last->offset >= until))
-        return false;
+    bool unsettled = slot->ready.first || slot->held.first || slot->settle_epoch ||
+                     slot->handled > slot->handled_settled;
+    if (unsettled && (bn_slot_unresolved (slot) > until ||
+                      (slot->held.last && slot->held.last->offset >= until)))
+        return;
     bn_slot_drop_ahead (self, slot);
     bn_slot_drop_returned (slot, until);
     bn_chunk_t *last = NULL;
@@ -431,13 +436,14 @@ bool bn_slot_limit (bn_mailbox_t *self, bn_slot_t *slot, uint64_t until)
         last = chunk;
     if (slot->position > until)
         slot->position = until;
-    if (chunk && chunk->offset < slot->position)
+    if (chunk && chunk->offset < slot->position) {
         slot->position = chunk->offset > chunk->from ? chunk->offset : chunk->from;
+        slot->asked_epoch = 0; /* the FETCH in flight may start higher */
+    }
     bn_slot_cut_chunks (self, slot, last);
     if (slot->known > until)
         slot->known = until;
     slot->missing = slot->known > slot->position;
-    return true;
 }
 
 static bool owes (const bn_mailbox_t *self, const bn_slot_t *slot)

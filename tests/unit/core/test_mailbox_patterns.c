@@ -129,6 +129,42 @@ static void an_outcome_beyond_the_limit_starts_the_partition_anew (void **state)
     box_fini (&box);
 }
 
+/*  What is being settled meanwhile is below it: that stays settled, and only the rest starts anew.
+ */
+static void a_settle_under_way_outlives_the_limit (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    box_fanout (&box, 0, 0, 0, "a b");
+    box_handle (&box, "aa");
+    const bn_message_t *settle = box_expect (&box, BN_SETTLE);
+    bn_message_t settled = {.type = BN_SETTLED, .request = settle->request};
+    box_fanout (&box, 0, 2, 2, "c");
+    box_handle (&box, "a");
+    bn_assignment_t limited = {.partition = 0, .generation = 1, .head = 3, .until = 2};
+    box_beat (&box, &limited, 1); /* made before that SETTLE came: its floor is 0 */
+    assert_null (box_sent (&box, BN_FETCH));
+    box_answer (&box, NULL, &settled);
+    settle = box_expect (&box, BN_SETTLE);
+    assert_int_equal (box_settlement (settle, 0)->floor, 3);
+    box_refuse (&box, settle, BATON_ERR_FENCED, 0);
+    const bn_message_t *asked;
+    do
+        asked = box_expect (&box, BN_HEARTBEAT);
+    while (asked->heartbeat.version != 0);
+    limited.floor = 2;
+    bn_message_t full = {.type = BN_BEAT,
+                         .beat = {.version = 9,
+                                  .assignments_set = true,
+                                  .assignments = &limited,
+                                  .assignment_count = 1}};
+    box_answer (&box, asked, &full);
+    assert_null (box_sent (&box, BN_FETCH));
+    assert_null (box.run);
+    box_fini (&box);
+}
+
 /*  ---- topics that this build does not know ---- */
 
 static bn_section_t section_of (const char *topic, uint64_t base, const char *keys)
@@ -315,6 +351,7 @@ int main (void)
         cmocka_unit_test (a_limit_takes_back_what_is_queued_and_out),
         cmocka_unit_test (a_limit_within_the_queue_keeps_what_is_below),
         cmocka_unit_test (an_outcome_beyond_the_limit_starts_the_partition_anew),
+        cmocka_unit_test (a_settle_under_way_outlives_the_limit),
         cmocka_unit_test (what_this_build_does_not_know_is_given_up),
         cmocka_unit_test (what_is_parked_is_given_up_as_well),
         cmocka_unit_test (they_are_given_up_some_at_a_time),
