@@ -261,13 +261,20 @@ static void write_text (writer_t *self, const bn_text_t *text)
 static void write_fields (const bn_layout_t *self, uint32_t count, writer_t *writer,
                           const void *base);
 
+/*  An optional field that says nothing.  */
+static bool is_empty (const bn_field_t *field, const void *base)
+{
+    const void *place = const_member (base, field->at);
+    bn_assert (field->kind == BN_FIELD_TEXT || field->kind == BN_FIELD_U64);
+    return field->kind == BN_FIELD_TEXT ? ((const bn_text_t *)place)->size == 0
+                                        : *(const uint64_t *)place == 0;
+}
+
 static void write_struct (const bn_layout_t *self, writer_t *writer, const void *base)
 {
     uint32_t count = self->field_count;
-    if (self->last_optional) {
-        const bn_text_t *last = const_member (base, self->fields[count - 1].at);
-        count -= last->size == 0;
-    }
+    if (self->last_optional)
+        count -= is_empty (&self->fields[count - 1], base);
     write_array (writer, count);
     write_fields (self, count, writer, base);
 }

@@ -51,8 +51,8 @@ typedef struct {
     const bn_layout_t *of; /* STRUCT, LIST */
 } bn_field_t;
 
-/*  The last field may be one that came later: a text, which is left out of the array when it is
- *  empty, so that what was written before it came is read, and looks as it did.  */
+/*  The last field may be one that came later: a text or a u64, which is left out of the array when
+ *  it is empty or 0, so that what was written before it came is read, and looks as it did.  */
 struct bn_layout {
     const char *name;
     size_t size; /* of the struct */

@@ -48,14 +48,14 @@ static const bn_layout_t s_park = BN_LAYOUT_LAST_OPTIONAL (
 static const bn_layout_t s_charged = BN_LAYOUT (
     bn_charged_t, "charged", BN_U64 (bn_charged_t, offset), COUNT (bn_charged_t, attempts));
 
-static const bn_layout_t s_assignment =
-    BN_LAYOUT (bn_assignment_t, "assignment", BN_PARTITION (bn_assignment_t, partition),
-               BN_U64 (bn_assignment_t, generation), BN_BOOL (bn_assignment_t, revoked),
-               BN_U64 (bn_assignment_t, floor), BN_U64 (bn_assignment_t, head),
-               BN_U64 (bn_assignment_t, careful_until),
-               BN_LIST (bn_assignment_t, parked, parked_count, 0, BN_PARKED_MAX, s_parked),
-               BN_LIST (bn_assignment_t, charged, charged_count, 0, BN_PARKED_MAX, s_charged),
-               BN_U64 (bn_assignment_t, until));
+static const bn_layout_t s_assignment = BN_LAYOUT_LAST_OPTIONAL (
+    bn_assignment_t, "assignment", BN_PARTITION (bn_assignment_t, partition),
+    BN_U64 (bn_assignment_t, generation), BN_BOOL (bn_assignment_t, revoked),
+    BN_U64 (bn_assignment_t, floor), BN_U64 (bn_assignment_t, head),
+    BN_U64 (bn_assignment_t, careful_until),
+    BN_LIST (bn_assignment_t, parked, parked_count, 0, BN_PARKED_MAX, s_parked),
+    BN_LIST (bn_assignment_t, charged, charged_count, 0, BN_PARKED_MAX, s_charged),
+    BN_U64 (bn_assignment_t, until));
 
 static const bn_layout_t s_head =
     BN_LAYOUT (bn_partition_u64_t, "head", BN_PARTITION (bn_partition_u64_t, partition),

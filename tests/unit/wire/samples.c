@@ -110,7 +110,7 @@ const sample_t g_samples[] = {
                COUNT (s_assignments)}},
      "[4, 2, 1000, 3, 71, [[3, 70], [4, 0]], [[3, 9, false, 60, 70, 65, [[40, 2, 1500, 77], [41, "
      "0, "
-     "0, " MAX64 "]], [[50, 1]], 69], [4, " MAX64 ", true, 0, 0, 0, [], [], 0]]]"},
+     "0, " MAX64 "]], [[50, 1]], 69], [4, " MAX64 ", true, 0, 0, 0, [], []]]]"},
     {{.type = BN_JOINED,
       .request = 4,
       .beat = {.actor_id = UINT32_MAX, .parked_max = BN_PARKED_MAX, .assignments_set = true}},
