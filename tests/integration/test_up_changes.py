@@ -63,41 +63,43 @@ class Changes(UpCase):
         self.assertEqual(self.end(up), 0)
 
     def test_a_build_for_other_topics_takes_over_mid_stream(self):
-        """The new build subscribes to one topic more. Of the old topic nothing is lost or repeated;
-        of the new one each partition has everything from a certain event on, which is none that
-        came after the first new instance had joined."""
-        up = self.up(self.conf(self.probe("p", "old", instances=3)))
+        """The new build leaves one topic out and has another one. What was published before its
+        first instance joined is handled as the old build would have, and what came then as the new
+        one does; of the topic that both have nothing is lost or repeated."""
+        up = self.up(self.conf(self.probe("p", "gone", "old", instances=3)))
         self.wait_ready("p-1", "p-2", "p-3")
-        streams = [self.stream("old", 1500, 40, 500), self.stream("new", 1500, 40, 500)]
+        streams = [self.stream(topic, 1500, 40, 300) for topic in ("gone", "old", "new")]
         wait_for("it is busy", lambda: self.handled("p") > 100)
         self.conf(self.probe("p", "old", "new", instances=3))
         done = self.command("reload")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("1 replaced", done.stdout)
         self.wait_heard("actor p has new patterns")
-        joined = json.loads(self.baton("status", "--json").stdout)["orchestrator"]["tail"]
         self.wait_heard("p: every instance is replaced")
         for stream in streams:
             self.finish(stream)
+        status = json.loads(self.baton("status", "--json").stdout)["actors"][0]
+        cut = status["former_until"]
         published = [json.loads(line) for line in self.baton("read").stdout.splitlines()]
 
         def events(topic):
-            return {event["offset"]: event["partition"] for event in published
-                    if event["type"] == topic}
+            return {event["offset"] for event in published if event["type"] == topic}
 
         def handled(topic):
             return {note["offset"] for note in self.notes("p")
                     if note["what"] == "end" and note["topic"] == topic}
-        old, new = events("old"), events("new")
-        self.assertEqual((len(old), len(new)), (1500, 1500))
-        late = {offset for offset in new if offset >= joined}
-        self.assertGreater(len(late), 100)
-        wait_for("all is handled", lambda: handled("old") == set(old) and late <= handled("new"))
-        first = {}
-        for offset in sorted(handled("new")):
-            first.setdefault(new[offset], offset)
-        self.assertEqual(handled("new"), {offset for offset in new if
-                                          offset >= first.get(new[offset], joined)})
+
+        def given_up():
+            """What the old instances had no time for when they were told to stop."""
+            lines = self.baton("read", "--topic", "$dead.p").stdout.splitlines()
+            return {int(json.loads(line)["deadoffset"]) for line in lines}
+        gone, old, new = events("gone"), events("old"), events("new")
+        self.assertEqual((len(gone), len(old), len(new)), (1500, 1500, 1500))
+        before, after = {o for o in gone if o < cut}, {o for o in new if o >= cut}
+        self.assertGreater(min(len(before), len(after)), 10)
+        wait_for("all is handled", lambda: handled("old") == old and
+                 handled("new") == after and handled("gone") | given_up() == before)
+        self.assertEqual(handled("gone") & given_up(), set())
         self.check_once_in_order(self.notes("p"))
         self.assertEqual(self.end(up), 0)
 
