@@ -191,9 +191,11 @@ class HostilePeers(harness.System):
         return zmtp.message(b"BT\x01" + bytes([kind]) + msgpack.packb(fields))
 
     def join_and_more(self):
-        """A conversation that would be right but for the mutation."""
-        return self.request(1, [1, 2, "worker", 77]) + \
-            self.request(3, [2, "worker", "worker-x", 77, ["jobs.new"], 0, 0, [5, 1, 1, 1]]) + \
+        """A conversation that would be right but for the mutation. Of an actor of its own: whoever
+        joins under a name with other patterns is a new build of that actor, and takes over."""
+        return self.request(1, [1, 2, "stranger", 77]) + \
+            self.request(3, [2, "stranger", "stranger-x", 77, ["jobs.new"], 0, 0,
+                             [5, 1, 1, 1]]) + \
             self.request(7, [3, 0]) + self.request(10, [4, 0, 65536, 0, 0, []]) + \
             self.request(9, [5])
 
