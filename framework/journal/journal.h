@@ -96,10 +96,14 @@ baton_err_t bn_journal_write (bn_journal_writer_t *self, const bn_journal_record
                               size_t count, char detail[512]);
 /*  fdatasync of everything written, then the commit mark rules of docs/journal-format.md.  */
 baton_err_t bn_journal_sync (bn_journal_writer_t *self, char detail[512]);
-/*  Prepares the next segment if there is none ready: written with zeros, synced, renamed, directory
- *  synced. Called when there is nothing better to do; bn_journal_write does it itself otherwise,
- *  bit by bit. DISK_FULL is not final here: nothing of the journal was touched.  */
+/*  Prepares a piece of the next segment if there is none ready: written with zeros, synced; in the
+ *  end renamed, directory synced. A piece of 1 MiB, because a disk is busy with 64 of them for so
+ *  long that whoever publishes meanwhile would notice. Called when there is nothing better to do;
+ *  bn_journal_write does it itself otherwise. DISK_FULL is not final here: nothing of the journal
+ *  was touched.  */
 baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512]);
+/*  false: there is more for it to do.  */
+bool bn_journal_prepared (const bn_journal_writer_t *self);
 /*  Copies out the extents since the last call (at most `max`); returns how many.  */
 size_t bn_journal_writer_extents (bn_journal_writer_t *self, bn_extent_t *extents, size_t max);
 /*  Removes (or recycles) segments whose records all lie below `offset` and below `sequence`; never

@@ -36,7 +36,7 @@
 
 #define STAGE_BYTES      (1u << 20)
 #define STRAIGHT_BYTES   (256u << 10) /* bodies from this size on are not copied */
-#define PREPARE_BYTES    (1u << 20)   /* of zeros at a time, when keeping pace */
+#define PREPARE_BYTES    (1u << 20)   /* of zeros at a time */
 #define PREPARE_PER_BYTE 4            /* zeros per byte written, when keeping pace */
 #define LARGE_WRITES     128          /* at most so many fill a segment: they are large ones */
 
@@ -52,13 +52,13 @@ struct bn_journal_writer {
     size_t staged;
     uint64_t stage_at; /* position of stage[0] */
 
-    bn_vfile_t *next;     /* next.tmp, being filled; NULL: not begun, or ready */
-    uint64_t next_filled; /* bytes of it that are zero */
-    uint64_t owed;        /* bytes of zeros that keeping pace still wants */
-    bool spare;           /* spare.tmp can be had instead */
-    uint64_t writes;      /* to the last segment */
-    bool bare;            /* behind the end of the last segment space is only reserved */
-    bool next_bare;       /* the one that is ready is reserved, not filled */
+    bn_vfile_t *next;      /* next.tmp, being filled; NULL: not begun, or ready */
+    uint64_t next_filled;  /* bytes of it that are zero */
+    uint64_t owed;         /* bytes of zeros that keeping pace still wants */
+    bool spare;            /* spare.tmp can be had instead */
+    uint64_t writes;       /* to the last segment */
+    uint64_t bare_to;      /* below it space of the last segment is only reserved; 0: none is */
+    uint64_t next_bare_to; /* the same of the segment that is ready */
 
     bn_extent_t *extents; /* owned; not yet fetched */
     size_t extent_count;
@@ -147,7 +147,7 @@ static int64_t prepare_space (bn_journal_writer_t *self, uint64_t bytes)
     self->vfs->close (self->vfs, &self->next);
     if (rc == 0)
         rc = prepare_done (self, BN_NEXT_FILE);
-    self->next_bare = rc == 0;
+    self->next_bare_to = rc == 0 ? self->options.segment_bytes : 0;
     return rc;
 }
 
@@ -187,29 +187,35 @@ static baton_err_t prepare (bn_journal_writer_t *self, uint64_t bytes, bool rese
     return err;
 }
 
-/*  Zeros for what is only reserved, behind the place of the next frame.  */
+/*  A piece of what is only reserved, from its end towards `from`.  */
+static int64_t fill_piece (bn_journal_writer_t *self, bn_vfile_t *file, uint64_t from, uint64_t *to)
+{
+    if (from >= *to) {
+        *to = 0;
+        return 0;
+    }
+    uint64_t at = *to - from > PREPARE_BYTES ? *to - PREPARE_BYTES : from;
+    int64_t rc = bn_catalog_fill (self->vfs, file, at, *to);
+    if (rc == 0)
+        rc = self->vfs->datasync (self->vfs, file);
+    if (rc == 0)
+        *to = at > from ? at : 0;
+    return rc;
+}
+
+/*  In the last segment behind the place of the next frame; when that is done, in the next one.  */
 static int64_t fill_bare (bn_journal_writer_t *self)
 {
-    int64_t rc = 0;
-    if (self->bare) {
-        rc = bn_catalog_fill (self->vfs, self->file, to_page (self->end.position + BN_FRAME_BYTES),
-                              self->options.segment_bytes);
-        if (rc == 0)
-            rc = self->vfs->datasync (self->vfs, self->file);
-        self->bare = rc != 0;
-    }
-    if (rc == 0 && self->next_bare) {
-        char name[BN_SEGMENT_NAME_MAX];
-        bn_vfile_t *next = NULL;
-        bn_segment_name (name, current (self)->id + 1);
-        rc = self->vfs->open (self->vfs, name, false, true, &next);
-        if (rc == 0)
-            rc = bn_catalog_fill (self->vfs, next, 0, self->options.segment_bytes);
-        if (rc == 0)
-            rc = self->vfs->datasync (self->vfs, next);
-        self->vfs->close (self->vfs, &next);
-        self->next_bare = rc != 0;
-    }
+    if (self->bare_to > 0)
+        return fill_piece (self, self->file, to_page (self->end.position + BN_FRAME_BYTES),
+                           &self->bare_to);
+    char name[BN_SEGMENT_NAME_MAX];
+    bn_vfile_t *next = NULL;
+    bn_segment_name (name, current (self)->id + 1);
+    int64_t rc = self->vfs->open (self->vfs, name, false, true, &next);
+    if (rc == 0)
+        rc = fill_piece (self, next, 0, &self->next_bare_to);
+    self->vfs->close (self->vfs, &next);
     return rc;
 }
 
@@ -218,12 +224,19 @@ baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512])
     bn_assert (self);
     if (self->failed)
         return refuse (self, detail);
+    if (self->bare_to == 0 && self->next_bare_to == 0)
+        return prepare (self, PREPARE_BYTES, false, detail);
     baton_err_t err = prepared (self, fill_bare (self), detail);
-    if (err == BATON_ERR_DISK_FULL) { /* on file systems that never overwrite: then it stays so */
-        self->bare = self->next_bare = false;
-        err = BATON_OK;
-    }
-    return err ? err : prepare (self, self->options.segment_bytes, false, detail);
+    if (err != BATON_ERR_DISK_FULL)
+        return err;
+    self->bare_to = self->next_bare_to = 0; /* a file system that never overwrites: it stays so */
+    return BATON_OK;
+}
+
+bool bn_journal_prepared (const bn_journal_writer_t *self)
+{
+    bn_assert (self);
+    return self->catalog.next_ready && self->bare_to == 0 && self->next_bare_to == 0;
 }
 
 static baton_err_t keep_pace (bn_journal_writer_t *self, uint64_t written, char detail[512])
@@ -385,8 +398,8 @@ static baton_err_t open_next (bn_journal_writer_t *self, uint64_t time_us, char 
     if (!bn_catalog_add (&self->catalog, &segment))
         return self->failed = BATON_ERR_MEMORY;
     self->catalog.next_ready = false;
-    self->bare = self->next_bare;
-    self->next_bare = false;
+    self->bare_to = self->next_bare_to;
+    self->next_bare_to = 0;
     self->writes = 0;
     uint8_t area[BN_SEGMENT_AREA];
     char name[BN_SEGMENT_NAME_MAX];

@@ -239,7 +239,7 @@ static baton_err_t idle_work (bn_journal_thread_t *self, char detail[512])
         return BATON_OK;
     baton_err_t err = bn_journal_prepare (self->options.writer, detail);
     self->full = err == BATON_ERR_DISK_FULL;
-    self->prepared = !self->full;
+    self->prepared = !self->full && bn_journal_prepared (self->options.writer);
     return self->full ? BATON_OK : err;
 }
 

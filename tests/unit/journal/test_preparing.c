@@ -91,11 +91,14 @@ static void what_is_reserved_is_filled_when_there_is_time (void **state)
     while (reserved < 2)
         assert_int_equal (fixture_append (&f, 50), BATON_OK);
     assert_int_equal (zeros, 0);
+    assert_false (bn_journal_prepared (f.writer));
     assert_int_equal (bn_journal_prepare (f.writer, f.detail), BATON_OK);
-    assert_true (zeros > SEGMENT); /* the rest of this segment, and the next */
+    assert_true (zeros > 0 && zeros < SEGMENT); /* the rest of this segment */
+    assert_false (bn_journal_prepared (f.writer));
     size_t once = zeros;
     assert_int_equal (bn_journal_prepare (f.writer, f.detail), BATON_OK);
-    assert_int_equal (zeros, once);
+    assert_int_equal (zeros, once + SEGMENT); /* the next one */
+    assert_true (bn_journal_prepared (f.writer));
     for (int i = 0; i < 10; i++)
         assert_int_equal (fixture_append (&f, 50), BATON_OK);
     check_and_fini (&f);
@@ -163,6 +166,19 @@ static void an_error_of_the_disk_ends_it (void **state)
     fixture_fini (&f);
 }
 
+static void a_large_segment_is_prepared_piece_by_piece (void **state)
+{
+    (void)state;
+    fixture_t f;
+    fixture_init (&f, 1, 4u << 20);
+    assert_int_equal (fixture_open (&f, 0), BATON_OK);
+    unsigned pieces = 0;
+    for (; !bn_journal_prepared (f.writer); pieces++)
+        assert_int_equal (bn_journal_prepare (f.writer, f.detail), BATON_OK);
+    assert_int_equal (pieces, 4);
+    check_and_fini (&f);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +189,7 @@ int main (void)
         cmocka_unit_test (no_space_to_reserve_is_not_the_end_before_the_roll),
         cmocka_unit_test (no_space_to_fill_leaves_it_reserved),
         cmocka_unit_test (an_error_of_the_disk_ends_it),
+        cmocka_unit_test (a_large_segment_is_prepared_piece_by_piece),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
