@@ -3,6 +3,9 @@
 
 What was published before it joined is the older build's, what comes then the newer one's."""
 
+import os
+import signal
+
 import harness
 from harness import load, wait_for
 
@@ -13,7 +16,8 @@ REASON = "the topic is not among the patterns of this build"
 
 class Revision(harness.System):
 
-    OPTIONS = {"partitions": "8"}
+    #  A frozen build stays a member for as long as a test takes.
+    OPTIONS = {"partitions": "8", "session_timeout_ms": "60s"}
 
     def build(self, name, patterns, **more):
         """An instance, with a log of its own."""
@@ -28,12 +32,28 @@ class Revision(harness.System):
         """Of both builds: their clocks are one, and a key has one owner at a time."""
         return [r for r in self.log("old") + self.log("new") if r["topic"] == topic]
 
-    def backlog(self, per_key, ms):
+    def backlog(self, first, last):
         """Of a.new and b.new in turns, so that the order of a key goes across topics."""
-        for n in range(1, per_key + 1):
+        for n in range(first, last + 1):
             for topic in ("a.new", "b.new"):
-                self.publish(topic, [{"key": key, "n": n, "do": "sleep", "ms": ms}
+                self.publish(topic, [{"key": key, "n": n, "do": "sleep", "ms": 5}
                                      for key in KEYS])
+
+    def at_work(self, first, last):
+        """An old build that has handled something, and has a backlog that it does not handle
+        before it is thawed."""
+        old = self.build("old", OLD)
+        wait_for("the old build has joined", lambda: self.actor_status("shop"))
+        self.backlog(1, first - 1)
+        self.wait_settled("shop", len(KEYS) * 2 * (first - 1))
+        os.kill(old.pid, signal.SIGSTOP)
+        self.backlog(first, last)
+        return old
+
+    def stop_frozen(self, old):
+        old.send_signal(signal.SIGTERM)
+        old.send_signal(signal.SIGCONT)
+        old.wait(timeout=harness.DEADLINE_S)
 
     def later(self, topic, per_key, after):
         self.publish(topic, [{**event, "n": event["n"] + after} for event in load(KEYS, per_key)])
@@ -58,16 +78,14 @@ class Revision(harness.System):
     def test_the_older_build_handles_what_waits(self):
         self.start_orchestrator()
         self.publish("c.new", load(KEYS, 1))  # before anybody wanted it
-        old = self.build("old", OLD)
-        wait_for("the old build has joined", lambda: self.actor_status("shop"))
-        self.backlog(6, ms=15)
-        wait_for("it is at work", lambda: self.log("old"))
+        old = self.at_work(3, 6)
         new = self.build("new", NEW)
         actor = self.takes_over()
         cut = actor["former_until"]
         self.assertEqual(actor["former_patterns"], OLD)
         self.assertGreater(actor["to_drain"], 0)
         self.assertIn("wait for the older build", self.baton("status").stdout)
+        old.send_signal(signal.SIGCONT)
         self.later("a.new", 1, after=6)  # nobody's any more
         self.later("b.new", 4, after=6)
         self.later("c.new", 4, after=1)
@@ -85,26 +103,23 @@ class Revision(harness.System):
 
     def test_an_older_build_that_is_stopped_ends_what_only_it_knows(self):
         self.start_orchestrator()
-        self.backlog(3, ms=15)  # a second of work, and it may go on for five
-        old = self.build("old", OLD)
-        wait_for("it is at work", lambda: self.log("old"))
+        old = self.at_work(2, 5)  # half a second of work, and it may go on for five
         self.build("new", NEW)
         cut = self.takes_over()["former_until"]
+        handled = len(self.log("old"))
+        old.send_signal(signal.SIGCONT)
+        wait_for("it goes on, and has heard of it", lambda: len(self.log("old")) > handled)
         self.stop(old)
-        self.later("b.new", 2, after=3)
-        done = self.wait_settled("shop", len(KEYS) * 8)
+        self.later("b.new", 2, after=5)
+        done = self.wait_settled("shop", len(KEYS) * 12)
         self.assertEqual((done["dead"], done["retried"]), (0, 0))
-        self.assertEqual(len(set(self.ends("old", "a.new"))), len(KEYS) * 3)
-        self.assert_all_handled(self.rows("b.new"), KEYS, 5)
+        self.assertEqual(len(set(self.ends("old", "a.new"))), len(KEYS) * 5)
+        self.assert_all_handled(self.rows("b.new"), KEYS, 7)
         self.assert_handed_over(cut)
 
     def test_without_the_older_build_what_nobody_knows_is_dead(self):
         self.start_orchestrator()
-        old = self.build("old", OLD)
-        wait_for("the old build has joined", lambda: self.actor_status("shop"))
-        self.backlog(6, ms=15)
-        wait_for("it is at work", lambda: self.log("old"))
-        self.stop(old)
+        self.stop_frozen(self.at_work(3, 6))
         new = self.build("new", NEW)
         cut = self.takes_over()["former_until"]
         self.later("b.new", 2, after=6)
@@ -131,10 +146,7 @@ class Revision(harness.System):
 
     def test_too_much_for_dead_letters_is_refused(self):
         self.start_orchestrator(dead_max=10)
-        old = self.build("old", OLD)
-        wait_for("the old build has joined", lambda: self.actor_status("shop"))
-        self.backlog(3, ms=15)
-        self.stop(old)
+        self.stop_frozen(self.at_work(1, 3))
         new = self.build("new", NEW)
         self.assertNotEqual(new.wait(timeout=harness.DEADLINE_S), 0)
         self.assertIn("dead_max", (self.dir / "new.err").read_text())
