@@ -143,26 +143,26 @@ static bool texts_copy (char *copies[BN_PATTERNS_MAX], const bn_text_t *texts, u
     return true;
 }
 
-bool bn_state_actor_patterns (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
+static bool texts_replace (char *texts[BN_PATTERNS_MAX], uint32_t *had, const bn_text_t *by,
+                           uint32_t count)
 {
     char *copies[BN_PATTERNS_MAX];
-    if (!texts_copy (copies, patterns, count))
+    if (!texts_copy (copies, by, count))
         return false;
-    texts_free (actor->patterns, actor->pattern_count);
-    memcpy (actor->patterns, copies, count * sizeof *copies);
-    actor->pattern_count = count;
+    texts_free (texts, *had);
+    memcpy (texts, copies, count * sizeof *copies);
+    *had = count;
     return true;
+}
+
+bool bn_state_actor_patterns (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
+{
+    return texts_replace (actor->patterns, &actor->pattern_count, patterns, count);
 }
 
 bool bn_state_actor_former (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
 {
-    char *copies[BN_PATTERNS_MAX];
-    if (!texts_copy (copies, patterns, count))
-        return false;
-    texts_free (actor->former, actor->former_count);
-    memcpy (actor->former, copies, count * sizeof *copies);
-    actor->former_count = count;
-    return true;
+    return texts_replace (actor->former, &actor->former_count, patterns, count);
 }
 
 bool bn_state_actor_revise (bn_actor_state_t *actor, const bn_text_t *patterns, uint32_t count)
