@@ -3,6 +3,7 @@
 #include "cli/lab_config.h"
 #include "cli/json.h"
 #include "cli/options.h"
+#include "lab/folder.h"
 #include "wire/topic.h"
 #include <errno.h>
 #include <libgen.h>
@@ -70,13 +71,14 @@ static baton_err_t s_check_as_up (bn_up_config_t *up, bn_zpl_t *zpl, zconfig_t *
                                   char detail[512])
 {
     const char *path = bn_zpl_path (zpl);
-    char name[] = "/tmp/baton-lab-check-XXXXXX", found[512];
+    char name[PATH_MAX], found[512];
     s_lines_t lines = {.count = 0};
     baton_err_t err = BATON_ERR_SYSTEM;
     int fd = -1;
     memset (up, 0, sizeof (*up));
     snprintf (detail, 512, "%s: cannot be checked", path);
-    if (!s_lines_read (&lines, path) || (fd = mkstemp (name)) < 0)
+    int size = snprintf (name, sizeof (name), "%s/baton-lab-check-XXXXXX", bn_lab_folder_parent ());
+    if (!s_lines_read (&lines, path) || size >= (int)sizeof (name) || (fd = mkstemp (name)) < 0)
         goto out;
     if (system != bn_zpl_root (zpl)) {
         zconfig_t *after = zconfig_next (system);

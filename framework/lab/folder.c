@@ -18,7 +18,7 @@
 #define KEEP_NAME "keep"
 #define YOUNG_S   60
 
-static const char *s_parent (void)
+const char *bn_lab_folder_parent (void)
 {
     const char *folder = getenv ("TMPDIR");
     return folder && *folder == '/' ? folder : "/tmp";
@@ -33,9 +33,9 @@ baton_err_t bn_lab_folder_new (char folder[PATH_MAX], char detail[512])
 {
     char name[64];
     s_prefix (name);
-    if (snprintf (folder, PATH_MAX, "%s/%sXXXXXX", s_parent (), name) >= PATH_MAX ||
+    if (snprintf (folder, PATH_MAX, "%s/%sXXXXXX", bn_lab_folder_parent (), name) >= PATH_MAX ||
         !mkdtemp (folder)) {
-        snprintf (detail, 512, "a folder in %s: %s", s_parent (), strerror (errno));
+        snprintf (detail, 512, "a folder in %s: %s", bn_lab_folder_parent (), strerror (errno));
         *folder = 0;
         return BATON_ERR_SYSTEM;
     }
@@ -98,12 +98,13 @@ static void s_walk (s_each_fn *each, void *arg)
 {
     char start[64];
     s_prefix (start);
-    DIR *folders = opendir (s_parent ());
+    DIR *folders = opendir (bn_lab_folder_parent ());
     for (struct dirent *entry; folders && (entry = readdir (folders));) {
         char path[PATH_MAX];
         bool alive;
         if (strncmp (entry->d_name, start, strlen (start)) ||
-            snprintf (path, sizeof path, "%s/%s", s_parent (), entry->d_name) >= PATH_MAX)
+            snprintf (path, sizeof path, "%s/%s", bn_lab_folder_parent (), entry->d_name) >=
+                PATH_MAX)
             continue;
         int folder = open (path, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (folder < 0)

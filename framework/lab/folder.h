@@ -12,7 +12,9 @@
 #include <limits.h>
 #include <stdbool.h>
 
-/*  Makes one, mode 0700. Errors: SYSTEM, with detail (512 bytes).  */
+/*  Where they are: TMPDIR, or /tmp.  */
+const char *bn_lab_folder_parent (void);
+/*  Makes one there, mode 0700. Errors: SYSTEM, with detail (512 bytes).  */
 baton_err_t bn_lab_folder_new (char folder[PATH_MAX], char detail[512]);
 /*  Removes it with all that is in it; never follows a link.  */
 void bn_lab_folder_remove (const char *folder);
