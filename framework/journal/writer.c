@@ -158,7 +158,7 @@ static bool large_writes (const bn_journal_writer_t *self)
 }
 
 /*  What came of preparing. Running out of space is tried again when it is asked for again.  */
-static baton_err_t prepared (bn_journal_writer_t *self, int64_t rc, char detail[512])
+static baton_err_t prepare_result (bn_journal_writer_t *self, int64_t rc, char detail[512])
 {
     if (rc == 0)
         return BATON_OK;
@@ -179,7 +179,7 @@ static baton_err_t prepare (bn_journal_writer_t *self, uint64_t bytes, bool rese
                  : reserve   ? prepare_space (self, bytes)
                              : prepare_zeros (self, bytes);
     self->spare = false;
-    baton_err_t err = prepared (self, rc, detail);
+    baton_err_t err = prepare_result (self, rc, detail);
     if (err == BATON_ERR_DISK_FULL) {
         self->vfs->remove (self->vfs, BN_NEXT_FILE); /* give the space back */
         self->owed = 0;
@@ -226,7 +226,7 @@ baton_err_t bn_journal_prepare (bn_journal_writer_t *self, char detail[512])
         return refuse (self, detail);
     if (self->bare_to == 0 && self->next_bare_to == 0)
         return prepare (self, PREPARE_BYTES, false, detail);
-    baton_err_t err = prepared (self, fill_bare (self), detail);
+    baton_err_t err = prepare_result (self, fill_bare (self), detail);
     if (err != BATON_ERR_DISK_FULL)
         return err;
     self->bare_to = self->next_bare_to = 0; /* a file system that never overwrites: it stays so */
