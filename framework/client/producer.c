@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  producer.c - the shell of the outbox: publishers on one side, a courier thread on the other.
+/*  producer.c - the shell of the outbox: publishers on one side, a courier thread on the other
+ *  (producer_courier.c).
  *
  *  DESIGN. publish checks in its caller's thread, then copies the group and appends it to a list
  *  under the lock. Small groups are copied one behind the other into a chunk that all of them
@@ -20,16 +21,11 @@
  *  INVARIANT P3: inflight_bytes is the sum over the groups from done_ticket + 1 to last_ticket.  */
 
 #include "base/assert.h"
-#include "base/prng.h"
-#include "client/link.h"
+#include "client/producer_internal.h"
 #include "client/publication.h"
-#include "core/outbox.h"
 #include "shell/clock.h"
-#include "shell/log.h"
-#include <baton/producer.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,277 +37,11 @@
 #define INFLIGHT_BYTES     (16u * 1024 * 1024)
 #define INFLIGHT_BYTES_MIN (64u * 1024)
 #define REQUEST_BYTES_MAX  (4u * 1024 * 1024) /* of one PUBLISH; a larger group is refused */
-#define ANSWER_TIMEOUT_MS  5000
-#define LINK_MESSAGES_MAX  64
-#define POLL_MS_MAX        1000
-#define PREFIX_BYTES       (16 + 1)
 #define ALIGNMENT          _Alignof(max_align_t)
 #define CHUNK_BYTES        (64u * 1024) /* memory that small groups share */
 #define SMALL_BYTES        (4u * 1024)  /* a larger group has memory of its own */
 
 _Static_assert(offsetof (bn_blob_t, data) % ALIGNMENT == 0, "groups in a blob are aligned");
-
-struct baton_producer {
-    /*  Fixed by baton_producer_new.  */
-    char endpoint[BN_ENDPOINT_BYTES_MAX + 1];
-    bn_outbox_options_t outbox_options; /* its source is what events borrow */
-    char id_prefix[PREFIX_BYTES];       /* of the ids of this producer's events */
-    size_t inflight_bytes_max;
-    baton_receipt_fn *on_receipt;
-    void *on_receipt_arg;
-    int wake_fd; /* eventfd: there is what the courier waits for, or the end */
-    pthread_t thread;
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* clock monotonic; done_ticket, inflight, welcomed, err or closing */
-    /*  Under the lock.  */
-    bn_outbox_group_t *first; /* published and not yet taken by the courier; owned */
-    bn_outbox_group_t **last;
-    bn_blob_t *chunk; /* counted; that small groups are copied into; NULL: none yet */
-    size_t chunk_used;
-    bool hungry; /* the courier found the list empty, and wants to be woken */
-    uint64_t last_ticket;
-    uint64_t done_ticket;
-    uint64_t next_id;
-    size_t inflight_bytes;
-    unsigned waiters; /* threads inside a wait: destroy lets them out first */
-    bool closing;
-    bool welcomed;                /* the orchestrator has answered at least once */
-    baton_err_t failed;           /* refused for good: nothing is accepted any more */
-    baton_err_t refusal;          /* first one since the last flush */
-    baton_producer_stats_t stats; /* but inflight_bytes */
-
-    /*  The courier's own.  */
-    void *context;
-    bn_link_t *link;
-    bn_outbox_t *outbox;
-    bn_outbox_effects_t effects;
-    bn_inbound_t inbound;
-    uint64_t reported_ticket; /* callback made up to here */
-    bn_prng_t prng;
-    uint64_t now_ms;
-    bool ended; /* closing, or refused for good */
-};
-
-/*  ---- the courier -------------------------------------------------------------------------- */
-
-/*  What a batch of receipts changes, gathered so that the lock is taken once for all of them.  */
-typedef struct {
-    size_t bytes;
-    uint64_t receipted;
-    uint64_t refused;
-    baton_err_t refusal;
-    const char *text; /* of the last refusal; borrowed */
-} receipts_t;
-
-static void report (baton_producer_t *self, uint64_t ticket, baton_err_t err, uint64_t offset)
-{
-    bn_assert (ticket == self->reported_ticket + 1); /* P1 */
-    self->reported_ticket = ticket;
-    if (self->on_receipt)
-        self->on_receipt (ticket, err, offset, self->on_receipt_arg);
-}
-
-static void take_receipt (baton_producer_t *self, receipts_t *receipts,
-                          const bn_outbox_effect_t *effect)
-{
-    report (self, effect->ticket, effect->err, effect->offset);
-    receipts->bytes += effect->bytes;
-    if (!effect->err) {
-        receipts->receipted += effect->events;
-        return;
-    }
-    receipts->refused += effect->events;
-    receipts->text = effect->text ? effect->text : baton_err_text (effect->err);
-    if (!receipts->refusal)
-        receipts->refusal = effect->err;
-}
-
-static void note_receipts (baton_producer_t *self, const receipts_t *receipts)
-{
-    if (self->reported_ticket == self->done_ticket) /* only this thread changes either */
-        return;
-    pthread_mutex_lock (&self->lock);
-    self->done_ticket = self->reported_ticket;
-    bn_assert (receipts->bytes <= self->inflight_bytes); /* P3 */
-    self->inflight_bytes -= receipts->bytes;
-    self->stats.receipted += receipts->receipted;
-    self->stats.refused += receipts->refused;
-    if (!self->refusal)
-        self->refusal = receipts->refusal;
-    if (receipts->text)
-        snprintf (self->stats.last_error, sizeof self->stats.last_error, "%s", receipts->text);
-    pthread_cond_broadcast (&self->changed);
-    pthread_mutex_unlock (&self->lock);
-}
-
-static void fail (baton_producer_t *self, baton_err_t err, const char *text)
-{
-    bn_log (BN_LOG_ERROR, "the producer stops: %s", text ? text : baton_err_text (err));
-    self->ended = true;
-    pthread_mutex_lock (&self->lock);
-    self->failed = err;
-    snprintf (self->stats.last_error, sizeof self->stats.last_error, "%s",
-              text ? text : baton_err_text (err));
-    pthread_cond_broadcast (&self->changed);
-    pthread_mutex_unlock (&self->lock);
-}
-
-static void step (baton_producer_t *self, bn_outbox_event_t event)
-{
-    event.now = bn_clock_now ();
-    event.random = bn_prng_next (&self->prng);
-    self->now_ms = event.now.mono_ms;
-    bn_outbox_step (self->outbox, &event, &self->effects);
-    /*  An effect was lost: there is no telling which.  */
-    if (self->effects.failed)
-        fail (self, BATON_ERR_MEMORY, NULL);
-    receipts_t receipts = {.bytes = 0};
-    for (size_t i = 0; i < self->effects.count && !self->ended; i++) {
-        bn_outbox_effect_t *effect = &self->effects.items[i];
-        switch (effect->kind) {
-        case BN_OUTBOX_SEND:
-            bn_link_send (self->link, effect->head, effect->payloads, effect->payload_count,
-                          self->now_ms);
-            break;
-        case BN_OUTBOX_RECEIPT:
-            take_receipt (self, &receipts, effect);
-            break;
-        case BN_OUTBOX_RESET_LINK:
-            bn_link_reset (self->link, self->now_ms);
-            break;
-        case BN_OUTBOX_LOG:
-            bn_log (effect->level, "%s", effect->text);
-            break;
-        case BN_OUTBOX_FATAL:
-            fail (self, effect->err, effect->text);
-            break;
-        }
-    }
-    note_receipts (self, &receipts);
-    bn_outbox_effects_clear (&self->effects);
-}
-
-static void drop_groups (bn_outbox_group_t *group)
-{
-    while (group) {
-        bn_outbox_group_t *next = group->next;
-        bn_outbox_group_destroy (&group);
-        group = next;
-    }
-}
-
-/*  Takes the whole list and gives it to the outbox. False: it was empty.  */
-static bool take_groups (baton_producer_t *self)
-{
-    pthread_mutex_lock (&self->lock);
-    bn_outbox_group_t *group = self->first;
-    self->first = NULL;
-    self->last = &self->first;
-    self->hungry = !group;
-    self->ended |= self->closing;
-    pthread_mutex_unlock (&self->lock);
-    if (group && !self->ended)
-        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
-    else
-        drop_groups (group);
-    return group != NULL;
-}
-
-static void note_wake (baton_producer_t *self)
-{
-    uint64_t count;
-    ssize_t rc = read (self->wake_fd, &count, sizeof count);
-    bn_assert (rc == sizeof count || errno == EAGAIN || errno == EINTR);
-    pthread_mutex_lock (&self->lock);
-    self->ended |= self->closing;
-    pthread_mutex_unlock (&self->lock);
-}
-
-static void note_connection (baton_producer_t *self, bool up)
-{
-    bool welcomed = up && bn_outbox_partitions (self->outbox) > 0;
-    if (welcomed == self->stats.connected) /* only this thread changes it */
-        return;
-    pthread_mutex_lock (&self->lock);
-    self->stats.reconnects += welcomed && self->welcomed;
-    self->welcomed |= welcomed;
-    self->stats.connected = welcomed;
-    pthread_cond_broadcast (&self->changed);
-    pthread_mutex_unlock (&self->lock);
-}
-
-static void read_link (baton_producer_t *self)
-{
-    for (int i = 0; i < LINK_MESSAGES_MAX && !self->ended; i++) {
-        if (!bn_link_receive (self->link, &self->inbound, SIZE_MAX, self->now_ms))
-            break;
-        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_MESSAGE,
-                                        .frames = self->inbound.frames,
-                                        .frame_count = self->inbound.count});
-        note_connection (self, true);
-    }
-}
-
-static void follow_link (baton_producer_t *self)
-{
-    bn_link_change_t change;
-    while (!self->ended && (change = bn_link_advance (self->link, self->now_ms)) != BN_LINK_SAME) {
-        bool up = change == BN_LINK_CAME_UP;
-        if (!up)
-            note_connection (self, false);
-        step (self, (bn_outbox_event_t){.kind = up ? BN_OUTBOX_LINK_UP : BN_OUTBOX_LINK_DOWN});
-    }
-}
-
-static void turn (baton_producer_t *self)
-{
-    bn_wait_item_t items[1 + BN_LINK_WAIT_ITEMS] = {{.fd = self->wake_fd}};
-    bn_link_wait_items (self->link, &items[1]);
-    uint64_t due_ms = bn_outbox_due_ms (self->outbox);
-    if (bn_link_due_ms (self->link) < due_ms)
-        due_ms = bn_link_due_ms (self->link);
-    uint64_t now_ms = bn_clock_now ().mono_ms;
-    uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
-    bn_wait (items, 1 + BN_LINK_WAIT_ITEMS, (long)(wait_ms < POLL_MS_MAX ? wait_ms : POLL_MS_MAX));
-    bn_link_waited (self->link, &items[1]);
-    self->now_ms = bn_clock_now ().mono_ms;
-    if (items[0].ready)
-        note_wake (self);
-    read_link (self);
-    follow_link (self);
-    if (!self->ended && bn_clock_now ().mono_ms >= bn_outbox_due_ms (self->outbox))
-        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_TICK});
-    while (!self->ended && !bn_outbox_asking (self->outbox) && take_groups (self))
-        ;
-}
-
-/*  Everything without a receipt is given up, also what is published until `failed` is seen.  */
-static void abandon (baton_producer_t *self)
-{
-    take_groups (self);
-    pthread_mutex_lock (&self->lock);
-    baton_err_t err = self->failed ? self->failed : BATON_ERR_CLOSED;
-    uint64_t last_ticket = self->last_ticket;
-    pthread_mutex_unlock (&self->lock);
-    while (self->reported_ticket < last_ticket)
-        report (self, self->reported_ticket + 1, err, BN_NO_OFFSET);
-    pthread_mutex_lock (&self->lock);
-    self->done_ticket = last_ticket;
-    self->inflight_bytes = 0;
-    self->stats.connected = false;
-    pthread_cond_broadcast (&self->changed);
-    pthread_mutex_unlock (&self->lock);
-}
-
-static void *courier_main (void *arg)
-{
-    baton_producer_t *self = arg;
-    while (!self->ended)
-        turn (self);
-    abandon (self);
-    return NULL;
-}
 
 /*  ---- from start to end ---------------------------------------------------------------------- */
 
@@ -337,7 +67,7 @@ static bool start_thread (baton_producer_t *self)
     sigset_t all, before;
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);
-    int rc = pthread_create (&self->thread, NULL, courier_main, self);
+    int rc = pthread_create (&self->thread, NULL, bn_producer_courier, self);
     pthread_sigmask (SIG_SETMASK, &before, NULL);
     return rc == 0;
 }
@@ -396,7 +126,7 @@ static bool initialise (baton_producer_t *self, const baton_producer_options_t *
     snprintf (self->endpoint, sizeof self->endpoint, "%s", options->endpoint);
     self->outbox_options.producer_id = bn_random_u64 () | 1;
     self->outbox_options.request_bytes_max = REQUEST_BYTES_MAX;
-    self->outbox_options.answer_timeout_ms = ANSWER_TIMEOUT_MS;
+    self->outbox_options.answer_timeout_ms = BN_ANSWER_TIMEOUT_MS;
     if (options->source)
         snprintf (self->outbox_options.source, sizeof self->outbox_options.source, "%s",
                   options->source);
@@ -462,13 +192,6 @@ baton_err_t baton_producer_new (baton_producer_t **producer,
     return err;
 }
 
-static void wake (baton_producer_t *self)
-{
-    uint64_t one = 1;
-    ssize_t rc = write (self->wake_fd, &one, sizeof one);
-    bn_assert (rc == sizeof one);
-}
-
 void baton_producer_destroy (baton_producer_t **producer_p)
 {
     baton_producer_t *self = *producer_p;
@@ -478,7 +201,7 @@ void baton_producer_destroy (baton_producer_t **producer_p)
     self->closing = true;
     pthread_cond_broadcast (&self->changed);
     pthread_mutex_unlock (&self->lock);
-    wake (self);
+    bn_producer_wake (self);
     pthread_join (self->thread, NULL);
     pthread_mutex_lock (&self->lock);
     while (self->waiters > 0)
@@ -495,7 +218,7 @@ static bn_publication_defaults_t defaults_of (const baton_producer_t *self, uint
 {
     return (bn_publication_defaults_t){
         .source = {self->outbox_options.source, strlen (self->outbox_options.source)},
-        .id_prefix = {self->id_prefix, PREFIX_BYTES - 1},
+        .id_prefix = {self->id_prefix, BN_ID_PREFIX_BYTES - 1},
         .time_us = (int64_t)wall_us};
 }
 
@@ -637,7 +360,7 @@ baton_err_t baton_producer_publish_group (baton_producer_t *self, const baton_pu
         *ticket = self->last_ticket;
     /*  Inside the lock: afterwards destroy may close the descriptor.  */
     if (to_wake)
-        wake (self);
+        bn_producer_wake (self);
     pthread_mutex_unlock (&self->lock);
     if (err)
         bn_outbox_group_destroy (&group);

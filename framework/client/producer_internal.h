@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+
+/*  producer_internal.h - a producer as its halves see it: producer.c, run by its callers' threads,
+ *  and producer_courier.c. What they do together is at the head of producer.c.  */
+#ifndef BN_PRODUCER_INTERNAL_H
+#define BN_PRODUCER_INTERNAL_H
+
+#include "base/prng.h"
+#include "client/link.h"
+#include "core/outbox.h"
+#include <baton/producer.h>
+#include <pthread.h>
+
+#define BN_ID_PREFIX_BYTES   (16 + 1)
+#define BN_ANSWER_TIMEOUT_MS 5000
+
+struct baton_producer {
+    /*  Fixed by baton_producer_new.  */
+    char endpoint[BN_ENDPOINT_BYTES_MAX + 1];
+    bn_outbox_options_t outbox_options; /* its source is what events borrow */
+    char id_prefix[BN_ID_PREFIX_BYTES]; /* of the ids of this producer's events */
+    size_t inflight_bytes_max;
+    baton_receipt_fn *on_receipt;
+    void *on_receipt_arg;
+    int wake_fd; /* eventfd: there is what the courier waits for, or the end */
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* clock monotonic; done_ticket, inflight, welcomed, err or closing */
+    /*  Under the lock.  */
+    bn_outbox_group_t *first; /* published and not yet taken by the courier; owned */
+    bn_outbox_group_t **last;
+    bn_blob_t *chunk; /* counted; that small groups are copied into; NULL: none yet */
+    size_t chunk_used;
+    bool hungry; /* the courier found the list empty, and wants to be woken */
+    uint64_t last_ticket;
+    uint64_t done_ticket;
+    uint64_t next_id;
+    size_t inflight_bytes;
+    unsigned waiters; /* threads inside a wait: destroy lets them out first */
+    bool closing;
+    bool welcomed;                /* the orchestrator has answered at least once */
+    baton_err_t failed;           /* refused for good: nothing is accepted any more */
+    baton_err_t refusal;          /* first one since the last flush */
+    baton_producer_stats_t stats; /* but inflight_bytes */
+
+    /*  The courier's own.  */
+    void *context;
+    bn_link_t *link;
+    bn_outbox_t *outbox;
+    bn_outbox_effects_t effects;
+    bn_inbound_t inbound;
+    uint64_t reported_ticket; /* callback made up to here */
+    bn_prng_t prng;
+    uint64_t now_ms;
+    bool ended; /* closing, or refused for good */
+};
+
+/*  Body of the courier thread: until `closing`, or until the orchestrator refuses for good.  */
+void *bn_producer_courier (void *producer);
+
+/*  Wakes the courier.  */
+void bn_producer_wake (baton_producer_t *self);
+
+#endif
