@@ -63,9 +63,10 @@ static uint8_t *put_int (uint8_t *at, int64_t value)
 
 static uint8_t *put_bin (uint8_t *at, const void *bytes, size_t size)
 {
-    unsigned width = size <= UINT8_MAX ? 1 : size <= UINT16_MAX ? 2 : 4;
-    return bn_mp_put_bytes (bn_mp_put_tagged (at, (uint8_t)(0xc4 + width / 2), size, width), bytes,
-                            size);
+    at = size <= UINT8_MAX    ? bn_mp_put_tagged (at, 0xc4, size, 1)
+         : size <= UINT16_MAX ? bn_mp_put_tagged (at, 0xc5, size, 2)
+                              : bn_mp_put_tagged (at, 0xc6, size, 4);
+    return bn_mp_put_bytes (at, bytes, size);
 }
 
 /*  ---- an event, measured ---- */

@@ -51,6 +51,17 @@ static void *pointer_at (const void *base, size_t at)
 
 /*  ---- reading ---- */
 
+static baton_err_t check_name (bn_check_t check, const char *text, size_t size)
+{
+    if (check == BN_CHECK_TOPIC)
+        return bn_topic_valid (text, size) ? BATON_OK : BATON_ERR_TOPIC;
+    if (check == BN_CHECK_PATTERN)
+        return bn_pattern_valid (text, size) ? BATON_OK : BATON_ERR_TOPIC;
+    bool valid = check == BN_CHECK_ACTOR ? bn_actor_name_valid (text, size)
+                                         : bn_instance_name_valid (text, size);
+    return valid ? BATON_OK : BATON_ERR_NAME;
+}
+
 static void read_text (const bn_field_t *field, uint64_t bytes_max, bn_mp_t *mp, bn_text_t *text)
 {
     const uint8_t *before = mp->at;
@@ -62,31 +73,26 @@ static void read_text (const bn_field_t *field, uint64_t bytes_max, bn_mp_t *mp,
     text->text = bn_mp_str_trusted (mp, SIZE_MAX, &text->size, field->name);
     if (!bn_mp_ok (mp))
         return;
-    baton_err_t err = BATON_OK;
-    if (field->check == BN_CHECK_TOPIC && !bn_topic_valid (text->text, text->size))
-        err = BATON_ERR_TOPIC;
-    else if (field->check == BN_CHECK_PATTERN && !bn_pattern_valid (text->text, text->size))
-        err = BATON_ERR_TOPIC;
-    else if (field->check == BN_CHECK_ACTOR && !bn_actor_name_valid (text->text, text->size))
-        err = BATON_ERR_NAME;
-    else if (field->check == BN_CHECK_INSTANCE && !bn_instance_name_valid (text->text, text->size))
-        err = BATON_ERR_NAME;
+    baton_err_t err = check_name (field->check, text->text, text->size);
     if (err) {
         mp->at = before;
         bn_mp_fail (mp, err, field->name);
     }
 }
 
-static uint64_t read_number (const bn_field_t *field, bn_mp_t *mp)
+static void out_of_range (const bn_field_t *field, bn_mp_t *mp, const uint8_t *at)
+{
+    mp->at = at;
+    bn_mp_fail (mp, field->check == BN_CHECK_PARTITION ? BATON_ERR_PARTITION : BATON_ERR_MALFORMED,
+                field->name);
+}
+
+static inline uint64_t read_number (const bn_field_t *field, bn_mp_t *mp)
 {
     const uint8_t *before = mp->at;
     uint64_t value = bn_mp_uint (mp, UINT64_MAX, field->name);
-    if (bn_mp_ok (mp) && (value < field->min || value > field->max)) {
-        mp->at = before;
-        bn_mp_fail (mp,
-                    field->check == BN_CHECK_PARTITION ? BATON_ERR_PARTITION : BATON_ERR_MALFORMED,
-                    field->name);
-    }
+    if ((value < field->min || value > field->max) && bn_mp_ok (mp))
+        out_of_range (field, mp, before);
     return value;
 }
 
@@ -135,17 +141,19 @@ void bn_layout_read_list (const bn_field_t *field, bn_mp_t *mp, void *base)
     if (!bn_mp_ok (mp) || count == 0)
         return;
     size_t size = element_size (field);
-    char *list = calloc (count, size);
+    char *list = malloc (count * size);
     if (!list) {
         bn_mp_fail (mp, BATON_ERR_MEMORY, field->name);
         return;
     }
     memcpy (member (base, field->at), &list, sizeof (list));
-    memcpy (member (base, field->count_at), &count, sizeof (count));
-    for (uint32_t i = 0; i < count && bn_mp_ok (mp); i++) {
-        void *element = list + i * size;
+    uint32_t *read = member (base, field->count_at);
+    /*  Only what is read is in the list, so that only that is released, and each is zeroed when its
+     *  turn comes: a long list does not go through the cache twice.  */
+    for (*read = 0; *read < count && bn_mp_ok (mp); ++*read) {
+        void *element = list + *read * size;
         if (field->kind == BN_FIELD_LIST)
-            read_struct (field->of, mp, element);
+            read_struct (field->of, mp, memset (element, 0, size));
         else if (field->kind == BN_FIELD_TEXTS)
             read_text (field, BATON_TOPIC_BYTES_MAX, mp, element);
         else
@@ -153,43 +161,36 @@ void bn_layout_read_list (const bn_field_t *field, bn_mp_t *mp, void *base)
     }
 }
 
-static void read_field (const bn_field_t *field, bn_mp_t *mp, void *base)
+/*  What is not a number, a flag or a text.  */
+static void read_nested (const bn_field_t *field, bn_mp_t *mp, void *base)
 {
     void *place = member (base, field->at);
-    switch (field->kind) {
-    case BN_FIELD_U32:
-        *(uint32_t *)place = (uint32_t)read_number (field, mp);
-        break;
-    case BN_FIELD_U64:
-        *(uint64_t *)place = read_number (field, mp);
-        break;
-    case BN_FIELD_SIZE:
-        *(size_t *)place = (size_t)read_number (field, mp);
-        break;
-    case BN_FIELD_BOOL:
-        *(bool *)place = bn_mp_bool (mp, field->name);
-        break;
-    case BN_FIELD_TEXT:
-        read_text (field, field->max, mp, place);
-        break;
-    case BN_FIELD_MAP:
+    if (field->kind == BN_FIELD_MAP)
         read_map (field, mp, place);
-        break;
-    case BN_FIELD_STRUCT:
+    else if (field->kind == BN_FIELD_STRUCT)
         read_struct (field->of, mp, place);
-        break;
-    case BN_FIELD_LIST:
-    case BN_FIELD_TEXTS:
-    case BN_FIELD_U64S:
+    else
         bn_layout_read_list (field, mp, base);
-        break;
-    }
 }
 
 static void read_fields (const bn_layout_t *self, uint32_t count, bn_mp_t *mp, void *base)
 {
-    for (uint32_t i = 0; i < count && bn_mp_ok (mp); i++)
-        read_field (&self->fields[i], mp, base);
+    for (uint32_t i = 0; i < count && bn_mp_ok (mp); i++) {
+        const bn_field_t *field = &self->fields[i];
+        void *place = member (base, field->at);
+        if (field->kind == BN_FIELD_U32)
+            *(uint32_t *)place = (uint32_t)read_number (field, mp);
+        else if (field->kind == BN_FIELD_TEXT)
+            read_text (field, field->max, mp, place);
+        else if (field->kind == BN_FIELD_U64)
+            *(uint64_t *)place = read_number (field, mp);
+        else if (field->kind == BN_FIELD_SIZE)
+            *(size_t *)place = (size_t)read_number (field, mp);
+        else if (field->kind == BN_FIELD_BOOL)
+            *(bool *)place = bn_mp_bool (mp, field->name);
+        else
+            read_nested (field, mp, base);
+    }
 }
 
 void bn_layout_read (const bn_layout_t *self, bn_mp_t *mp, void *base)
@@ -214,7 +215,7 @@ static void flush (writer_t *self)
 }
 
 /*  Where `size` bytes may be put; taken () says how many were.  */
-static uint8_t *room (writer_t *self, size_t size)
+static inline uint8_t *room (writer_t *self, size_t size)
 {
     bn_assert (size <= sizeof (self->bytes));
     if (size > sizeof (self->bytes) - self->used)
@@ -222,12 +223,12 @@ static uint8_t *room (writer_t *self, size_t size)
     return self->bytes + self->used;
 }
 
-static void taken (writer_t *self, const uint8_t *end)
+static inline void taken (writer_t *self, const uint8_t *end)
 {
     self->used = (size_t)(end - self->bytes);
 }
 
-static void write_uint (writer_t *self, uint64_t value)
+static inline void write_uint (writer_t *self, uint64_t value)
 {
     taken (self, bn_mp_put_uint (room (self, BN_MP_NUMBER_BYTES_MAX), value));
 }
@@ -239,7 +240,7 @@ static void write_byte (writer_t *self, uint8_t value)
     taken (self, at + 1);
 }
 
-static void write_array (writer_t *self, uint32_t count)
+static inline void write_array (writer_t *self, uint32_t count)
 {
     taken (self, bn_mp_put_array_header (room (self, BN_MP_HEADER_BYTES_MAX), count));
 }
@@ -300,47 +301,39 @@ static void write_list (const bn_field_t *field, writer_t *writer, const void *b
     }
 }
 
-static void write_field (const bn_field_t *field, writer_t *writer, const void *base)
+/*  What is not a number, a flag or a text.  */
+static void write_nested (const bn_field_t *field, writer_t *writer, const void *base)
 {
     const void *place = const_member (base, field->at);
-    switch (field->kind) {
-    case BN_FIELD_U32:
-        write_uint (writer, *(const uint32_t *)place);
-        break;
-    case BN_FIELD_U64:
-        write_uint (writer, *(const uint64_t *)place);
-        break;
-    case BN_FIELD_SIZE:
-        write_uint (writer, *(const size_t *)place);
-        break;
-    case BN_FIELD_BOOL:
-        write_byte (writer, *(const bool *)place ? 0xc3 : 0xc2);
-        break;
-    case BN_FIELD_TEXT:
-        write_text (writer, place);
-        break;
-    case BN_FIELD_MAP: {
+    if (field->kind == BN_FIELD_MAP) {
         const bn_slice_t *slice = place;
         flush (writer);
         bn_buffer_append (writer->buffer, slice->data, slice->size);
-        break;
-    }
-    case BN_FIELD_STRUCT:
+    } else if (field->kind == BN_FIELD_STRUCT)
         write_struct (field->of, writer, place);
-        break;
-    case BN_FIELD_LIST:
-    case BN_FIELD_TEXTS:
-    case BN_FIELD_U64S:
+    else
         write_list (field, writer, base);
-        break;
-    }
 }
 
 static void write_fields (const bn_layout_t *self, uint32_t count, writer_t *writer,
                           const void *base)
 {
-    for (uint32_t i = 0; i < count; i++)
-        write_field (&self->fields[i], writer, base);
+    for (uint32_t i = 0; i < count; i++) {
+        const bn_field_t *field = &self->fields[i];
+        const void *place = const_member (base, field->at);
+        if (field->kind == BN_FIELD_U32)
+            write_uint (writer, *(const uint32_t *)place);
+        else if (field->kind == BN_FIELD_TEXT)
+            write_text (writer, place);
+        else if (field->kind == BN_FIELD_U64)
+            write_uint (writer, *(const uint64_t *)place);
+        else if (field->kind == BN_FIELD_SIZE)
+            write_uint (writer, *(const size_t *)place);
+        else if (field->kind == BN_FIELD_BOOL)
+            write_byte (writer, *(const bool *)place ? 0xc3 : 0xc2);
+        else
+            write_nested (field, writer, base);
+    }
 }
 
 void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const void *base)
@@ -354,6 +347,14 @@ void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const voi
 
 /*  ---- releasing ---- */
 
+static bool owns_memory (const bn_layout_t *self)
+{
+    for (uint32_t i = 0; i < self->field_count; i++)
+        if (is_list (&self->fields[i]) || self->fields[i].kind == BN_FIELD_STRUCT)
+            return true;
+    return false;
+}
+
 static void fini_list (const bn_field_t *field, void *base)
 {
     uint32_t count = *(const uint32_t *)const_member (base, field->count_at);
@@ -364,7 +365,7 @@ static void fini_list (const bn_field_t *field, void *base)
         bn_section_array_free ((bn_section_t *)list, count);
         return;
     }
-    if (field->kind == BN_FIELD_LIST)
+    if (field->kind == BN_FIELD_LIST && owns_memory (field->of))
         for (uint32_t i = 0; i < count; i++)
             bn_layout_fini (field->of, list + i * field->of->size);
     free (list);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "wire/mp.h"
 #include "base/assert.h"
+#include <endian.h>
 #include <string.h>
 
 /*  Tags of the format; a fix type carries its count or value in the low bits.  */
@@ -32,13 +33,6 @@ enum {
 
 static const char s_early_end[] = "the bytes end inside a value";
 
-void bn_mp_init (bn_mp_t *self, const void *bytes, size_t size)
-{
-    static const uint8_t nothing[1];
-    const uint8_t *start = size ? bytes : nothing;
-    *self = (bn_mp_t){.start = start, .at = start, .end = start + size};
-}
-
 void bn_mp_fail (bn_mp_t *self, baton_err_t err, const char *what)
 {
     if (self->err)
@@ -50,22 +44,25 @@ void bn_mp_fail (bn_mp_t *self, baton_err_t err, const char *what)
     self->end = self->at;
 }
 
-bool bn_mp_ok (const bn_mp_t *self)
-{
-    return self->err == BATON_OK;
-}
-
-size_t bn_mp_left (const bn_mp_t *self)
-{
-    return (size_t)(self->end - self->at);
-}
-
+/*  A number of 1, 2, 4 or 8 bytes, big endian.  */
 static uint64_t load (const uint8_t *at, unsigned width)
 {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < width; i++)
-        value = value << 8 | at[i];
-    return value;
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
+    switch (width) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy (&two, at, sizeof two);
+        return be16toh (two);
+    case 4:
+        memcpy (&four, at, sizeof four);
+        return be32toh (four);
+    default:
+        memcpy (&eight, at, sizeof eight);
+        return be64toh (eight);
+    }
 }
 
 char bn_mp_peek (const bn_mp_t *self)
@@ -79,14 +76,6 @@ char bn_mp_peek (const bn_mp_t *self)
         return tag < TAG_FIXARRAY ? 'm' : tag < TAG_FIXSTR ? 'a' : 's';
     static const char kinds[] = "n\0bbBBBeeerriiiiiiiieeeeesssaamm";
     return kinds[tag - TAG_NIL];
-}
-
-bool bn_mp_nil (bn_mp_t *self)
-{
-    if (self->at == self->end || *self->at != TAG_NIL)
-        return false;
-    self->at++;
-    return true;
 }
 
 bool bn_mp_bool (bn_mp_t *self, const char *what)
@@ -133,7 +122,7 @@ static bool integer (bn_mp_t *self, uint64_t *bits, bool *negative)
     return true;
 }
 
-uint64_t bn_mp_uint (bn_mp_t *self, uint64_t max, const char *what)
+uint64_t bn_mp_any_uint (bn_mp_t *self, uint64_t max, const char *what)
 {
     const uint8_t *before = self->at;
     uint64_t bits;
@@ -146,7 +135,7 @@ uint64_t bn_mp_uint (bn_mp_t *self, uint64_t max, const char *what)
     return bits;
 }
 
-int64_t bn_mp_int (bn_mp_t *self, const char *what)
+int64_t bn_mp_any_int (bn_mp_t *self, const char *what)
 {
     const uint8_t *before = self->at;
     uint64_t bits;
@@ -207,7 +196,7 @@ static const uint8_t *content (bn_mp_t *self, const uint8_t *before, size_t byte
     return bytes;
 }
 
-const char *bn_mp_str_trusted (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what)
+const char *bn_mp_any_str (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what)
 {
     const uint8_t *before = self->at;
     uint8_t tag = self->at < self->end ? *self->at : TAG_NEVER_USED;
@@ -279,7 +268,7 @@ static uint32_t count (bn_mp_t *self, uint8_t fix, uint8_t tag16, size_t entry_b
     return (uint32_t)entries;
 }
 
-uint32_t bn_mp_array (bn_mp_t *self, uint32_t max, const char *what)
+uint32_t bn_mp_any_array (bn_mp_t *self, uint32_t max, const char *what)
 {
     return count (self, TAG_FIXARRAY, TAG_ARRAY16, 1, max, what);
 }

@@ -24,29 +24,95 @@ typedef struct {
     const char *err_what;  /* static text: what was expected, or NULL */
 } bn_mp_t;
 
-void bn_mp_init (bn_mp_t *self, const void *bytes, size_t size);
+static inline void bn_mp_init (bn_mp_t *self, const void *bytes, size_t size)
+{
+    static const uint8_t nothing[1];
+    const uint8_t *start = size ? (const uint8_t *)bytes : nothing;
+    *self = (bn_mp_t){.start = start, .at = start, .end = start + size};
+}
 /*  Marks an error of the caller's own at the current position (only the first one is kept).  */
 void bn_mp_fail (bn_mp_t *self, baton_err_t err, const char *what);
-bool bn_mp_ok (const bn_mp_t *self);
-size_t bn_mp_left (const bn_mp_t *self);
+static inline bool bn_mp_ok (const bn_mp_t *self)
+{
+    return self->err == BATON_OK;
+}
+static inline size_t bn_mp_left (const bn_mp_t *self)
+{
+    return (size_t)(self->end - self->at);
+}
 
 /*  What comes next, without reading it: 'n' nil, 'b' bool, 'i' integer, 'r' real, 's' str, 'B' bin,
  *  'a' array, 'm' map, 'e' ext, 0 at the end or after an error.  */
 char bn_mp_peek (const bn_mp_t *self);
 
-/*  Each returns the value, or 0/false/empty after an error. `what` names the field in it.  */
+/*  Each returns the value, or 0/false/empty after an error. `what` names the field in it.
+ *
+ *  The shortest form of a value, which most values of a header or an event have, is read inline:
+ *  there the call would cost more than the value. All others, and all that is wrong, is for the
+ *  function behind it (bn_mp_any_...), which reads every form.  */
 bool bn_mp_bool (bn_mp_t *self, const char *what);
-uint64_t bn_mp_uint (bn_mp_t *self, uint64_t max, const char *what);
-int64_t bn_mp_int (bn_mp_t *self, const char *what);
+uint64_t bn_mp_any_uint (bn_mp_t *self, uint64_t max, const char *what);
+static inline uint64_t bn_mp_uint (bn_mp_t *self, uint64_t max, const char *what)
+{
+    if (self->at < self->end && *self->at < 0x80 && *self->at <= max)
+        return *self->at++;
+    return bn_mp_any_uint (self, max, what);
+}
+
+int64_t bn_mp_any_int (bn_mp_t *self, const char *what);
+static inline int64_t bn_mp_int (bn_mp_t *self, const char *what)
+{
+    if (self->at < self->end && *self->at < 0x80)
+        return *self->at++;
+    return bn_mp_any_int (self, what);
+}
+
 double bn_mp_real (bn_mp_t *self, const char *what);
-bool bn_mp_nil (bn_mp_t *self); /* reads a nil if one is next */
+/*  Reads a nil if one is next.  */
+static inline bool bn_mp_nil (bn_mp_t *self)
+{
+    if (self->at == self->end || *self->at != 0xc0)
+        return false;
+    self->at++;
+    return true;
+}
+
 /*  Text: borrowed bytes, not NUL-terminated; valid UTF-8 without U+0000 is required.  */
 const char *bn_mp_str (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
 /*  The same without the look at the bytes: for text that was checked before it was stored.  */
-const char *bn_mp_str_trusted (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
+const char *bn_mp_any_str (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
+static inline const char *bn_mp_str_trusted (bn_mp_t *self, size_t bytes_max, size_t *size,
+                                             const char *what)
+{
+    const uint8_t *at = self->at;
+    size_t left = bn_mp_left (self);
+    if (left > 0 && (*at & 0xe0) == 0xa0) {
+        size_t bytes = *at & 0x1f;
+        if (bytes < left && bytes <= bytes_max) {
+            self->at = at + 1 + bytes;
+            *size = bytes;
+            return (const char *)at + 1;
+        }
+    }
+    return bn_mp_any_str (self, bytes_max, size, what);
+}
+
 const uint8_t *bn_mp_bin (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
 /*  The count; refused if more than max or more than the bytes that remain.  */
-uint32_t bn_mp_array (bn_mp_t *self, uint32_t max, const char *what);
+uint32_t bn_mp_any_array (bn_mp_t *self, uint32_t max, const char *what);
+static inline uint32_t bn_mp_array (bn_mp_t *self, uint32_t max, const char *what)
+{
+    size_t left = bn_mp_left (self);
+    if (left > 0 && (*self->at & 0xf0) == 0x90) {
+        uint32_t entries = *self->at & 0x0f;
+        if (entries < left && entries <= max) {
+            self->at++;
+            return entries;
+        }
+    }
+    return bn_mp_any_array (self, max, what);
+}
+
 uint32_t bn_mp_map (bn_mp_t *self, uint32_t max, const char *what);
 /*  Steps over one value of any kind, nested at most depth_max (0: a scalar), without recursion.
  *  depth_max is at most BN_MP_DEPTH_MAX.  */

@@ -8,6 +8,7 @@
 #ifndef BN_MP_PUT_H
 #define BN_MP_PUT_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,12 +25,14 @@ static inline size_t bn_mp_uint_bytes (uint64_t value)
                                  : 9;
 }
 
+/*  The last `width` bytes of the value, big endian. With a width that is known when it is compiled,
+ *  it is a shift, a swap and a store; a loop over the bytes is not made into that.  */
 static inline uint8_t *bn_mp_put_tagged (uint8_t *at, uint8_t tag, uint64_t value, unsigned width)
 {
-    *at++ = tag;
-    for (unsigned i = width; i-- > 0;)
-        *at++ = (uint8_t)(value >> (8 * i));
-    return at;
+    uint64_t big = htobe64 (value << (64 - 8 * width));
+    *at = tag;
+    memcpy (at + 1, &big, width);
+    return at + 1 + width;
 }
 
 static inline uint8_t *bn_mp_put_uint (uint8_t *at, uint64_t value)
