@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "base/assert.h"
 #include "base/prng.h"
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,21 +54,20 @@ typedef struct {
     uint8_t bytes[8];
 } u64_key_t;
 
+/*  Big endian: in the order of the numbers also as bytes.  */
 static u64_key_t u64_key (uint64_t key)
 {
     u64_key_t result;
-    for (int i = 7; i >= 0; i--, key >>= 8)
-        result.bytes[i] = (uint8_t)key;
+    key = htobe64 (key);
+    memcpy (result.bytes, &key, sizeof key);
     return result;
 }
 
 static uint64_t load_u64 (const void *bytes)
 {
-    const uint8_t *at = bytes;
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | at[i];
-    return value;
+    uint64_t value;
+    memcpy (&value, bytes, sizeof value);
+    return be64toh (value);
 }
 
 static int compare (const void *key, size_t key_size, const bn_map_node_t *node)
@@ -221,21 +221,30 @@ static bn_map_node_t *find (const bn_map_t *self, const void *key, size_t key_si
 
 /*  ---- what was looked up before ---- */
 
-/*  Eight bytes at a time; the multiplier is that of bn_prng's seeding (splitmix64).  */
+static uint64_t mix (uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0xbf58476d1ce4e5b9u;
+    return hash ^ hash >> 32;
+}
+
+/*  Eight bytes at a time, the last eight again with those before them; and once more without any,
+ *  for the first multiplication does not bring what is high in a word (names that differ in their
+ *  middle) down to where the set is taken from. The multiplier is that of bn_prng's seeding
+ *  (splitmix64).  */
 static uint64_t hash_of (const void *key, size_t size)
 {
     const uint8_t *at = key;
+    const uint8_t *end = at + size;
     uint64_t hash = size;
-    uint64_t word;
-    for (; size >= sizeof word; at += sizeof word, size -= sizeof word) {
-        memcpy (&word, at, sizeof word);
-        hash = (hash ^ word) * 0xbf58476d1ce4e5b9u;
-        hash ^= hash >> 32;
+    uint64_t word = 0;
+    if (size < sizeof word) {
+        while (at < end)
+            word = word << 8 | *at++;
+        return mix (mix (hash, word), 0);
     }
-    for (word = 0; size > 0; size--)
-        word = word << 8 | *at++;
-    hash = (hash ^ word) * 0xbf58476d1ce4e5b9u;
-    return hash ^ hash >> 32;
+    for (; (size_t)(end - at) > sizeof word; at += sizeof word)
+        hash = mix (hash, load_u64 (at));
+    return mix (mix (hash, load_u64 (end - sizeof word)), 0);
 }
 
 static remembered_t *set_of (memory_t *self, uint64_t hash)

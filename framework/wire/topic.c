@@ -61,15 +61,19 @@ bool bn_topic_valid (const char *topic, size_t size)
 {
     if (size == 0 || size > BATON_TOPIC_BYTES_MAX)
         return false;
-    bool any = false; /* the segment has a character */
-    for (size_t i = topic[0] == '$' ? 1 : 0; i < size; i++)
-        if (words[(unsigned char)topic[i]])
-            any = true;
-        else if (any && topic[i] == '.')
-            any = false;
-        else
+    const char *at = topic[0] == '$' ? topic + 1 : topic;
+    const char *end = topic + size;
+    for (;;) {
+        const char *start = at;
+        while (at < end && is_word (*at))
+            at++;
+        if (at == start)
             return false;
-    return any;
+        if (at == end)
+            return true;
+        if (*at++ != '.')
+            return false;
+    }
 }
 
 bool bn_topic_reserved (const char *topic, size_t size)
