@@ -18,6 +18,9 @@
 #define ATTEMPTS_MAX       1000u
 #define EMIT_BYTES_MAX     (4u * 1024 * 1024)
 #define PREFETCH_BYTES_MIN (64u * 1024)
+/*  A run that is away for one to two times this leaves the courier to the stand-in. Longer than
+ *  most runs (BN_RUN_MS_MAX), and nothing to any timeout of a session.  */
+#define WATCH_MS 10
 
 /*  "HOST-PID", with what a name may not contain replaced.  */
 static void default_instance (char *text, size_t size)
@@ -90,7 +93,8 @@ baton_err_t baton_actor_new (baton_actor_t **actor, const baton_actor_options_t 
     self->options.instance = self->instance;
     self->options.endpoint = self->endpoint;
     self->run_ms_max = BN_RUN_MS_MAX;
-    self->crossing = bn_crossing_new ();
+    uint32_t quarter_ms = self->options.handler_deadline_ms / 4 + 1;
+    self->crossing = bn_crossing_new (quarter_ms < WATCH_MS ? quarter_ms : WATCH_MS);
     if (!self->crossing) {
         free (self);
         return BATON_ERR_MEMORY;
@@ -189,56 +193,95 @@ void bn_actor_handle_run (baton_actor_t *self, baton_context_t *context, bn_run_
     }
 }
 
-static void *courier_main (void *arg)
+typedef struct {
+    bn_crossing_t *crossing;
+    bn_courier_t *courier;
+} stand_in_t;
+
+static void *stand_in_main (void *arg)
 {
-    bn_courier_run (arg);
+    stand_in_t *self = arg;
+    while (bn_crossing_stand_in (self->crossing) && bn_courier_stand_in (self->courier))
+        ;
     return NULL;
 }
 
-/*  The courier takes no signals: a SIGTERM wakes the thread that may be in a handler.  */
-static bool start_courier (baton_actor_t *self, pthread_t *thread)
+/*  The stand-in takes no signals: a SIGTERM wakes the thread that may be in a handler.  */
+static bool start_stand_in (stand_in_t *self, pthread_t *thread)
 {
     sigset_t all, before;
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);
-    int rc = pthread_create (thread, NULL, courier_main, self);
+    int rc = pthread_create (thread, NULL, stand_in_main, self);
     pthread_sigmask (SIG_SETMASK, &before, NULL);
     return rc == 0;
 }
 
+/*  The stand-in has taken the courier over from `run`: it gives the runs until it hands the courier
+ *  back. False: the end.  */
+static bool handle_what_is_given (baton_actor_t *self, baton_context_t *context, bn_run_t *run)
+{
+    bn_crossing_facts_t facts;
+    bn_crossing_taken_t taken;
+    do {
+        bn_crossing_give_back (self->crossing, run);
+        taken = bn_crossing_take (self->crossing, &run, &facts);
+        if (taken == BN_CROSSING_RUN)
+            bn_actor_handle_run (self, context, run, &facts);
+    } while (taken == BN_CROSSING_RUN);
+    return taken == BN_CROSSING_COURIER;
+}
+
+static void serve (baton_actor_t *self, baton_context_t *context, bn_courier_t *courier)
+{
+    bn_crossing_facts_t facts;
+    bn_run_t *run;
+    bool here = true; /* with the courier */
+    while (here && (run = bn_courier_serve (courier, &facts)) != NULL) {
+        bn_crossing_leave (self->crossing, run);
+        bn_actor_handle_run (self, context, run, &facts);
+        here = bn_crossing_back (self->crossing);
+        if (here)
+            bn_courier_handled (courier, run);
+        else
+            here = handle_what_is_given (self, context, run);
+    }
+}
+
+static baton_err_t end_early (baton_actor_t *self, baton_err_t err, const char *text)
+{
+    snprintf (self->error_text, sizeof self->error_text, "%s", text);
+    return err;
+}
+
 baton_err_t baton_actor_run (baton_actor_t *self)
 {
-    if (self->ran || self->handler_count == 0) {
-        snprintf (self->error_text, sizeof self->error_text, "%s",
-                  self->ran ? "an actor runs once" : "the actor has no handler");
-        return BATON_ERR_ARGUMENT;
-    }
+    if (self->ran || self->handler_count == 0)
+        return end_early (self, BATON_ERR_ARGUMENT,
+                          self->ran ? "an actor runs once" : "the actor has no handler");
     self->ran = true;
     baton_context_t context;
     bn_context_options_t options = {.actor = self->name,
                                     .source = self->source,
                                     .emit_bytes_max = self->options.emit_bytes_max,
                                     .crossing = self->crossing};
-    if (!bn_context_init (&context, &options)) {
-        snprintf (self->error_text, sizeof self->error_text, "%s",
-                  baton_err_text (BATON_ERR_MEMORY));
-        return BATON_ERR_MEMORY;
+    if (!bn_context_init (&context, &options))
+        return end_early (self, BATON_ERR_MEMORY, baton_err_text (BATON_ERR_MEMORY));
+    stand_in_t stand_in = {.crossing = self->crossing, .courier = bn_courier_new (self)};
+    pthread_t thread;
+    baton_err_t err = BATON_OK;
+    if (!stand_in.courier)
+        err = end_early (self, BATON_ERR_MEMORY, "no memory or descriptors for the courier");
+    else if (!start_stand_in (&stand_in, &thread))
+        err = end_early (self, BATON_ERR_SYSTEM, "no thread to stand in for the handlers' one");
+    else {
+        serve (self, &context, stand_in.courier);
+        pthread_join (thread, NULL);
+        err = self->err;
     }
-    pthread_t courier;
-    if (!start_courier (self, &courier)) {
-        bn_context_fini (&context);
-        snprintf (self->error_text, sizeof self->error_text, "no thread for the courier");
-        return BATON_ERR_SYSTEM;
-    }
-    bn_run_t *run;
-    bn_crossing_facts_t facts;
-    while ((run = bn_crossing_take (self->crossing, &facts)) != NULL) {
-        bn_actor_handle_run (self, &context, run, &facts);
-        bn_crossing_give_back (self->crossing, run);
-    }
-    pthread_join (courier, NULL);
+    bn_courier_destroy (&stand_in.courier);
     bn_context_fini (&context);
-    return self->err;
+    return err;
 }
 
 const char *baton_actor_error_text (const baton_actor_t *self)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 /*  actor_internal.h - an actor as its parts see it: options and handlers, fixed before
- *  baton_actor_run; the courier thread's outcome, read after it ended.  */
+ *  baton_actor_run; the courier's outcome, read after the run.  */
 #ifndef BN_ACTOR_INTERNAL_H
 #define BN_ACTOR_INTERNAL_H
 
@@ -37,13 +37,26 @@ struct baton_actor {
     bn_notify_t *notify; /* borrowed, the courier's while it runs; NULL: nobody is told */
     uint32_t run_ms_max; /* BN_RUN_MS_MAX */
     bool ran;
-    baton_err_t err; /* why it ended; courier's until it is joined */
+    baton_err_t err; /* why it ended; the courier's until baton_actor_run returns */
     char error_text[BN_ERROR_TEXT_BYTES];
 };
 
-/*  Body of the courier thread: joins, carries, and returns when the actor has drained or cannot go
- *  on (self->err, error_text). Closes the crossing in any case.  */
-void bn_courier_run (baton_actor_t *self);
+/*  The courier joins, carries, and ends when the actor has drained or cannot go on: then actor->err
+ *  and error_text are set, and the crossing is closed. Called by the thread that has it
+ *  (crossing.h).  */
+typedef struct bn_courier bn_courier_t;
+
+bn_courier_t *bn_courier_new (baton_actor_t *actor); /* borrowed. NULL: no memory or descriptors */
+void bn_courier_destroy (bn_courier_t **self_p);
+
+/*  Handler thread: serves until there is a run to handle, which is the caller's until
+ *  bn_courier_handled or the stand-in gets it back. NULL: the end.  */
+bn_run_t *bn_courier_serve (bn_courier_t *self, bn_crossing_facts_t *facts);
+void bn_courier_handled (bn_courier_t *self, bn_run_t *run);
+
+/*  Stand-in, that has taken the courier over: serves until no run is out, and hands it back. False:
+ *  the end.  */
+bool bn_courier_stand_in (bn_courier_t *self);
 
 /*  Handles the items of one run until it is done, full, or a stop was asked for.  */
 void bn_actor_handle_run (baton_actor_t *self, baton_context_t *context, bn_run_t *run,

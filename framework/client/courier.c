@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  courier.c - the thread that carries an actor's messages: the shell of the mailbox.
+/*  courier.c - carries an actor's messages: the shell of the mailbox.
  *
  *  DESIGN. One loop: wait for the link, the fan-out, the handlers' side or the next due time; read
  *  what is there, a bounded number of messages from each; let the mailbox step; do what it says, in
  *  its order. The courier decides nothing but when to give up on an orchestrator that does not
  *  answer and on a handler that does not return.
  *
+ *  Two threads may have it (crossing.h). The handler thread takes the runs that come of a turn for
+ *  itself, and reads on in the fan-out when it has handled all: what waits is hot in its cache, and
+ *  libzmq queues the rest. The stand-in gives the runs through the crossing.
+ *
  *  Deadlines. An item past its deadline is told to the mailbox once (EXPIRED: the partition goes to
  *  somebody else). If the handler is still not back one more deadline later, and the options say
  *  so, the process ends: a thread that hangs cannot be stopped, and a supervisor starts a new one.
  *
- *  INVARIANT C1: the mailbox is stepped by this thread only, and every effect of a step is done
- *  before the next step.  */
+ *  INVARIANT C1: every effect of a step of the mailbox is done before the next step; a run that is
+ *  left to the caller has nothing done to it until it comes back.  */
 
+#include "base/assert.h"
 #include "base/prng.h"
 #include "client/actor_internal.h"
 #include "client/link.h"
@@ -36,7 +41,7 @@
 #define NEVER_INDEX         UINT32_MAX
 #define TELL_MS             500 /* between two looks at what there is to tell */
 
-typedef struct {
+struct bn_courier {
     baton_actor_t *actor; /* borrowed; options, patterns, crossing, and where the outcome goes */
     void *context;        /* of libzmq, owned */
     bn_link_t *link;
@@ -47,15 +52,19 @@ typedef struct {
     bn_mailbox_effects_t effects;
     bn_inbound_t inbound;
     bn_prng_t prng;
-    uint64_t now_ms;  /* of this turn of the loop */
-    bool stop_told;   /* the mailbox knows of the stop */
-    bool join_said;   /* in the log, of this connection */
-    bool done;        /* the loop ends */
-    uint64_t tell_ms; /* when to tell again who started this process how it is */
-    uint32_t expired; /* index of the item of this run that was told, or NEVER_INDEX */
-} courier_t;
+    bn_run_t *run;             /* owned; left to the caller of bn_courier_serve; NULL: none */
+    bn_crossing_facts_t facts; /* of `run` */
+    bool standing_in;          /* runs are given through the crossing */
+    uint64_t waited_ms;        /* when bn_wait was last asked, monotonic */
+    uint64_t now_ms;           /* of this turn of the loop */
+    bool stop_told;            /* the mailbox knows of the stop */
+    bool join_said;            /* in the log, of this connection */
+    bool done;                 /* the loop ends */
+    uint64_t tell_ms;          /* when to tell again who started this process how it is */
+    uint32_t expired;          /* index of the item of this run that was told, or NEVER_INDEX */
+};
 
-static void finish (courier_t *self, baton_err_t err, const char *text)
+static void finish (bn_courier_t *self, baton_err_t err, const char *text)
 {
     if (!self->done) {
         self->actor->err = err;
@@ -75,7 +84,7 @@ static int sub_rcvhwm (void)
     return value > 0 ? value : SUB_RCVHWM;
 }
 
-static bool open_sub (courier_t *self)
+static bool open_sub (bn_courier_t *self)
 {
     self->sub = zmq_socket (self->context, ZMQ_SUB);
     if (!self->sub)
@@ -93,7 +102,7 @@ static bool open_sub (courier_t *self)
 }
 
 /*  The subscriptions stay with the socket and go to wherever it is connected.  */
-static void connect_sub (courier_t *self, const char *told)
+static void connect_sub (bn_courier_t *self, const char *told)
 {
     char endpoint[BN_ENDPOINT_BYTES_MAX + 1];
     self->sub_quiet = false;
@@ -112,7 +121,7 @@ static void connect_sub (courier_t *self, const char *told)
 
 /*  ---- stepping the mailbox ---------------------------------------------------------------- */
 
-static void do_effect (courier_t *self, bn_mailbox_effect_t *effect)
+static void do_effect (bn_courier_t *self, bn_mailbox_effect_t *effect)
 {
     bn_crossing_facts_t facts;
     switch (effect->kind) {
@@ -136,7 +145,13 @@ static void do_effect (courier_t *self, bn_mailbox_effect_t *effect)
                                       .data_bytes_max = bn_mailbox_data_bytes_max (self->mailbox),
                                       .after_stop = self->stop_told};
         self->expired = NEVER_INDEX;
-        bn_crossing_give (self->actor->crossing, effect->run, &facts);
+        if (self->standing_in)
+            bn_crossing_give (self->actor->crossing, effect->run, &facts);
+        else {
+            bn_assert (!self->run);
+            self->run = effect->run;
+            self->facts = facts;
+        }
         effect->run = NULL;
         break;
     case BN_MAILBOX_RESET_LINK:
@@ -154,7 +169,7 @@ static void do_effect (courier_t *self, bn_mailbox_effect_t *effect)
     }
 }
 
-static void step (courier_t *self, bn_mailbox_event_t event)
+static void step (bn_courier_t *self, bn_mailbox_event_t event)
 {
     event.now = bn_clock_now ();
     event.random = bn_prng_next (&self->prng);
@@ -169,7 +184,7 @@ static void step (courier_t *self, bn_mailbox_event_t event)
 
 /*  ---- one turn of the loop ---------------------------------------------------------------- */
 
-static void read_link (courier_t *self)
+static void read_link (bn_courier_t *self)
 {
     for (int i = 0; i < LINK_MESSAGES_MAX && !self->done; i++) {
         if (!bn_link_receive (self->link, &self->inbound, 1, self->now_ms))
@@ -181,9 +196,9 @@ static void read_link (courier_t *self)
     }
 }
 
-static void read_fanout (courier_t *self)
+static void read_fanout (bn_courier_t *self)
 {
-    for (int i = 0; i < FANOUT_MESSAGES_MAX && !self->done; i++) {
+    for (int i = 0; i < FANOUT_MESSAGES_MAX && !self->done && !self->run; i++) {
         /*  One frame more than there should be, so that the decoder sees that it is wrong. A
          * message lost for want of memory is a gap, and gaps are repaired.  */
         if (bn_inbound_receive (&self->inbound, self->sub, ZMQ_DONTWAIT, FANOUT_FRAMES + 1,
@@ -199,7 +214,7 @@ static void read_fanout (courier_t *self)
     }
 }
 
-static void follow_link (courier_t *self)
+static void follow_link (bn_courier_t *self)
 {
     bn_link_change_t change;
     while (!self->done && (change = bn_link_advance (self->link, self->now_ms)) != BN_LINK_SAME) {
@@ -216,7 +231,7 @@ static void follow_link (courier_t *self)
     }
 }
 
-static void follow_handlers (courier_t *self)
+static void follow_handlers (bn_courier_t *self)
 {
     bn_crossing_t *crossing = self->actor->crossing;
     bn_crossing_acknowledge (crossing);
@@ -231,7 +246,7 @@ static void follow_handlers (courier_t *self)
 }
 
 /*  When check_deadline has something to do; UINT64_MAX: nothing in hand, or nothing left to do.  */
-static uint64_t deadline_due_ms (const courier_t *self)
+static uint64_t deadline_due_ms (const bn_courier_t *self)
 {
     bn_in_hand_t hand;
     if (!bn_crossing_in_hand (self->actor->crossing, &hand))
@@ -251,7 +266,7 @@ _Noreturn static void end_hung_process (const bn_in_hand_t *hand)
     _exit (EX_SOFTWARE);
 }
 
-static void check_deadline (courier_t *self)
+static void check_deadline (bn_courier_t *self)
 {
     bn_in_hand_t hand;
     if (self->done || self->now_ms < deadline_due_ms (self) ||
@@ -274,7 +289,7 @@ static void check_deadline (courier_t *self)
 }
 
 /*  For whoever looks at an actor that has nothing to do, or was told that nobody answers.  */
-static void say_join (courier_t *self)
+static void say_join (bn_courier_t *self)
 {
     bn_mailbox_stats_t stats;
     bn_mailbox_stats (self->mailbox, &stats);
@@ -287,7 +302,7 @@ static void say_join (courier_t *self)
 
 /*  Tells who started this process. It is well while this thread runs and no handler is past its
  *  deadline; whether an orchestrator answers is not its fault.  */
-static void tell (courier_t *self)
+static void tell (bn_courier_t *self)
 {
     bn_notify_t *notify = self->actor->notify;
     bn_mailbox_stats_t stats;
@@ -320,7 +335,7 @@ static void tell (courier_t *self)
     bn_notify_alive (notify, self->now_ms);
 }
 
-static long poll_timeout_ms (const courier_t *self)
+static long poll_timeout_ms (const bn_courier_t *self)
 {
     uint64_t due_ms = bn_mailbox_due_ms (self->mailbox);
     uint64_t others[] = {bn_link_due_ms (self->link), deadline_due_ms (self),
@@ -340,23 +355,36 @@ static long poll_timeout_ms (const courier_t *self)
     return (long)(wait_ms < most_ms ? wait_ms : most_ms);
 }
 
-static void turn (courier_t *self)
+/*  Waits for something to do, not at all while a run waits.  */
+static void await (bn_courier_t *self)
 {
     enum { HANDLERS, SUB, LINK, ITEMS = LINK + BN_LINK_WAIT_ITEMS };
     bn_wait_item_t items[ITEMS] = {[HANDLERS] = {.fd = bn_crossing_fd (self->actor->crossing)},
                                    [SUB] = {.socket = self->sub, .quiet = self->sub_quiet}};
     bn_link_wait_items (self->link, &items[LINK]);
-    if (bn_wait (items, ITEMS, poll_timeout_ms (self)) != 0 && errno != EINTR) {
+    if (bn_wait (items, ITEMS, self->run ? 0 : poll_timeout_ms (self)) != 0 && errno != EINTR) {
         finish (self, BATON_ERR_SYSTEM, zmq_strerror (errno));
         return;
     }
     bn_link_waited (self->link, &items[LINK]);
-    self->now_ms = bn_clock_now ().mono_ms;
+    if (items[SUB].ready)
+        self->sub_quiet = false;
+    self->waited_ms = self->now_ms = bn_clock_now ().mono_ms;
     if (items[HANDLERS].ready)
         follow_handlers (self);
+}
+
+static void turn (bn_courier_t *self)
+{
+    self->now_ms = bn_clock_now ().mono_ms;
+    /*  Between two runs, and while it reads what is known to be there, the handler thread need not
+     *  ask the system each time.  */
+    bool busy = !self->standing_in && (self->run || !self->sub_quiet);
+    if (!busy || self->now_ms != self->waited_ms)
+        await (self);
     read_link (self);
     follow_link (self);
-    if (items[SUB].ready)
+    if (!self->sub_quiet)
         read_fanout (self);
     check_deadline (self);
     if (!self->done && bn_clock_now ().mono_ms >= bn_mailbox_due_ms (self->mailbox))
@@ -407,9 +435,8 @@ static bn_mailbox_t *make_mailbox (const baton_actor_t *actor)
     return bn_mailbox_new (&mailbox);
 }
 
-static bool courier_init (courier_t *self, baton_actor_t *actor)
+static bool open_all (bn_courier_t *self, baton_actor_t *actor)
 {
-    *self = (courier_t){.actor = actor, .expired = NEVER_INDEX};
     bn_mailbox_effects_init (&self->effects);
     bn_inbound_init (&self->inbound);
     bn_prng_init (&self->prng, bn_random_u64 ());
@@ -421,8 +448,10 @@ static bool courier_init (courier_t *self, baton_actor_t *actor)
     return open_sub (self) && self->link && self->mailbox;
 }
 
-static void courier_fini (courier_t *self)
+/*  Leaves the orchestrator; the courier serves nobody any more.  */
+static void close_all (bn_courier_t *self)
 {
+    bn_run_destroy (&self->run);
     bn_mailbox_effects_fini (&self->effects);
     bn_inbound_fini (&self->inbound);
     bn_mailbox_destroy (&self->mailbox);
@@ -431,10 +460,11 @@ static void courier_fini (courier_t *self)
         zmq_close (self->sub);
     if (self->context)
         zmq_ctx_term (self->context);
+    self->sub = self->context = NULL;
 }
 
 /*  The end came while a handler is running: it is waited for, as long as it may take at most.  */
-static void await_handler (courier_t *self)
+static void await_handler (bn_courier_t *self)
 {
     bn_crossing_t *crossing = self->actor->crossing;
     uint32_t more_ms = self->actor->options.handler_deadline_ms;
@@ -452,16 +482,63 @@ static void await_handler (courier_t *self)
     }
 }
 
-void bn_courier_run (baton_actor_t *actor)
+bn_courier_t *bn_courier_new (baton_actor_t *actor)
 {
-    courier_t self;
-    if (!courier_init (&self, actor))
-        finish (&self, BATON_ERR_MEMORY, "no memory or descriptors for the courier");
-    if (!self.done)
-        follow_handlers (&self); /* a stop that was asked for before the start */
-    while (!self.done)
-        turn (&self);
-    bn_crossing_close (actor->crossing);
-    await_handler (&self);
-    courier_fini (&self);
+    bn_courier_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->actor = actor;
+    self->expired = NEVER_INDEX;
+    if (!open_all (self, actor))
+        bn_courier_destroy (&self);
+    return self;
+}
+
+void bn_courier_destroy (bn_courier_t **self_p)
+{
+    bn_courier_t *self = *self_p;
+    if (!self)
+        return;
+    close_all (self);
+    free (self);
+    *self_p = NULL;
+}
+
+bn_run_t *bn_courier_serve (bn_courier_t *self, bn_crossing_facts_t *facts)
+{
+    do
+        turn (self);
+    while (!self->done && !self->run);
+    if (self->done) {
+        bn_crossing_close (self->actor->crossing);
+        close_all (self);
+        return NULL;
+    }
+    bn_run_t *run = self->run;
+    self->run = NULL;
+    *facts = self->facts;
+    return run;
+}
+
+void bn_courier_handled (bn_courier_t *self, bn_run_t *run)
+{
+    step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_RUN_DONE, .run = run});
+}
+
+bool bn_courier_stand_in (bn_courier_t *self)
+{
+    bn_crossing_t *crossing = self->actor->crossing;
+    self->standing_in = true;
+    do
+        turn (self);
+    while (!self->done && bn_crossing_is_out (crossing));
+    self->standing_in = false;
+    if (!self->done) {
+        bn_crossing_hand_back (crossing);
+        return true;
+    }
+    bn_crossing_close (crossing);
+    await_handler (self);
+    close_all (self);
+    return false;
 }

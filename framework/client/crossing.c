@@ -2,13 +2,23 @@
 
 #include "client/crossing.h"
 #include "base/assert.h"
+#include "shell/clock.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NOTHING_IN_HAND 0
+#define IDLE_LOOKS      5 /* without a run: the stand-in sleeps until it is woken */
+
+/*  Where the handler thread is, and with it the courier.  */
+enum {
+    HERE,  /* at the courier, or without it in take */
+    AWAY,  /* in handlers, and the courier is there for the taking */
+    TAKEN, /* the courier is the stand-in's */
+};
 
 struct bn_crossing {
     pthread_mutex_t lock;
@@ -16,15 +26,21 @@ struct bn_crossing {
     bn_run_t *waiting;         /* given and not yet taken */
     bn_run_t *returned;        /* given back and not yet collected */
     bn_crossing_facts_t facts; /* of `waiting` */
+    bool handed_back;          /* the courier is the handler thread's again */
     bool closed;
+    pthread_cond_t watch; /* clock monotonic; the stand-in waits: `watched` or `closed` */
+    uint32_t watch_ms;
+    atomic_uint away;
+    atomic_uint leaves;           /* how often the handler thread has left */
+    atomic_bool watched;          /* the stand-in looks every watch_ms; else it sleeps */
     int fd;                       /* eventfd that wakes the courier */
-    bn_run_t *out;                /* courier's own: given and not yet collected, or NULL */
+    bn_run_t *out;                /* courier's own: given or left with, not yet collected or back */
     atomic_uint index;            /* of the item in hand; written before deadline_ms */
     _Atomic uint64_t deadline_ms; /* NOTHING_IN_HAND, or of the item in hand */
     atomic_bool stopping;
 };
 
-bn_crossing_t *bn_crossing_new (void)
+bn_crossing_t *bn_crossing_new (uint32_t watch_ms)
 {
     bn_crossing_t *self = calloc (1, sizeof *self);
     if (!self)
@@ -36,6 +52,12 @@ bn_crossing_t *bn_crossing_new (void)
     }
     pthread_mutex_init (&self->lock, NULL);
     pthread_cond_init (&self->given, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init (&monotonic);
+    pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init (&self->watch, &monotonic);
+    pthread_condattr_destroy (&monotonic);
+    self->watch_ms = watch_ms;
     return self;
 }
 
@@ -47,6 +69,7 @@ void bn_crossing_destroy (bn_crossing_t **self_p)
     bn_run_destroy (&self->waiting);
     bn_run_destroy (&self->returned);
     pthread_cond_destroy (&self->given);
+    pthread_cond_destroy (&self->watch);
     pthread_mutex_destroy (&self->lock);
     close (self->fd);
     free (self);
@@ -109,6 +132,7 @@ void bn_crossing_close (bn_crossing_t *self)
     pthread_mutex_lock (&self->lock);
     self->closed = true;
     pthread_cond_signal (&self->given);
+    pthread_cond_signal (&self->watch);
     pthread_mutex_unlock (&self->lock);
 }
 
@@ -130,18 +154,101 @@ bool bn_crossing_in_hand (const bn_crossing_t *self, bn_in_hand_t *in_hand)
     return true;
 }
 
-bn_run_t *bn_crossing_take (bn_crossing_t *self, bn_crossing_facts_t *facts)
+/*  One look, under the lock, a watch_ms after the last one. True: the courier is taken over.  */
+static bool look (bn_crossing_t *self, unsigned *seen, unsigned *idle)
 {
+    unsigned leaves = atomic_load (&self->leaves);
+    if (leaves != *seen) {
+        *seen = leaves;
+        *idle = 0;
+        return false;
+    }
+    unsigned expected = AWAY;
+    if (atomic_compare_exchange_strong (&self->away, &expected, TAKEN))
+        return true;
+    if (++*idle < IDLE_LOOKS)
+        return false;
+    *idle = 0;
+    /*  In this order: bn_crossing_leave counts first and asks then. So either it sees that nobody
+     *  looks, or this sees that it has left.  */
+    atomic_store (&self->watched, false);
+    if (atomic_load (&self->leaves) != *seen)
+        atomic_store (&self->watched, true);
+    return false;
+}
+
+bool bn_crossing_stand_in (bn_crossing_t *self)
+{
+    bool taken = false;
+    unsigned idle = 0;
     pthread_mutex_lock (&self->lock);
-    while (!self->waiting && !self->closed)
-        pthread_cond_wait (&self->given, &self->lock);
-    bn_run_t *run = self->closed ? NULL : self->waiting;
-    if (run) {
-        self->waiting = NULL;
-        *facts = self->facts;
+    unsigned seen = atomic_load (&self->leaves) - 1; /* no run is known yet */
+    while (!self->closed && !taken) {
+        if (!atomic_load (&self->watched)) {
+            pthread_cond_wait (&self->watch, &self->lock);
+            continue;
+        }
+        uint64_t until_ns = bn_clock_mono_ns () + (uint64_t)self->watch_ms * 1000000;
+        struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                                 .tv_nsec = (long)(until_ns % 1000000000)};
+        if (pthread_cond_timedwait (&self->watch, &self->lock, &until) == ETIMEDOUT)
+            taken = look (self, &seen, &idle);
     }
     pthread_mutex_unlock (&self->lock);
-    return run;
+    return taken;
+}
+
+void bn_crossing_hand_back (bn_crossing_t *self)
+{
+    bn_assert (!self->out);
+    pthread_mutex_lock (&self->lock);
+    self->handed_back = true;
+    atomic_store (&self->away, HERE);
+    pthread_cond_signal (&self->given);
+    pthread_mutex_unlock (&self->lock);
+}
+
+void bn_crossing_leave (bn_crossing_t *self, bn_run_t *run)
+{
+    bn_assert (!self->out);
+    self->out = run;
+    atomic_fetch_add (&self->leaves, 1);
+    atomic_store (&self->away, AWAY);
+    if (atomic_load (&self->watched))
+        return;
+    pthread_mutex_lock (&self->lock);
+    atomic_store (&self->watched, true);
+    pthread_cond_signal (&self->watch);
+    pthread_mutex_unlock (&self->lock);
+}
+
+bool bn_crossing_back (bn_crossing_t *self)
+{
+    unsigned expected = AWAY;
+    if (!atomic_compare_exchange_strong (&self->away, &expected, HERE))
+        return false;
+    self->out = NULL;
+    return true;
+}
+
+bn_crossing_taken_t bn_crossing_take (bn_crossing_t *self, bn_run_t **run,
+                                      bn_crossing_facts_t *facts)
+{
+    bn_crossing_taken_t taken = BN_CROSSING_CLOSED;
+    pthread_mutex_lock (&self->lock);
+    while (!self->waiting && !self->handed_back && !self->closed)
+        pthread_cond_wait (&self->given, &self->lock);
+    if (!self->closed && self->waiting) {
+        taken = BN_CROSSING_RUN;
+        *run = self->waiting;
+        *facts = self->facts;
+        self->waiting = NULL;
+    } else if (!self->closed) {
+        taken = BN_CROSSING_COURIER;
+        self->handed_back = false;
+    }
+    pthread_mutex_unlock (&self->lock);
+    return taken;
 }
 
 void bn_crossing_begin (bn_crossing_t *self, uint32_t index, uint64_t deadline_ms)

@@ -133,7 +133,11 @@ int bn_link_connect (void *socket, const char *endpoint)
 {
     if (strncmp (endpoint, "tcp://[", 7) == 0)
         set_option (socket, ZMQ_IPV6, 1);
-    return zmq_connect (socket, endpoint);
+    int rc;
+    do
+        rc = zmq_connect (socket, endpoint);
+    while (rc != 0 && errno == EINTR);
+    return rc;
 }
 
 /*  Makes the sockets of one attempt. False: the system has none left, or does not take the

@@ -4,8 +4,8 @@
  *
  *  It joins, keeps position per partition, tells gaps and tail loss from the chain (DESIGN.md
  *  section 5), orders what is ready by key, parks, retries, begins careful events, gathers results
- *  and settles. Runs in the actor's courier thread. Handlers run elsewhere: the mailbox hands out
- *  *runs* of events, one run at a time, and gets each back with its results.  */
+ *  and settles. Stepped by whichever thread has the actor's courier. The mailbox hands out *runs*
+ *  of events, one run at a time, and gets each back with its results.  */
 #ifndef BN_MAILBOX_H
 #define BN_MAILBOX_H
 

@@ -6,8 +6,9 @@
  *  partitions: launch more of them to do more at a time. Events of one key are handled one at a
  *  time, in journal order, across topics, through retries and crashes (G3).
  *
- *  Handlers run one at a time in the thread that called baton_actor_run; a courier thread of the
- *  actor's own keeps the session alive meanwhile.
+ *  Handlers run one at a time in the thread that called baton_actor_run, which talks to the
+ *  orchestrator between them; when a handler takes long, a thread of the actor's own stands in and
+ *  keeps the session alive.
  *
  *  Thread rule: everything from the thread that runs the actor, but baton_actor_stop, which may be
  *  called from any thread and from a signal handler.
