@@ -19,7 +19,7 @@ static bool text_is (bn_text_t text, const char *name)
     return text.size == strlen (name) && memcmp (text.text, name, text.size) == 0;
 }
 
-static bn_text_t read_text (bn_mp_t *mp, size_t bytes_max, const char *what)
+static inline bn_text_t read_text (bn_mp_t *mp, size_t bytes_max, const char *what)
 {
     bn_text_t text;
     text.text = bn_mp_str_trusted (mp, bytes_max, &text.size, what);

@@ -204,59 +204,53 @@ void bn_layout_read (const bn_layout_t *self, bn_mp_t *mp, void *base)
  *  values.  */
 typedef struct {
     bn_buffer_t *buffer; /* borrowed */
-    size_t used;
+    uint8_t *at;         /* the next value goes there */
     uint8_t bytes[512];
 } writer_t;
 
 static void flush (writer_t *self)
 {
-    bn_buffer_append (self->buffer, self->bytes, self->used);
-    self->used = 0;
+    bn_buffer_append (self->buffer, self->bytes, (size_t)(self->at - self->bytes));
+    self->at = self->bytes;
 }
 
-/*  Where `size` bytes may be put; taken () says how many were.  */
-static inline uint8_t *room (writer_t *self, size_t size)
+/*  Room for `size` bytes at `at`.  */
+static inline void need (writer_t *self, size_t size)
 {
     bn_assert (size <= sizeof (self->bytes));
-    if (size > sizeof (self->bytes) - self->used)
+    if (size > (size_t)(self->bytes + sizeof (self->bytes) - self->at))
         flush (self);
-    return self->bytes + self->used;
-}
-
-static inline void taken (writer_t *self, const uint8_t *end)
-{
-    self->used = (size_t)(end - self->bytes);
 }
 
 static inline void write_uint (writer_t *self, uint64_t value)
 {
-    taken (self, bn_mp_put_uint (room (self, BN_MP_NUMBER_BYTES_MAX), value));
+    need (self, BN_MP_NUMBER_BYTES_MAX);
+    self->at = bn_mp_put_uint (self->at, value);
 }
 
-static void write_byte (writer_t *self, uint8_t value)
+static inline void write_byte (writer_t *self, uint8_t value)
 {
-    uint8_t *at = room (self, 1);
-    *at = value;
-    taken (self, at + 1);
+    need (self, 1);
+    *self->at++ = value;
 }
 
 static inline void write_array (writer_t *self, uint32_t count)
 {
-    taken (self, bn_mp_put_array_header (room (self, BN_MP_HEADER_BYTES_MAX), count));
+    need (self, BN_MP_HEADER_BYTES_MAX);
+    self->at = bn_mp_put_array_header (self->at, count);
 }
 
 static void write_text (writer_t *self, const bn_text_t *text)
 {
     bool small = text->size <= sizeof (self->bytes) - BN_MP_HEADER_BYTES_MAX;
-    uint8_t *at = room (self, BN_MP_HEADER_BYTES_MAX + (small ? text->size : 0));
-    at = bn_mp_put_str_header (at, text->size);
+    need (self, BN_MP_HEADER_BYTES_MAX + (small ? text->size : 0));
+    self->at = bn_mp_put_str_header (self->at, text->size);
     if (small)
-        at = bn_mp_put_bytes (at, text->text, text->size);
-    taken (self, at);
-    if (small)
-        return;
-    flush (self);
-    bn_buffer_append (self->buffer, text->text, text->size);
+        self->at = bn_mp_put_bytes (self->at, text->text, text->size);
+    else {
+        flush (self);
+        bn_buffer_append (self->buffer, text->text, text->size);
+    }
 }
 
 static void write_fields (const bn_layout_t *self, uint32_t count, writer_t *writer,
@@ -340,7 +334,7 @@ void bn_layout_write (const bn_layout_t *self, msgpack_packer *packer, const voi
 {
     writer_t writer; /* its bytes are written before they are read */
     writer.buffer = packer->data;
-    writer.used = 0;
+    writer.at = writer.bytes;
     write_fields (self, self->field_count, &writer, base);
     flush (&writer);
 }

@@ -65,18 +65,11 @@ static uint64_t load (const uint8_t *at, unsigned width)
     }
 }
 
-char bn_mp_peek (const bn_mp_t *self)
-{
-    if (self->at == self->end)
-        return 0;
-    uint8_t tag = *self->at;
-    if (tag < TAG_FIXMAP || tag >= TAG_NEGATIVE_FIXINT)
-        return 'i';
-    if (tag < TAG_NIL)
-        return tag < TAG_FIXARRAY ? 'm' : tag < TAG_FIXSTR ? 'a' : 's';
-    static const char kinds[] = "n\0bbBBBeeerriiiiiiiieeeeesssaamm";
-    return kinds[tag - TAG_NIL];
-}
+#define SAME32(c) c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c
+const char bn_mp_kinds[] =
+    SAME32 ("i") SAME32 ("i") SAME32 ("i") SAME32 ("i") "mmmmmmmmmmmmmmmmaaaaaaaaaaaaaaaa" SAME32 (
+        "s") "n\0bbBBBeeerriiiiiiiieeeeesssaamm" SAME32 ("i");
+_Static_assert(sizeof bn_mp_kinds == 256 + 1, "one for each tag");
 
 bool bn_mp_bool (bn_mp_t *self, const char *what)
 {
@@ -122,9 +115,27 @@ static bool integer (bn_mp_t *self, uint64_t *bits, bool *negative)
     return true;
 }
 
+/*  A number that is not negative, and not so small that its tag is all of it, as everybody writes
+ *  them: its bytes behind a tag that tells how many; else 0.  */
+static unsigned unsigned_bytes (const bn_mp_t *self)
+{
+    if (self->at == self->end)
+        return 0;
+    unsigned power = (unsigned)*self->at - TAG_UINT8;
+    return power < 4 && bn_mp_left (self) > 1u << power ? 1u << power : 0;
+}
+
 uint64_t bn_mp_any_uint (bn_mp_t *self, uint64_t max, const char *what)
 {
     const uint8_t *before = self->at;
+    unsigned width = unsigned_bytes (self);
+    if (width) {
+        uint64_t value = load (before + 1, width);
+        if (value <= max) {
+            self->at = before + 1 + width;
+            return value;
+        }
+    }
     uint64_t bits;
     bool negative;
     if (!integer (self, &bits, &negative) || negative || bits > max) {
@@ -138,6 +149,14 @@ uint64_t bn_mp_any_uint (bn_mp_t *self, uint64_t max, const char *what)
 int64_t bn_mp_any_int (bn_mp_t *self, const char *what)
 {
     const uint8_t *before = self->at;
+    unsigned width = unsigned_bytes (self);
+    if (width) {
+        uint64_t value = load (before + 1, width);
+        if (value <= INT64_MAX) {
+            self->at = before + 1 + width;
+            return (int64_t)value;
+        }
+    }
     uint64_t bits;
     bool negative;
     if (!integer (self, &bits, &negative) || (!negative && bits > INT64_MAX)) {
@@ -228,7 +247,7 @@ const char *bn_mp_str (bn_mp_t *self, size_t bytes_max, size_t *size, const char
     return text;
 }
 
-const uint8_t *bn_mp_bin (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what)
+const uint8_t *bn_mp_any_bin (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what)
 {
     const uint8_t *before = self->at;
     uint8_t tag = self->at < self->end ? *self->at : TAG_NEVER_USED;
@@ -322,27 +341,42 @@ static bool skip_one (bn_mp_t *self, uint64_t *entries)
     return *entries <= bn_mp_left (self);
 }
 
+/*  Bytes of a value by its tag alone; 0: the tag does not tell, or it is a container, or none.  */
+#define SAME16(n) n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n
+static const uint8_t plain_bytes[256] = {SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (1), /* small numbers */
+                                         SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (0),
+                                         SAME16 (0), /* small maps, arrays */
+                                         1,          2,          3,          4,          5,
+                                         6,          7,          8,          9,          10,
+                                         11,         12,         13,         14,         15,
+                                         16, /* short texts */
+                                         17,         18,         19,         20,         21,
+                                         22,         23,         24,         25,         26,
+                                         27,         28,         29,         30,         31,
+                                         32,         1,          0,          1,          1,
+                                         0,          0,          0,          0,          0,
+                                         0,          5,          9,          2,          3,
+                                         5,          9, /* nil to uint64 */
+                                         2,          3,          5,          9,          0,
+                                         0,          0,          0,          0,          0,
+                                         0,          0,          0,          0,          0,
+                                         0,                       /* int8 to map32 */
+                                         SAME16 (1), SAME16 (1)}; /* small numbers below 0 */
+
 /*  Steps over numbers, texts and the like, which most values of real data are. At most `values`;
  *  returns how many are left.  */
 static uint64_t skip_plain (bn_mp_t *self, uint64_t values)
 {
-    /*  Bytes of a value by its tag, from TAG_NIL to TAG_INT64; 0: the tag alone does not say.  */
-    static const uint8_t sizes[] = {1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9, 2, 3, 5, 9};
     const uint8_t *at = self->at;
-    for (; values && at < self->end; values--) {
-        uint8_t tag = *at;
-        size_t left = (size_t)(self->end - at);
-        size_t size = 1;
-        if ((tag & 0xe0) == TAG_FIXSTR)
-            size += tag & 0x1f;
-        else if (tag >= TAG_NIL && tag <= TAG_INT64)
-            size = sizes[tag - TAG_NIL];
-        else if (tag == TAG_STR8 && left >= 2)
+    const uint8_t *end = self->end;
+    for (; values && at < end; values--) {
+        size_t left = (size_t)(end - at);
+        size_t size = plain_bytes[*at];
+        if (size - 1 >= left) { /* or 0 */
+            if (*at != TAG_STR8 || left < 2 || (size_t)at[1] > left - 2)
+                break;
             size = 2 + (size_t)at[1];
-        else if (tag >= TAG_FIXMAP && tag < TAG_NEGATIVE_FIXINT)
-            break;
-        if (size == 0 || size > left)
-            break;
+        }
         at += size;
     }
     self->at = at;
@@ -427,19 +461,49 @@ size_t bn_utf8_length (const void *at, size_t left)
     return *(const uint8_t *)at < 0x80 ? 1 : utf8_sequence (at, left);
 }
 
+/*  Eight bytes of ASCII, none of them zero. Without a high bit among them, the subtraction borrows
+ *  only from a zero byte.  */
+static bool is_plain (uint64_t word)
+{
+    return !((word | (word - 0x0101010101010101u)) & 0x8080808080808080u);
+}
+
+/*  Is all of it? Its last bytes are looked at together with some of those before them.  */
+static bool all_plain (const uint8_t *at, size_t size)
+{
+    uint64_t word;
+    uint32_t first, last;
+    if (size >= sizeof word) {
+        const uint8_t *end = at + size;
+        for (; (size_t)(end - at) > sizeof word; at += sizeof word) {
+            memcpy (&word, at, sizeof word);
+            if (!is_plain (word))
+                return false;
+        }
+        memcpy (&word, end - sizeof word, sizeof word);
+        return is_plain (word);
+    }
+    if (size >= sizeof first) {
+        memcpy (&first, at, sizeof first);
+        memcpy (&last, at + size - sizeof last, sizeof last);
+        return is_plain ((uint64_t)first << 32 | last);
+    }
+    for (size_t i = 0; i < size; i++)
+        if (at[i] == 0 || at[i] >= 0x80)
+            return false;
+    return true;
+}
+
 bool bn_utf8_valid (const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
+    if (all_plain (at, size))
+        return true;
     while (size) {
-        if (size >= 8) {
-            /*  Eight ASCII bytes at a time; the subtraction finds a zero byte among them.  */
-            uint64_t word;
-            memcpy (&word, at, 8);
-            if (!((word | (word - 0x0101010101010101u)) & 0x8080808080808080u)) {
-                at += 8;
-                size -= 8;
-                continue;
-            }
+        if (size >= 8 && all_plain (at, 8)) {
+            at += 8;
+            size -= 8;
+            continue;
         }
         size_t step = 1;
         if (*at == 0)

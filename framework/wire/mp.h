@@ -43,7 +43,11 @@ static inline size_t bn_mp_left (const bn_mp_t *self)
 
 /*  What comes next, without reading it: 'n' nil, 'b' bool, 'i' integer, 'r' real, 's' str, 'B' bin,
  *  'a' array, 'm' map, 'e' ext, 0 at the end or after an error.  */
-char bn_mp_peek (const bn_mp_t *self);
+extern const char bn_mp_kinds[]; /* by tag */
+static inline char bn_mp_peek (const bn_mp_t *self)
+{
+    return self->at == self->end ? '\0' : bn_mp_kinds[*self->at];
+}
 
 /*  Each returns the value, or 0/false/empty after an error. `what` names the field in it.
  *
@@ -97,7 +101,20 @@ static inline const char *bn_mp_str_trusted (bn_mp_t *self, size_t bytes_max, si
     return bn_mp_any_str (self, bytes_max, size, what);
 }
 
-const uint8_t *bn_mp_bin (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
+const uint8_t *bn_mp_any_bin (bn_mp_t *self, size_t bytes_max, size_t *size, const char *what);
+static inline const uint8_t *bn_mp_bin (bn_mp_t *self, size_t bytes_max, size_t *size,
+                                        const char *what)
+{
+    const uint8_t *at = self->at;
+    size_t left = bn_mp_left (self);
+    if (left >= 2 && at[0] == 0xc4 && at[1] <= left - 2 && at[1] <= bytes_max) {
+        self->at = at + 2 + at[1];
+        *size = at[1];
+        return at + 2;
+    }
+    return bn_mp_any_bin (self, bytes_max, size, what);
+}
+
 /*  The count; refused if more than max or more than the bytes that remain.  */
 uint32_t bn_mp_any_array (bn_mp_t *self, uint32_t max, const char *what);
 static inline uint32_t bn_mp_array (bn_mp_t *self, uint32_t max, const char *what)
