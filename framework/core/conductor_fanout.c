@@ -15,9 +15,10 @@
  *  So the sections of such a record are bundled: each instance gets those of its partitions in one
  *  message, on a channel of its own. Who owns a partition is taken from this moment; should it be
  *  another one when the message arrives, the chain tells the new owner that something is missing.
- *  Bundles are copies, one for each actor; past BUNDLED_BYTES_MAX in a record they go out, and the
- *  rest of it goes the common way behind them (G7). Either way a subscriber sees the sections of a
- *  partition in their order.
+ *  As long as the sections of a bundle lie one behind the other in the body, as all do where there
+ *  is one instance, the bundle is that part of the body; else it is a copy. Past BUNDLED_BYTES_MAX
+ *  in a record they go out, and the rest of it goes the common way behind them (G7). Either way a
+ *  subscriber sees the sections of a partition in their order.
  *
  *  Rejected: a channel for each partition (as many messages as sections where the sections of a
  *  request are of different partitions), everything in bundles (large sections are shared among the
@@ -25,7 +26,7 @@
 #include "base/plant.h"
 #include "core/conductor_internal.h"
 
-#define BUNDLED_BYTES_MAX (8u << 20) /* copied for one record */
+#define BUNDLED_BYTES_MAX (8u << 20) /* for one record */
 
 /*  What is gathered for an instance.  */
 struct bn_bundling {
@@ -34,7 +35,9 @@ struct bn_bundling {
     bn_bundled_t *sections; /* owned; topics are borrowed from the request */
     uint32_t count;
     uint32_t capacity;
-    bn_buffer_t payload;
+    const uint8_t *run; /* the payloads, as long as they are in one piece in the body */
+    size_t run_bytes;
+    bn_buffer_t payload; /* else; in use as soon as there is something in it */
 };
 
 /*  ---- one section to all ---- */
@@ -95,7 +98,21 @@ static bn_bundling_t *bundling_of (bn_conductor_t *self, bn_instance_t *instance
     return bundling;
 }
 
-static bool bundle (bn_bundling_t *self, const bn_section_t *section, const void *payload,
+static bool add_payload (bn_bundling_t *self, const uint8_t *payload, size_t size)
+{
+    if (self->run_bytes == 0)
+        self->run = payload;
+    if (self->payload.size == 0 && payload == self->run + self->run_bytes) {
+        self->run_bytes += size;
+        return true;
+    }
+    if (self->payload.size == 0)
+        bn_buffer_append (&self->payload, self->run, self->run_bytes);
+    bn_buffer_append (&self->payload, payload, size);
+    return !self->payload.failed;
+}
+
+static bool bundle (bn_bundling_t *self, const bn_section_t *section, const uint8_t *payload,
                     uint64_t previous_end)
 {
     if (self->count == self->capacity) {
@@ -112,22 +129,27 @@ static bool bundle (bn_bundling_t *self, const bn_section_t *section, const void
                                                    .count = section->count,
                                                    .previous_end = previous_end,
                                                    .bytes = (uint32_t)section->payload.size};
-    bn_buffer_append (&self->payload, payload, section->payload.size);
-    return !self->payload.failed;
+    return add_payload (self, payload, section->payload.size);
+}
+
+/*  All payloads of a bundle, the blob counted; blob NULL: no memory.  */
+static bn_slice_t take_payloads (bn_conductor_t *self, bn_bundling_t *bundling)
+{
+    if (bundling->payload.size == 0)
+        return (bn_slice_t){bn_blob_ref (self->fanout_body), bundling->run, bundling->run_bytes};
+    bn_blob_t *copy = bn_buffer_take (&bundling->payload);
+    return copy ? (bn_slice_t){copy, copy->data, copy->size} : (bn_slice_t){0};
 }
 
 static void send_bundle (bn_conductor_t *self, bn_bundling_t *bundling)
 {
     const bn_instance_t *instance = bundling->instance;
     bn_bundle_t header = {bundling->sections, bundling->count};
-    size_t size = bundling->payload.size;
-    bn_blob_t *payload = bn_buffer_take (&bundling->payload);
     bn_effect_t *effect = bn_effects_add (self->effects, BN_EFFECT_FANOUT);
     effect->head = bn_channel_encode (instance->actor->state->id, instance->incarnation);
     effect->header = bn_bundle_encode (&header);
-    if (payload)
-        effect->payload = (bn_slice_t){.blob = payload, .data = payload->data, .size = size};
-    if (!effect->head || !effect->header || !payload)
+    effect->payload = take_payloads (self, bundling);
+    if (!effect->head || !effect->header || !effect->payload.blob)
         self->effects->failed = true;
 }
 

@@ -272,6 +272,7 @@ struct bn_mailbox {
 
     bool run_out;
     uint32_t run_most; /* events in the next run: twice what the last one came to, within limits */
+    uint32_t run_last; /* events in the last one: at first, room is made for as many */
     uint32_t turn; /* partition that is first in the next run */
     bool careful_turn;
     bn_careful_t careful;

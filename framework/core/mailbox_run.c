@@ -164,7 +164,7 @@ static bool run_full (const bn_mailbox_t *self, const bn_taking_t *taking)
            taking->bytes >= self->options.prefetch_bytes;
 }
 
-/*  Room for one item more; most runs are short, and most steps make none.  */
+/*  Room for one item more. Most steps make none, and a run is mostly as long as the one before.  */
 static bool grow (bn_mailbox_t *self, bn_taking_t *taking)
 {
     if (!taking->run) {
@@ -177,7 +177,7 @@ static bool grow (bn_mailbox_t *self, bn_taking_t *taking)
     }
     if (taking->run->count < taking->capacity)
         return true;
-    uint32_t capacity = taking->capacity ? taking->capacity * 2 : 4;
+    uint32_t capacity = taking->capacity ? taking->capacity * 2 : self->run_last + 4;
     bn_run_item_t *items = realloc (taking->run->items, capacity * sizeof *items);
     if (!items) {
         bn_mailbox_no_memory (self);
@@ -412,6 +412,7 @@ static void hand_out (bn_mailbox_t *self, bn_run_t *run)
     }
     effect->run = run;
     self->run_out = true;
+    self->run_last = run->count;
 }
 
 static void begin (bn_mailbox_t *self)
