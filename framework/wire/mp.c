@@ -343,25 +343,17 @@ static bool skip_one (bn_mp_t *self, uint64_t *entries)
 
 /*  Bytes of a value by its tag alone; 0: the tag does not tell, or it is a container, or none.  */
 #define SAME16(n) n, n, n, n, n, n, n, n, n, n, n, n, n, n, n, n
-static const uint8_t plain_bytes[256] = {SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (1), /* small numbers */
-                                         SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (0),
-                                         SAME16 (0), /* small maps, arrays */
-                                         1,          2,          3,          4,          5,
-                                         6,          7,          8,          9,          10,
-                                         11,         12,         13,         14,         15,
-                                         16, /* short texts */
-                                         17,         18,         19,         20,         21,
-                                         22,         23,         24,         25,         26,
-                                         27,         28,         29,         30,         31,
-                                         32,         1,          0,          1,          1,
-                                         0,          0,          0,          0,          0,
-                                         0,          5,          9,          2,          3,
-                                         5,          9, /* nil to uint64 */
-                                         2,          3,          5,          9,          0,
-                                         0,          0,          0,          0,          0,
-                                         0,          0,          0,          0,          0,
-                                         0,                       /* int8 to map32 */
-                                         SAME16 (1), SAME16 (1)}; /* small numbers below 0 */
+/* clang-format off */
+static const uint8_t plain_bytes[256] = {
+    SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (1), /* small numbers */
+    SAME16 (1), SAME16 (1), SAME16 (1), SAME16 (1),
+    SAME16 (0), SAME16 (0),                         /* small maps, small arrays */
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, /* short texts */
+    17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+    1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9, /* nil to uint64 */
+    2, 3, 5, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* int8 to map32 */
+    SAME16 (1), SAME16 (1)};                        /* small numbers below 0 */
+/* clang-format on */
 
 /*  Steps over numbers, texts and the like, which most values of real data are. At most `values`;
  *  returns how many are left.  */
