@@ -144,6 +144,22 @@ class Failures(harness.System):
         others = {r["attempt"] for r in self.log("worker") if (r["key"], r["n"]) != ("a", 1)}
         self.assertEqual(others, {1}, "nobody else was charged")
 
+    def test_a_handler_longer_than_the_session_timeout_costs_nobody_a_session(self):
+        self.start_orchestrator(session_timeout_ms=1500, reconnect_grace_ms=300, heartbeat_ms=200)
+        events = load(["a", "b"], 4)
+        events[0].update(do="sleep", ms=5000)
+        events[5].update(do="sleep", ms=100)
+        self.start_probe("worker", ["jobs.new"], instance="worker-1")
+        self.publish("jobs.new", events)
+        wait_for("it sleeps", lambda: self.log("worker"))
+        self.start_probe("worker", ["jobs.new"], instance="worker-2")
+        self.wait_settled("worker", 8)
+        rows = self.log("worker")
+        self.assertEqual(len([r for r in rows if r["what"] == "begin"]), 8, "each was handled once")
+        self.assertEqual({r["attempt"] for r in rows}, {1})
+        self.publish("jobs.new", load(["a", "b"], 2))
+        self.wait_settled("worker", 12)
+
     def test_a_handler_that_never_ends_ends_its_process(self):
         self.start_orchestrator()
         self.publish("jobs.new", load(["a"], 1, do="hang", ms=600000))
