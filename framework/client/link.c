@@ -286,12 +286,16 @@ bool bn_link_receive (bn_link_t *self, bn_inbound_t *inbound, size_t keep_from, 
     return true;
 }
 
+bool bn_link_try_send (bn_link_t *self, bn_blob_t *head, const bn_slice_t *payloads, size_t count)
+{
+    bn_assert (self->state == LINK_UP);
+    self->dealer_quiet = false;
+    return bn_send_message (self->dealer, head, payloads, count, ZMQ_DONTWAIT) == 0;
+}
+
 void bn_link_send (bn_link_t *self, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
                    uint64_t now_ms)
 {
-    if (self->state != LINK_UP)
-        return;
-    self->dealer_quiet = false;
-    if (bn_send_message (self->dealer, head, payloads, count, ZMQ_DONTWAIT) != 0)
+    if (self->state == LINK_UP && !bn_link_try_send (self, head, payloads, count))
         bn_link_reset (self, now_ms);
 }

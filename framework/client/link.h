@@ -61,6 +61,9 @@ bool bn_link_receive (bn_link_t *self, bn_inbound_t *inbound, size_t keep_from, 
 /*  Sends without waiting; not up: dropped. A failure resets the link.  */
 void bn_link_send (bn_link_t *self, bn_blob_t *head, const bn_slice_t *payloads, size_t count,
                    uint64_t now_ms);
+/*  The same, on a link that is up, and a failure (false) leaves the reset to the caller: nothing
+ *  else may be sent before that. For one whose sockets another thread sleeps on.  */
+bool bn_link_try_send (bn_link_t *self, bn_blob_t *head, const bn_slice_t *payloads, size_t count);
 
 /*  Where the fan-out is, for one who reached the orchestrator at `own`: "tcp://0.0.0.0:7712" says a
  *  port and no host, so the host is that of `own`.  */

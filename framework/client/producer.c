@@ -11,14 +11,26 @@
  *  producer makes one system call for thousands of events. Receipts come back in publishing order,
  *  so "everything up to ticket T is done" is one number; flush and the in-flight limit wait on it.
  *
+ *  When the courier sleeps and nothing is in flight, waking it would take longer than its work: a
+ *  publisher with a small group steps the outbox and sends in its place. So there is a second lock,
+ *  on the machine (outbox, link and what goes with them): the courier has it but while it sleeps, a
+ *  publisher only tries to take it. Whatever else than a request to send comes of the step (a
+ *  refusal, a failure) is left to the courier, which alone calls back, logs, and closes sockets. A
+ *  publisher that loses the processor meanwhile delays receipts, and no other publisher.
+ *
  *        publishers                          courier thread
  *     publish -> [ list, lock ] -- eventfd --> outbox.step --> link
+ *        +------ machine, nothing in flight ------^
  *     flush   <- done_ticket, inflight <------ receipts
  *
  *  INVARIANT P1: tickets are 1, 2, 3, ... in the order of the list, and every ticket is reported to
  *  the callback exactly once, in that order.
  *  INVARIANT P2: a flush that returns has seen the callbacks of everything it waited for return.
- *  INVARIANT P3: inflight_bytes is the sum over the groups from done_ticket + 1 to last_ticket.  */
+ *  INVARIANT P3: inflight_bytes is the sum over the groups from done_ticket + 1 to last_ticket.
+ *  INVARIANT P4: hungry means that the list is empty, and that what publishers left to the courier
+ *  is done. A publisher gets the machine only while nothing has failed and nobody closes, so before
+ *  the courier ends; and the courier cannot end, nor destroy return, before it has the machine
+ *  back.  */
 
 #include "base/assert.h"
 #include "client/producer_internal.h"
@@ -39,7 +51,6 @@
 #define REQUEST_BYTES_MAX  (4u * 1024 * 1024) /* of one PUBLISH; a larger group is refused */
 #define ALIGNMENT          _Alignof(max_align_t)
 #define CHUNK_BYTES        (64u * 1024) /* memory that small groups share */
-#define SMALL_BYTES        (4u * 1024)  /* a larger group has memory of its own */
 
 _Static_assert(offsetof (bn_blob_t, data) % ALIGNMENT == 0, "groups in a blob are aligned");
 
@@ -58,6 +69,7 @@ static void release (baton_producer_t *self)
     if (self->wake_fd >= 0)
         close (self->wake_fd);
     pthread_cond_destroy (&self->changed);
+    pthread_mutex_destroy (&self->machine);
     pthread_mutex_destroy (&self->lock);
     free (self);
 }
@@ -138,6 +150,7 @@ static bool initialise (baton_producer_t *self, const baton_producer_options_t *
     self->on_receipt = options->on_receipt;
     self->on_receipt_arg = options->on_receipt_arg;
     self->last = &self->first;
+    self->pid = getpid ();
 
     pthread_condattr_t attributes;
     pthread_condattr_init (&attributes);
@@ -145,6 +158,7 @@ static bool initialise (baton_producer_t *self, const baton_producer_options_t *
     pthread_cond_init (&self->changed, &attributes);
     pthread_condattr_destroy (&attributes);
     pthread_mutex_init (&self->lock, NULL);
+    pthread_mutex_init (&self->machine, NULL);
     bn_outbox_effects_init (&self->effects);
     bn_inbound_init (&self->inbound);
     bn_prng_init (&self->prng, bn_random_u64 ());
@@ -310,7 +324,7 @@ static baton_err_t await_room (baton_producer_t *self, size_t bytes, int timeout
     }
 }
 
-/*  Appends under the lock; true: the courier has to be woken.  */
+/*  Appends under the lock; true: the courier waits for it, and nothing else is in the list.  */
 static bool append (baton_producer_t *self, bn_outbox_group_t *group)
 {
     group->ticket = ++self->last_ticket;
@@ -339,7 +353,7 @@ baton_err_t baton_producer_publish_group (baton_producer_t *self, const baton_pu
     if (size == SIZE_MAX)
         return BATON_ERR_TOO_LARGE;
     bn_outbox_group_t *group = NULL;
-    if (size > SMALL_BYTES) {
+    if (size > BN_SMALL_BYTES) {
         bn_blob_t *blob = bn_blob_new (size);
         if (!blob)
             return BATON_ERR_MEMORY;
@@ -358,10 +372,12 @@ baton_err_t baton_producer_publish_group (baton_producer_t *self, const baton_pu
     bool to_wake = !err && append (self, group);
     if (ticket && !err)
         *ticket = self->last_ticket;
-    /*  Inside the lock: afterwards destroy may close the descriptor.  */
-    if (to_wake)
+    bool to_send = to_wake && bn_producer_may_send (self, group);
+    if (to_wake && !to_send)
         bn_producer_wake (self);
     pthread_mutex_unlock (&self->lock);
+    if (to_send)
+        bn_producer_send (self, group);
     if (err)
         bn_outbox_group_destroy (&group);
     return err;

@@ -13,6 +13,10 @@
 #define LINK_MESSAGES_MAX 64
 #define POLL_MS_MAX       1000
 
+/*  A publisher that sends for the courier does not wake it: the request's deadline is seen when the
+ *  sleep that it lies behind is over.  */
+_Static_assert(POLL_MS_MAX <= BN_ANSWER_TIMEOUT_MS, "no sleep passes over a deadline");
+
 /*  What a batch of receipts changes, gathered so that the lock is taken once for all of them.  */
 typedef struct {
     size_t bytes;
@@ -75,12 +79,16 @@ static void fail (baton_producer_t *self, baton_err_t err, const char *text)
     pthread_mutex_unlock (&self->lock);
 }
 
-static void step (baton_producer_t *self, bn_outbox_event_t event)
+static void step_outbox (baton_producer_t *self, bn_outbox_event_t event)
 {
     event.now = bn_clock_now ();
     event.random = bn_prng_next (&self->prng);
     self->now_ms = event.now.mono_ms;
     bn_outbox_step (self->outbox, &event, &self->effects);
+}
+
+static void do_effects (baton_producer_t *self)
+{
     /*  An effect was lost: there is no telling which.  */
     if (self->effects.failed)
         fail (self, BATON_ERR_MEMORY, NULL);
@@ -108,6 +116,12 @@ static void step (baton_producer_t *self, bn_outbox_event_t event)
     }
     note_receipts (self, &receipts);
     bn_outbox_effects_clear (&self->effects);
+}
+
+static void step (baton_producer_t *self, bn_outbox_event_t event)
+{
+    step_outbox (self, event);
+    do_effects (self);
 }
 
 static void drop_groups (bn_outbox_group_t *group)
@@ -189,18 +203,32 @@ static void follow_link (baton_producer_t *self)
     }
 }
 
+/*  What a publisher found to do, and left.  */
+static void do_left (baton_producer_t *self)
+{
+    if (self->unsent)
+        bn_link_reset (self->link, self->now_ms);
+    self->unsent = false;
+    do_effects (self);
+}
+
 static void turn (baton_producer_t *self)
 {
     bn_wait_item_t items[1 + BN_LINK_WAIT_ITEMS] = {{.fd = self->wake_fd}};
     bn_link_wait_items (self->link, &items[1]);
+    bn_wait_ask (items, 1 + BN_LINK_WAIT_ITEMS);
     uint64_t due_ms = bn_outbox_due_ms (self->outbox);
     if (bn_link_due_ms (self->link) < due_ms)
         due_ms = bn_link_due_ms (self->link);
     uint64_t now_ms = bn_clock_now ().mono_ms;
     uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
-    bn_wait (items, 1 + BN_LINK_WAIT_ITEMS, (long)(wait_ms < POLL_MS_MAX ? wait_ms : POLL_MS_MAX));
+    pthread_mutex_unlock (&self->machine);
+    bn_wait_sleep (items, 1 + BN_LINK_WAIT_ITEMS,
+                   (long)(wait_ms < POLL_MS_MAX ? wait_ms : POLL_MS_MAX));
+    pthread_mutex_lock (&self->machine);
     bn_link_waited (self->link, &items[1]);
     self->now_ms = bn_clock_now ().mono_ms;
+    do_left (self);
     if (items[0].ready)
         note_wake (self);
     read_link (self);
@@ -232,8 +260,51 @@ static void abandon (baton_producer_t *self)
 void *bn_producer_courier (void *producer)
 {
     baton_producer_t *self = producer;
+    pthread_mutex_lock (&self->machine);
     while (!self->ended)
         turn (self);
     abandon (self);
+    pthread_mutex_unlock (&self->machine);
     return NULL;
+}
+
+/*  ---- a publisher in the courier's place --------------------------------------------------- */
+
+bool bn_producer_may_send (baton_producer_t *self, const bn_outbox_group_t *group)
+{
+    /*  libzmq does not work in a child of fork, and would not say so.  */
+    if (group->bytes > BN_SMALL_BYTES || getpid () != self->pid ||
+        pthread_mutex_trylock (&self->machine) != 0)
+        return false;
+    /*  An outbox that waits for nothing on a link that is up has nothing else to send.  */
+    bool idle = bn_link_is_up (self->link) && bn_outbox_due_ms (self->outbox) == UINT64_MAX;
+    if (!idle) {
+        pthread_mutex_unlock (&self->machine);
+        return false;
+    }
+    bn_assert (self->first == group && !group->next);
+    self->first = NULL;
+    self->last = &self->first;
+    return true;
+}
+
+void bn_producer_send (baton_producer_t *self, bn_outbox_group_t *group)
+{
+    bn_assert (self->effects.count == 0 && !self->unsent && !self->ended); /* P4 */
+    step_outbox (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
+    const bn_outbox_effect_t *effect = self->effects.items;
+    bool sends =
+        !self->effects.failed && self->effects.count == 1 && effect->kind == BN_OUTBOX_SEND;
+    if (sends) {
+        self->unsent =
+            !bn_link_try_send (self->link, effect->head, effect->payloads, effect->payload_count);
+        bn_outbox_effects_clear (&self->effects);
+    }
+    /*  The send may have taken the signal of something that came in.  */
+    bn_wait_item_t items[BN_LINK_WAIT_ITEMS];
+    bn_link_wait_items (self->link, items);
+    bn_wait_ask (items, BN_LINK_WAIT_ITEMS);
+    if (!sends || self->unsent || items[0].ready || items[1].ready)
+        bn_producer_wake (self);
+    pthread_mutex_unlock (&self->machine);
 }

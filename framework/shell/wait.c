@@ -23,17 +23,24 @@ static int descriptor (void *socket)
     return zmq_getsockopt (socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
 }
 
-int bn_wait (bn_wait_item_t *items, size_t count, long timeout_ms)
+void bn_wait_ask (bn_wait_item_t *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bn_wait_item_t *item = &items[i];
+        item->ready = item->socket && !item->quiet && has_input (item->socket);
+        if (item->socket)
+            item->fd = descriptor (item->socket);
+    }
+}
+
+int bn_wait_sleep (bn_wait_item_t *items, size_t count, long timeout_ms)
 {
     struct pollfd polled[BN_WAIT_ITEMS_MAX];
     bool any = false;
     bn_assert (count <= BN_WAIT_ITEMS_MAX);
     for (size_t i = 0; i < count; i++) {
-        bn_wait_item_t *item = &items[i];
-        item->ready = item->socket && !item->quiet && has_input (item->socket);
-        any |= item->ready;
-        polled[i] = (struct pollfd){.fd = item->socket ? descriptor (item->socket) : item->fd,
-                                    .events = POLLIN};
+        any |= items[i].ready;
+        polled[i] = (struct pollfd){.fd = items[i].fd, .events = POLLIN};
     }
     int timeout = any ? 0 : timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
     if (poll (polled, count, timeout) < 0) {
@@ -44,4 +51,10 @@ int bn_wait (bn_wait_item_t *items, size_t count, long timeout_ms)
     for (size_t i = 0; i < count; i++)
         items[i].ready |= polled[i].revents != 0;
     return 0;
+}
+
+int bn_wait (bn_wait_item_t *items, size_t count, long timeout_ms)
+{
+    bn_wait_ask (items, count);
+    return bn_wait_sleep (items, count, timeout_ms);
 }

@@ -4,6 +4,8 @@
  *
  *  A producer owns one background thread. Publishing copies the event into a bounded buffer and
  *  returns; the thread sends what has gathered, resends after a reconnect, and hands out receipts.
+ *  A small group that finds nothing under way is handed to the socket by its publisher, which waits
+ *  for nobody with that. In a child of fork a producer must not be used.
  *  The orchestrator recognises what it has already seen, so an event is neither lost nor doubled
  *  while this process lives, whatever restarts on the other side (G1).
  *

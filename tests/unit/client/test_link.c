@@ -157,6 +157,26 @@ static void a_reset_is_a_new_connection (void **state)
     hear (pair, "heard");
 }
 
+/*  Another thread may sleep on the sockets: they stay until the reset.  */
+static void a_failed_try_leaves_the_reset_to_the_caller (void **state)
+{
+    pair_t *pair = *state;
+    await (pair, BN_LINK_CAME_UP);
+    bn_blob_t *blob = bn_blob_new_copy ("one", 3);
+    assert_true (bn_link_try_send (pair->link, blob, NULL, 0));
+    expect (pair, "one", "never read");
+    zmq_close (pair->router);
+    pair->router = NULL;
+    uint64_t until_ms = bn_clock_now ().mono_ms + PATIENCE_MS;
+    while (bn_link_try_send (pair->link, blob, NULL, 0))
+        assert_true (bn_clock_now ().mono_ms < until_ms);
+    bn_blob_unref (&blob);
+    assert_true (bn_link_is_up (pair->link));
+    bn_link_reset (pair->link, bn_clock_now ().mono_ms);
+    assert_false (bn_link_is_up (pair->link));
+    await (pair, BN_LINK_WENT_DOWN);
+}
+
 static void a_silent_peer_is_measured (void **state)
 {
     pair_t *pair = *state;
@@ -194,6 +214,8 @@ int main (void)
         cmocka_unit_test_setup_teardown (nothing_stale_reaches_the_next_connection, set_up,
                                          tear_down),
         cmocka_unit_test_setup_teardown (a_reset_is_a_new_connection, set_up, tear_down),
+        cmocka_unit_test_setup_teardown (a_failed_try_leaves_the_reset_to_the_caller, set_up,
+                                         tear_down),
         cmocka_unit_test_setup_teardown (a_silent_peer_is_measured, set_up, tear_down),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -193,6 +193,43 @@ static void test_a_signal_is_told (void **state)
     wait_fini (&wait);
 }
 
+/*  While one sleeps, another one uses the socket: that takes the signal, so it has to ask.  */
+static void test_who_uses_a_socket_meanwhile_can_tell (void **state)
+{
+    (void)state;
+    wait_t wait;
+    wait_init (&wait);
+    assert_int_equal (receive_all (&wait), 0);
+    bn_wait_ask (wait.items, 3);
+    assert_ready (&wait, false, false);
+    send_one (&wait);
+    bn_wait_item_t meanwhile = {.socket = wait.to};
+    bn_wait_ask (&meanwhile, 1);
+    assert_true (meanwhile.ready);
+    assert_int_equal (bn_wait_sleep (wait.items, 3, 0), 0);
+    assert_ready (&wait, false, false);
+    /*  Other means.  */
+    assert_int_equal (write (wait.write, "a", 1), 1);
+    assert_int_equal (bn_wait_sleep (wait.items, 3, LONG_MS), 0);
+    assert_ready (&wait, false, true);
+    assert_int_equal (receive_all (&wait), 1);
+    wait_fini (&wait);
+}
+
+/*  What was found by asking is not slept over.  */
+static void test_the_second_half_knows_what_the_first_found (void **state)
+{
+    (void)state;
+    wait_t wait;
+    wait_init (&wait);
+    send_one (&wait);
+    bn_wait_ask (wait.items, 3);
+    assert_int_equal (bn_wait_sleep (wait.items, 3, LONG_MS), 0);
+    assert_ready (&wait, true, false);
+    assert_int_equal (receive_all (&wait), 1);
+    wait_fini (&wait);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +240,8 @@ int main (void)
         cmocka_unit_test (test_both_are_ready_at_once),
         cmocka_unit_test (test_a_socket_that_cannot_tell_is_tried),
         cmocka_unit_test (test_a_signal_is_told),
+        cmocka_unit_test (test_who_uses_a_socket_meanwhile_can_tell),
+        cmocka_unit_test (test_the_second_half_knows_what_the_first_found),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
