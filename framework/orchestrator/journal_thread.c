@@ -17,19 +17,30 @@
 #define IDLE_BEFORE_PREPARE_MS 20
 /*  A full disk at that time is no harm yet; it is tried again after so long.  */
 #define FULL_BEFORE_PREPARE_MS 1000
+/*  How often the journal's side looks at the runs of the service's side; it relieves a run that it
+ *  sees for longer than that. It goes on looking for UNWATCH_MS after the last one: to be woken
+ *  takes longer than to look.  */
+#define WATCH_MS   5
+#define UNWATCH_MS 20
 
 struct bn_journal_thread {
     bn_journal_thread_options_t options;
     pthread_t thread;
-    int fd;               /* eventfd: there is a report */
+    int fd;                     /* eventfd: there is a report */
+    bn_journal_serve_fn *serve; /* set before the first run */
+    void *serve_arg;
+
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t wake;  /* a job, or stop */
+    pthread_cond_t wake;  /* a job, a run that nobody watches, or stop */
     bn_journal_job_t job; /* handed over, not yet taken */
     bool job_set;
     bool stop;
-    bn_journal_report_t report; /* gathers until it is asked for */
+    enum { NOBODY, JOURNAL, SERVICE } user; /* side that uses the writer */
+    uint64_t runs;                          /* begun */
+    bool watching;                          /* the journal's side looks every WATCH_MS */
+    bn_journal_report_t report;             /* gathers until it is asked for */
 
-    /*  The thread's own.  */
+    /*  Of who uses the writer.  */
     uint64_t written_sequence;
     bool dirty;           /* written, not synced */
     bool prepared;        /* the next segment is ready, as far as this side knows */
@@ -103,10 +114,9 @@ static baton_err_t collect_extents (bn_journal_thread_t *self)
     return err;
 }
 
-/*  Publishes what came of a step. The lock is held only here and while a job is taken.  */
-static void tell (bn_journal_thread_t *self, baton_err_t err, const char *detail, bool idle)
+/*  Puts what came of a step into the report. Under the lock.  */
+static void add_outcome (bn_journal_thread_t *self, baton_err_t err, const char *detail, bool idle)
 {
-    pthread_mutex_lock (&self->lock);
     bn_journal_report_t *report = &self->report;
     if (!report->err && !err)
         err = collect_extents (self);
@@ -123,8 +133,22 @@ static void tell (bn_journal_thread_t *self, baton_err_t err, const char *detail
                                  &report->oldest_end_offset);
     }
     report->idle = report->idle || idle;
+}
+
+static void tell (bn_journal_thread_t *self, baton_err_t err, const char *detail, bool idle)
+{
+    pthread_mutex_lock (&self->lock);
+    add_outcome (self, err, detail, idle);
     pthread_mutex_unlock (&self->lock);
     notify (self);
+}
+
+/*  Hands out the report, and begins the next one. Under the lock.  */
+static void take_report (bn_journal_thread_t *self, bn_journal_report_t *report)
+{
+    *report = self->report;
+    self->report.extents = NULL;
+    self->report.extent_count = 0;
 }
 
 static baton_err_t sync_now (bn_journal_thread_t *self, char detail[512])
@@ -199,34 +223,80 @@ static void run_job (bn_journal_thread_t *self, bn_journal_job_t *job)
     tell (self, err, detail, true);
 }
 
-/*  Waits for a job; false when the thread should end. Sets *idle when the time for idle work has
- *  come instead.  */
-static bool await_job (bn_journal_thread_t *self, bn_journal_job_t *job, bool *idle)
+/*  ---- the journal's side ---- */
+
+typedef enum { STEP_WAIT, STEP_JOB, STEP_IDLE, STEP_SERVE, STEP_END } step_t;
+
+/*  The newest run that was seen, and since when; or, before one, since when there was none.  */
+typedef struct {
+    uint64_t runs;
+    uint64_t since_ms;
+} seen_t;
+
+/*  When idle work is due. While nobody uses the writer.  */
+static uint64_t idle_due_ms (const bn_journal_thread_t *self, uint64_t since_ms)
 {
-    bool interval = self->dirty && self->options.sync == BN_SYNC_INTERVAL;
-    uint64_t now_ms = bn_clock_now ().mono_ms;
-    uint64_t until_ms = UINT64_MAX;
+    uint64_t due_ms = UINT64_MAX;
+    if (self->report.err)
+        return due_ms;
     if (!self->prepared)
-        until_ms = now_ms + (self->full ? FULL_BEFORE_PREPARE_MS : IDLE_BEFORE_PREPARE_MS);
-    if (interval && self->sync_due_ms < until_ms)
-        until_ms = self->sync_due_ms;
+        due_ms = since_ms + (self->full ? FULL_BEFORE_PREPARE_MS : IDLE_BEFORE_PREPARE_MS);
+    if (self->options.sync == BN_SYNC_INTERVAL && self->dirty && self->sync_due_ms < due_ms)
+        due_ms = self->sync_due_ms;
+    return due_ms;
+}
+
+/*  What there is to do; STEP_WAIT: nothing until *until_ms.  */
+static step_t look (bn_journal_thread_t *self, seen_t *seen, uint64_t *until_ms)
+{
+    if (self->job_set)
+        return STEP_JOB;
+    if (self->stop)
+        return STEP_END;
+    uint64_t now_ms = bn_clock_now ().mono_ms;
+    if (self->runs != seen->runs)
+        *seen = (seen_t){self->runs, now_ms};
+    *until_ms = now_ms + WATCH_MS;
+    if (self->user == SERVICE)
+        return now_ms >= seen->since_ms + WATCH_MS ? STEP_SERVE : STEP_WAIT;
+    if (now_ms >= seen->since_ms + UNWATCH_MS)
+        self->watching = false;
+    uint64_t due_ms = idle_due_ms (self, seen->since_ms);
+    if (!self->watching || due_ms < *until_ms)
+        *until_ms = due_ms;
+    return now_ms >= due_ms ? STEP_IDLE : STEP_WAIT;
+}
+
+static void wait_until (bn_journal_thread_t *self, uint64_t until_ms)
+{
     struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
                              .tv_nsec = (long)(until_ms % 1000 * 1000000)};
-    *idle = false;
+    if (until_ms == UINT64_MAX)
+        pthread_cond_wait (&self->wake, &self->lock);
+    else
+        pthread_cond_timedwait (&self->wake, &self->lock, &until);
+}
+
+/*  Waits for something to do. The writer is this side's until the next call, but at the end.  */
+static step_t await_step (bn_journal_thread_t *self, bn_journal_job_t *job)
+{
+    uint64_t until_ms = UINT64_MAX;
     pthread_mutex_lock (&self->lock);
-    int rc = 0;
-    while (!self->job_set && !self->stop && rc == 0)
-        rc = until_ms == UINT64_MAX ? pthread_cond_wait (&self->wake, &self->lock)
-                                    : pthread_cond_timedwait (&self->wake, &self->lock, &until);
-    bool go_on = self->job_set || !self->stop;
-    if (self->job_set) {
+    if (self->user == JOURNAL)
+        self->user = NOBODY;
+    seen_t seen = {self->runs, bn_clock_now ().mono_ms};
+    step_t step;
+    while ((step = look (self, &seen, &until_ms)) == STEP_WAIT)
+        wait_until (self, until_ms);
+    if (step == STEP_JOB) {
         *job = self->job;
         self->job = (bn_journal_job_t){.trim_offset = 0};
         self->job_set = false;
-    } else
-        *idle = go_on;
+    }
+    if (step != STEP_END)
+        self->user = JOURNAL;
     pthread_mutex_unlock (&self->lock);
-    return go_on;
+    return step;
 }
 
 /*  Interval syncs and preparing the next segment. Returns what failed.  */
@@ -251,34 +321,61 @@ static bool failed (bn_journal_thread_t *self)
     return result;
 }
 
-static void *journal_thread_run (void *arg)
+static void take_job (bn_journal_thread_t *self, bn_journal_job_t *job)
 {
-    bn_journal_thread_t *self = arg;
+    if (!failed (self)) {
+        run_job (self, job);
+        return;
+    }
+    bn_journal_batch_fini (&job->batch);
+    bn_checkpoint_destroy (&job->checkpoint);
+}
+
+/*  true: this thread has relieved the other one; false: it is over.  */
+static bool keep_journal (bn_journal_thread_t *self)
+{
     bn_journal_job_t job = {.trim_offset = 0};
     char detail[512] = "";
-    bool idle;
-    while (await_job (self, &job, &idle)) {
-        if (failed (self)) {
-            bn_journal_batch_fini (&job.batch);
-            bn_checkpoint_destroy (&job.checkpoint);
-            self->prepared = true;
-            self->dirty = false;
-        } else if (idle) {
+    for (;;) {
+        step_t step = await_step (self, &job);
+        if (step == STEP_SERVE || step == STEP_END)
+            return step == STEP_SERVE;
+        if (step == STEP_JOB)
+            take_job (self, &job);
+        else {
             baton_err_t err = idle_work (self, detail);
             if (err)
                 tell (self, err, detail, false);
-        } else
-            run_job (self, &job);
+        }
     }
-    if (!failed (self) && self->options.sync != BN_SYNC_NEVER) {
-        baton_err_t err = sync_now (self, detail);
-        if (err)
-            tell (self, err, detail, false);
+}
+
+static void end (bn_journal_thread_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    self->stop = true;
+    pthread_cond_signal (&self->wake);
+    pthread_mutex_unlock (&self->lock);
+}
+
+/*  Either thread: one side after the other, until one of them is at its end.  */
+static void take_sides (bn_journal_thread_t *self, bool serves)
+{
+    bool over = false;
+    while (!over) {
+        over = serves ? self->serve (self->serve_arg) : !keep_journal (self);
+        serves = !serves;
     }
+    end (self);
+}
+
+static void *journal_thread_main (void *arg)
+{
+    take_sides (arg, false);
     return NULL;
 }
 
-/*  ---- the caller's side ---- */
+/*  ---- the service's side ---- */
 
 baton_err_t bn_journal_thread_new (bn_journal_thread_t **thread,
                                    const bn_journal_thread_options_t *options)
@@ -300,7 +397,7 @@ baton_err_t bn_journal_thread_new (bn_journal_thread_t **thread,
     pthread_cond_init (&self->wake, &monotonic);
     pthread_condattr_destroy (&monotonic);
     self->fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (self->fd < 0 || pthread_create (&self->thread, NULL, journal_thread_run, self) != 0) {
+    if (self->fd < 0 || pthread_create (&self->thread, NULL, journal_thread_main, self) != 0) {
         if (self->fd >= 0)
             close (self->fd);
         pthread_cond_destroy (&self->wake);
@@ -317,11 +414,11 @@ void bn_journal_thread_destroy (bn_journal_thread_t **self_p)
     bn_journal_thread_t *self = *self_p;
     if (!self)
         return;
-    pthread_mutex_lock (&self->lock);
-    self->stop = true;
-    pthread_cond_signal (&self->wake);
-    pthread_mutex_unlock (&self->lock);
+    end (self);
     pthread_join (self->thread, NULL);
+    char detail[512];
+    if (!self->report.err && self->options.sync != BN_SYNC_NEVER)
+        sync_now (self, detail); /* if it fails the journal is not marked as closed */
     close (self->fd);
     free (self->report.extents);
     pthread_cond_destroy (&self->wake);
@@ -333,6 +430,57 @@ void bn_journal_thread_destroy (bn_journal_thread_t **self_p)
 int bn_journal_thread_fd (const bn_journal_thread_t *self)
 {
     return self->fd;
+}
+
+void bn_journal_thread_serve (bn_journal_thread_t *self, bn_journal_serve_fn *serve, void *arg)
+{
+    self->serve = serve;
+    self->serve_arg = arg;
+    take_sides (self, true);
+}
+
+/*  Takes the job out of *given, where who relieves this thread, from now on, gathers the next.  */
+static bool begin_run (bn_journal_thread_t *self, bn_journal_job_t *given, bn_journal_job_t *job)
+{
+    pthread_mutex_lock (&self->lock);
+    bn_assert (!self->job_set && self->serve);
+    bool begins = self->user == NOBODY && !self->report.err;
+    if (begins) {
+        self->user = SERVICE;
+        self->runs++;
+        self->report.idle = false;
+        if (!self->watching)
+            pthread_cond_signal (&self->wake);
+        self->watching = true;
+        *job = *given;
+        *given = (bn_journal_job_t){.trim_offset = 0};
+    }
+    pthread_mutex_unlock (&self->lock);
+    return begins;
+}
+
+bn_journal_run_t bn_journal_thread_run (bn_journal_thread_t *self, bn_journal_job_t *given,
+                                        bn_journal_report_t *report)
+{
+    bn_journal_job_t job;
+    bn_assert (!given->checkpoint && given->trim_offset == 0);
+    if (!begin_run (self, given, &job))
+        return BN_JOURNAL_RUN_REFUSED;
+    char detail[512] = "";
+    baton_err_t err = write_batch (self, &job.batch, detail);
+    bn_journal_batch_fini (&job.batch);
+    pthread_mutex_lock (&self->lock);
+    add_outcome (self, err, detail, true);
+    bool relieved = self->user == JOURNAL;
+    if (!relieved) {
+        self->user = NOBODY;
+        take_report (self, report);
+    }
+    pthread_mutex_unlock (&self->lock);
+    if (!relieved)
+        return BN_JOURNAL_RUN_DONE;
+    notify (self);
+    return BN_JOURNAL_RUN_RELIEVED;
 }
 
 void bn_journal_thread_submit (bn_journal_thread_t *self, bn_journal_job_t *job)
@@ -353,8 +501,6 @@ void bn_journal_thread_report (bn_journal_thread_t *self, bn_journal_report_t *r
     ssize_t rc = read (self->fd, &count, sizeof count);
     (void)rc; /* EAGAIN: nothing is new; the report is as good as the last one */
     pthread_mutex_lock (&self->lock);
-    *report = self->report;
-    self->report.extents = NULL;
-    self->report.extent_count = 0;
+    take_report (self, report);
     pthread_mutex_unlock (&self->lock);
 }

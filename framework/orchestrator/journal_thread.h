@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  journal_thread.h - the one crossing between the orchestrator's thread and the thread that
- * writes.
+/*  journal_thread.h - the one crossing between the side of the orchestrator that serves and the one
+ *  that writes.
  *
  *  DESIGN. One job at a time: while it is written and synced, the caller gathers the next one
  * (group commit without a timer). A job is records, then possibly a checkpoint, then possibly a
@@ -9,10 +9,29 @@
  * Nothing else is shared. The views are durable only after the journal that they include: a
  * checkpoint is always preceded by a sync, whatever the policy.
  *
+ *  To wake a thread that sleeps, and to be woken by it, takes longer than to write a few records.
+ *  So when nothing would gather meanwhile, the service's side may *run* such a job in its own
+ *  thread. But a disk can hang, and requests are to be taken in also then. So either of the two
+ *  threads can be on either side: the one on the journal's side looks at the runs every few
+ *  milliseconds, and when one lasts it relieves the other thread, and serves. The one in the run,
+ *  once that ends, reports what came of it and finds itself on the journal's side.
+ *
+ *         service's side                              journal's side
+ *         serves, runs small jobs                     jobs, idle work; looks at runs
+ *               │  ▲                                      │  ▲
+ *               │  └──────── sees that a run lasts ───────┘  │
+ *               └─────────── was relieved in that run ───────┘
+ *
  *  INVARIANT J1: after an error nothing more is written, and no report says that anything more is
  *  durable.
+ *  INVARIANT J2: one side at a time uses the writer (`user`, under the lock).
+ *  INVARIANT J3: one thread at a time is on the service's side. Threads change sides only during a
+ *  run, under the lock; the one that was relieved touches nothing of the service afterwards.
  *
- *  Owned and called by the orchestrator's thread.  */
+ *  Rejected: to run only what is not synced (a write can hang, too); a third thread to look at the
+ *  runs (there would still have to be two that can serve).
+ *
+ *  Called by the thread that is on the service's side.  */
 #ifndef BN_JOURNAL_THREAD_H
 #define BN_JOURNAL_THREAD_H
 
@@ -54,8 +73,17 @@ typedef struct {
     uint64_t oldest_end_offset; /* of the oldest segment */
 } bn_journal_report_t;
 
+/*  Serves. true: it is over; false: the thread was relieved in a run.  */
+typedef bool (bn_journal_serve_fn) (void *arg);
+
+typedef enum {
+    BN_JOURNAL_RUN_REFUSED, /* not possible now, the job is as it was: submit it */
+    BN_JOURNAL_RUN_DONE,    /* or failed; *report says it */
+    BN_JOURNAL_RUN_RELIEVED /* the other thread serves: return false from serve at once */
+} bn_journal_run_t;
+
 typedef struct {
-    bn_journal_writer_t *writer; /* borrowed; the thread alone uses it from now on */
+    bn_journal_writer_t *writer; /* borrowed; nobody else uses it from now on */
     bn_views_t *views;           /* borrowed; likewise */
     bn_sync_t sync;
     uint32_t sync_interval_ms;
@@ -67,7 +95,7 @@ typedef struct bn_journal_thread bn_journal_thread_t;
 /*  Errors: MEMORY, SYSTEM.  */
 baton_err_t bn_journal_thread_new (bn_journal_thread_t **thread,
                                    const bn_journal_thread_options_t *options);
-/*  Waits for the job in hand, syncs what is written (unless the policy is never), ends the thread.
+/*  Waits for the job in hand, ends the thread, syncs what is written (unless the policy is never).
  */
 void bn_journal_thread_destroy (bn_journal_thread_t **self_p);
 
@@ -75,6 +103,12 @@ void bn_journal_thread_destroy (bn_journal_thread_t **self_p);
 int bn_journal_thread_fd (const bn_journal_thread_t *self);
 /*  Takes the job over and leaves an empty one. Only when the last report said idle.  */
 void bn_journal_thread_submit (bn_journal_thread_t *self, bn_journal_job_t *job);
+/*  Calls serve, here or, after a run that lasted, in the other thread, until it returns true.  */
+void bn_journal_thread_serve (bn_journal_thread_t *self, bn_journal_serve_fn *serve, void *arg);
+/*  Carries out a job of records alone in this thread, which is within serve; leaves an empty one.
+ *  Only when the last report said idle. Blocks as long as the disk does.  */
+bn_journal_run_t bn_journal_thread_run (bn_journal_thread_t *self, bn_journal_job_t *given,
+                                        bn_journal_report_t *report);
 /*  What is new since the last call; clears the descriptor. Does not block.  */
 void bn_journal_thread_report (bn_journal_thread_t *self, bn_journal_report_t *report);
 

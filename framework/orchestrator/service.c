@@ -25,6 +25,11 @@
 #define RETENTION_CHECK_MS   1000
 #define RETENTION_NOTICE_MS  60000
 #define RECORD_OVERHEAD      64 /* bytes of a record beside its body, for the checkpoint account */
+/*  What is more is handed to the journal's side, as is what comes in the next RUN_PAUSE_MS: under
+ *  load, the small settlements that come between large publications.  */
+#define RUN_RECORDS_MAX 8
+#define RUN_BYTES_MAX   4096
+#define RUN_PAUSE_MS    20
 /*  Answers from here on are counted in bytes while they are unsent (unsent.h), like those with
  *  events: a STATUS, dead letters, an assignment with parked events. Libzmq's bound by number is
  *  enough for smaller ones.  */
@@ -44,6 +49,7 @@ struct bn_service {
 
     bn_journal_job_t job; /* gathers while the journal thread is busy */
     bool journal_idle;
+    uint64_t run_after_ms;  /* monotonic; until then jobs are handed over */
     uint64_t sequence_next; /* of the next record */
     uint64_t durable_sequence;
     uint64_t unchecked_bytes;     /* journal bytes since the last checkpoint */
@@ -387,40 +393,45 @@ static void drain_subscriptions (bn_service_t *self)
 
 /*  ---- the journal ---- */
 
-static void take_report (bn_service_t *self)
+static void take_report (bn_service_t *self, bn_journal_report_t *report)
 {
-    bn_journal_report_t report;
     bn_journal_reader_t *reader = self->given.recovered->reader;
-    bn_journal_thread_report (self->journal, &report);
-    if (report.err) {
-        self->views_failed = !self->err && report.of_views;
-        fail (self, report.err, report.detail);
-        free (report.extents);
+    if (report->err) {
+        self->views_failed = !self->err && report->of_views;
+        fail (self, report->err, report->detail);
+        free (report->extents);
         return;
     }
-    if (report.extent_count > 0)
-        bn_journal_reader_learn (reader, report.extents, report.extent_count);
-    free (report.extents);
-    if (report.durable_sequence > self->durable_sequence) {
-        self->durable_sequence = report.durable_sequence;
-        bn_journal_reader_durable (reader, report.durable_sequence);
+    if (report->extent_count > 0)
+        bn_journal_reader_learn (reader, report->extents, report->extent_count);
+    free (report->extents);
+    if (report->durable_sequence > self->durable_sequence) {
+        self->durable_sequence = report->durable_sequence;
+        bn_journal_reader_durable (reader, report->durable_sequence);
     }
-    if (report.first_base > self->first_base) {
+    if (report->first_base > self->first_base) {
         bn_log (BN_LOG_INFO,
                 "retention: offsets %" PRIu64 " to %" PRIu64 " (%" PRIu64 " events) are let go",
-                self->first_base, report.first_base - 1, report.first_base - self->first_base);
-        self->first_base = report.first_base;
-        bn_journal_reader_trimmed (reader, report.first_base);
+                self->first_base, report->first_base - 1, report->first_base - self->first_base);
+        self->first_base = report->first_base;
+        bn_journal_reader_trimmed (reader, report->first_base);
         self->retention_due_ms = 0;
     }
-    self->journal_bytes = report.bytes;
-    self->oldest_time_us = report.oldest_time_us;
-    self->oldest_end_offset = report.oldest_end_offset;
-    self->journal_idle = report.idle;
-    if (report.idle && self->checkpoint_pending) {
+    self->journal_bytes = report->bytes;
+    self->oldest_time_us = report->oldest_time_us;
+    self->oldest_end_offset = report->oldest_end_offset;
+    self->journal_idle = report->idle;
+    if (report->idle && self->checkpoint_pending) {
         self->checkpoint_sequence = self->checkpoint_pending;
         self->checkpoint_pending = 0;
     }
+}
+
+static void ask_report (bn_service_t *self)
+{
+    bn_journal_report_t report;
+    bn_journal_thread_report (self->journal, &report);
+    take_report (self, &report);
 }
 
 /*  Adds a checkpoint of the state as it is after the gathered batch.  */
@@ -478,19 +489,40 @@ static void add_trim (bn_service_t *self, bn_time_t now)
     self->job.trim_sequence = included + 1;
 }
 
-/*  Hands over what has gathered if the journal thread is free.  */
-static void submit (bn_service_t *self, bn_time_t now)
+/*  Is it little, with nothing to gather behind it? Then another thread is not worth its waking.  */
+static bool worth_a_run (bn_service_t *self, uint64_t now_ms)
+{
+    const bn_journal_job_t *job = &self->job;
+    bool large = job->batch.count > RUN_RECORDS_MAX || job->batch.bytes > RUN_BYTES_MAX;
+    if (large)
+        self->run_after_ms = now_ms + RUN_PAUSE_MS;
+    return now_ms >= self->run_after_ms && self->drained && !job->checkpoint &&
+           job->trim_offset == 0;
+}
+
+/*  Writes what has gathered, or hands it over, if the journal's side is free. RUN_REFUSED: not
+ *  written here.  */
+static bn_journal_run_t submit (bn_service_t *self, bn_time_t now)
 {
     if (!self->journal_idle || self->err)
-        return;
+        return BN_JOURNAL_RUN_REFUSED;
     if (self->unchecked_bytes >= self->options->checkpoint_bytes)
         add_checkpoint (self);
     add_trim (self, now);
     if (self->err ||
         (self->job.batch.count == 0 && !self->job.checkpoint && self->job.trim_offset == 0))
-        return;
+        return BN_JOURNAL_RUN_REFUSED;
+    /*  Before the run: it may be the other thread that goes on here.  */
     self->journal_idle = false;
-    bn_journal_thread_submit (self->journal, &self->job);
+    bn_journal_report_t report;
+    bn_journal_run_t run = worth_a_run (self, now.mono_ms)
+                               ? bn_journal_thread_run (self->journal, &self->job, &report)
+                               : BN_JOURNAL_RUN_REFUSED;
+    if (run == BN_JOURNAL_RUN_REFUSED)
+        bn_journal_thread_submit (self->journal, &self->job);
+    else if (run == BN_JOURNAL_RUN_DONE)
+        take_report (self, &report);
+    return run;
 }
 
 static void check_disk (bn_service_t *self, uint64_t now_ms)
@@ -568,7 +600,7 @@ static void wait_and_take (bn_service_t *self)
     if (open && !self->stopping)
         drain_requests (self);
     if (items[POLL_JOURNAL].ready && !self->err)
-        take_report (self);
+        ask_report (self);
 }
 
 static bool all_out (const bn_service_t *self)
@@ -588,7 +620,7 @@ static void final_checkpoint (bn_service_t *self)
     while (!self->err && !self->journal_idle) {
         zmq_pollitem_t item = {NULL, bn_journal_thread_fd (self->journal), ZMQ_POLLIN, 0};
         zmq_poll (&item, 1, -1);
-        take_report (self);
+        ask_report (self);
     }
     if (!self->views_failed)
         return;
@@ -601,9 +633,10 @@ static void final_checkpoint (bn_service_t *self)
         why);
 }
 
-baton_err_t bn_service_run (bn_service_t *self, char detail[512])
+/*  The loop, of whichever thread is on the service's side.  */
+static bool serve (void *arg)
 {
-    step_kind (self, BN_CONDUCTOR_START, 0);
+    bn_service_t *self = arg;
     while (!self->err && !(self->stopping && all_out (self))) {
         bn_time_t now = bn_clock_now ();
         if (self->given.turned_ms)
@@ -612,13 +645,25 @@ baton_err_t bn_service_run (bn_service_t *self, char detail[512])
         bn_unsent_sweep (&self->unsent);
         if (!self->stopping && now.mono_ms >= bn_conductor_due_ms (self->conductor))
             step_kind (self, BN_CONDUCTOR_TICK, 0);
-        release (self);
-        submit (self, now);
+        bn_journal_run_t run;
+        do {
+            release (self);
+            run = submit (self, now);
+        } while (run == BN_JOURNAL_RUN_DONE);
+        if (run == BN_JOURNAL_RUN_RELIEVED)
+            return false; /* V4: nothing here is this thread's any more */
         if (!self->err)
             wait_and_take (self);
     }
     if (!self->err)
         final_checkpoint (self);
+    return true;
+}
+
+baton_err_t bn_service_run (bn_service_t *self, char detail[512])
+{
+    step_kind (self, BN_CONDUCTOR_START, 0);
+    bn_journal_thread_serve (self->journal, serve, self);
     memcpy (detail, self->detail, sizeof self->detail);
     return self->err;
 }

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  service.h - the orchestrator's thread: sockets in, conductor, gate, journal, sockets out.
+/*  service.h - the orchestrator's side that serves: sockets in, conductor, gate, journal, sockets
+ *  out.
  *
- *      ROUTER ──► conductor ──effects──► gate ──PERSIST──► batch ──► journal thread
+ *      ROUTER ──► conductor ──effects──► gate ──PERSIST──► batch ──► journal's side
  *                                         │                              │ durable up to s
  *      ROUTER, XPUB, journal reader ◄─────┴──── SEND, FANOUT, READ ◄─────┘
  *
- *  DESIGN. One thread, one loop: drain what came, step, gather records; when the journal thread is
- *  free hand them over; when it reports, let out of the gate what is durable. Nothing here decides
- *  anything about events: that is the conductor's.
+ *  DESIGN. One loop: drain what came, step, gather records; when the journal's side is free hand
+ *  them over; when it reports, let out of the gate what is durable. A few records that nobody is
+ *  about to add to are written at once instead. Nothing here decides anything about events: that
+ *  is the conductor's.
  *
  *  INVARIANT V1: nothing leaves through a socket but through the gate (refusals that change nothing
  *  excepted: no route, not a request).
  *  INVARIANT V2: what waits in memory is bounded: past GATE_BYTES_MAX no request is received until
  *  the journal has caught up.
- *  INVARIANT V3: after an error of the journal nothing is sent.  */
+ *  INVARIANT V3: after an error of the journal nothing is sent.
+ *  INVARIANT V4: one thread at a time is in the loop; which one changes when the disk holds it up
+ *  (journal_thread.h, J3). All that belongs to the service goes with it, the sockets included.  */
 #ifndef BN_SERVICE_H
 #define BN_SERVICE_H
 
@@ -32,7 +36,7 @@ typedef struct {
     _Atomic uint64_t *turned_ms;                 /* borrowed; set in each turn; may be NULL */
 } bn_service_options_t;
 
-/*  Starts the journal thread. Errors: MEMORY, SYSTEM.  */
+/*  Starts the second thread. Errors: MEMORY, SYSTEM.  */
 baton_err_t bn_service_new (bn_service_t **service, const bn_service_options_t *options);
 void bn_service_destroy (bn_service_t **self_p);
 

@@ -8,13 +8,18 @@
 #include "orchestrator/service.h"
 #include <errno.h>
 #include <ftw.h>
+#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+
+#define DEADLINE_S 60
 
 typedef struct {
     char directory[64];
@@ -33,6 +38,9 @@ static fixture_t fixture;
 /*  The disk: errno that each call fails with; 0: works.  */
 static atomic_int sync_errno, write_errno, read_errno, open_errno;
 static atomic_bool flip; /* what is read is not what was written */
+static atomic_bool hang; /* the next sync: says so in `hangs`, and waits for `go_on` */
+static sem_t hangs, go_on;
+static _Atomic uint64_t turned_ms; /* see service.h */
 static int (*real_datasync) (bn_vfs_t *self, bn_vfile_t *file);
 static int64_t (*real_pwrite) (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
                                uint64_t at);
@@ -41,8 +49,21 @@ static int64_t (*real_pread) (bn_vfs_t *self, bn_vfile_t *file, void *bytes, siz
 static int (*real_open) (bn_vfs_t *self, const char *name, bool create, bool writable,
                          bn_vfile_t **file);
 
+static void await (sem_t *semaphore)
+{
+    struct timespec until;
+    clock_gettime (CLOCK_REALTIME, &until);
+    until.tv_sec += DEADLINE_S;
+    while (sem_timedwait (semaphore, &until) != 0)
+        assert_int_equal (errno, EINTR);
+}
+
 static int faulty_datasync (bn_vfs_t *self, bn_vfile_t *file)
 {
+    if (atomic_exchange (&hang, false)) {
+        sem_post (&hangs);
+        await (&go_on);
+    }
     int error = atomic_load (&sync_errno);
     return error ? -error : real_datasync (self, file);
 }
@@ -103,6 +124,7 @@ static void open_all (void)
         .recovered = &fixture.recovered,
         .sockets = &fixture.sockets,
         .stop_fd = fixture.stop_fd,
+        .turned_ms = &turned_ms,
     };
     assert_int_equal (bn_service_new (&fixture.service, &options), BATON_OK);
     assert_int_equal (pthread_create (&fixture.thread, NULL, run, NULL), 0);
@@ -135,6 +157,9 @@ static int setup (void **state)
     atomic_store (&read_errno, 0);
     atomic_store (&open_errno, 0);
     atomic_store (&flip, false);
+    atomic_store (&hang, false);
+    sem_init (&hangs, 0, 0);
+    sem_init (&go_on, 0, 0);
     return 0;
 }
 
@@ -150,6 +175,8 @@ static int teardown (void **state)
 {
     (void)state;
     close (fixture.stop_fd);
+    sem_destroy (&hangs);
+    sem_destroy (&go_on);
     return nftw (fixture.directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -285,6 +312,87 @@ static void test_rot_is_not_retriable (void **state)
     stop_all ();
 }
 
+/*  Publishes an event whose sync hangs: the service goes on turning, and nobody hears of it.  */
+static void publish_into_a_hanging_disk (peer_t *peer, uint64_t sequence)
+{
+    atomic_store (&hang, true);
+    peer_publish_only (peer, 11, sequence, "a.b", 1, 0);
+    await (&hangs);
+    for (int i = 0; i < 3; i++) {
+        atomic_store (&turned_ms, 0);
+        for (int waited_ms = 0; atomic_load (&turned_ms) == 0; waited_ms++) {
+            assert_true (waited_ms < DEADLINE_S * 1000);
+            poll (NULL, 0, 1);
+        }
+    }
+    assert_null (peer_receive (peer, 0));
+}
+
+static void expect_receipt (peer_t *peer, uint64_t base)
+{
+    const bn_message_t *reply = peer_receive (peer, DEADLINE_S * 1000);
+    assert_non_null (reply);
+    assert_int_equal (reply->type, BN_RECEIPT);
+    assert_int_equal (reply->receipt.base, base);
+}
+
+/*  Over and over, so that each of the two threads serves and hangs.  */
+static void test_a_sync_that_hangs_stops_receipts_alone (void **state)
+{
+    (void)state;
+    open_all ();
+    peer_t peer, other;
+    peer_init (&peer, fixture.sockets.endpoint);
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    peer_init (&other, fixture.sockets.endpoint);
+    peer_hello (&other, BN_ROLE_PRODUCER, 12);
+    for (uint64_t sequence = 1; sequence <= 10; sequence++) {
+        publish_into_a_hanging_disk (&peer, sequence);
+        peer_publish_only (&other, 12, sequence, "a.b", 1, 0);
+        assert_null (peer_receive (&other, 10));
+        sem_post (&go_on);
+        expect_receipt (&peer, 2 * (sequence - 1));
+        expect_receipt (&other, 2 * (sequence - 1) + 1);
+    }
+    peer_fini (&other);
+    peer_fini (&peer);
+    stop_all ();
+}
+
+static void test_no_receipt_after_a_sync_that_hung_and_failed (void **state)
+{
+    (void)state;
+    open_all ();
+    peer_t peer;
+    peer_init (&peer, fixture.sockets.endpoint);
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    publish_into_a_hanging_disk (&peer, 1);
+    atomic_store (&sync_errno, EIO);
+    sem_post (&go_on);
+    close_all ();
+    assert_int_equal (fixture.err, BATON_ERR_IO);
+    assert_null (peer_receive (&peer, 200));
+    peer_fini (&peer);
+}
+
+static void test_a_stop_waits_for_a_sync_that_hangs (void **state)
+{
+    (void)state;
+    open_all ();
+    peer_t peer;
+    peer_init (&peer, fixture.sockets.endpoint);
+    peer_hello (&peer, BN_ROLE_PRODUCER, 11);
+    publish_into_a_hanging_disk (&peer, 1);
+    uint64_t one = 1;
+    assert_int_equal (write (fixture.stop_fd, &one, sizeof one), sizeof one);
+    assert_null (peer_receive (&peer, 10));
+    sem_post (&go_on);
+    expect_receipt (&peer, 0);
+    close_all ();
+    assert_int_equal (fixture.err, BATON_OK);
+    peer_fini (&peer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown (name, setup, teardown)
 
 int main (void)
@@ -296,6 +404,9 @@ int main (void)
         TEST (test_a_failed_read_is_retriable),
         TEST (test_a_failed_open_is_retriable),
         TEST (test_rot_is_not_retriable),
+        TEST (test_a_sync_that_hangs_stops_receipts_alone),
+        TEST (test_no_receipt_after_a_sync_that_hung_and_failed),
+        TEST (test_a_stop_waits_for_a_sync_that_hangs),
     };
     return cmocka_run_group_tests_name ("disk_failure", tests, NULL, NULL);
 }

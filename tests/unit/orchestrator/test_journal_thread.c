@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  The journal's thread over a disk that has no room for the next segment.  */
+/*  The journal's thread over a disk that has no room for the next segment, and the two threads over
+ *  one that hangs.  */
 #include "base/blob.h"
 #include "orchestrator/journal_thread.h"
 #include "support/disk.h"
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,7 +52,7 @@ static void await (sem_t *semaphore)
         assert_int_equal (errno, EINTR);
 }
 
-static void write_one (bn_journal_thread_t *thread, uint64_t sequence)
+static bn_journal_job_t one_record (uint64_t sequence)
 {
     bn_journal_job_t job = {.trim_offset = 0};
     bn_blob_t *blob = bn_blob_new (10);
@@ -63,16 +65,55 @@ static void write_one (bn_journal_thread_t *thread, uint64_t sequence)
                                   .body = blob->data,
                                   .body_size = 10};
     assert_true (bn_journal_batch_add (&job.batch, &record, blob));
-    bn_journal_thread_submit (thread, &job);
+    return job;
+}
+
+/*  The report of the job in hand, however it ended.  */
+static bn_journal_report_t await_report (bn_journal_thread_t *thread)
+{
     bn_journal_report_t report;
     do {
         struct pollfd fd = {.fd = bn_journal_thread_fd (thread), .events = POLLIN};
         assert_int_equal (poll (&fd, 1, DEADLINE_S * 1000), 1);
         bn_journal_thread_report (thread, &report);
         free (report.extents);
-        assert_int_equal (report.err, BATON_OK);
     } while (!report.idle);
+    return report;
+}
+
+static void write_one (bn_journal_thread_t *thread, uint64_t sequence)
+{
+    bn_journal_job_t job = one_record (sequence);
+    bn_journal_thread_submit (thread, &job);
+    bn_journal_report_t report = await_report (thread);
+    assert_int_equal (report.err, BATON_OK);
     assert_int_equal (report.durable_sequence, sequence);
+}
+
+static bn_disk_t *disk;
+static bn_vfs_t *vfs;
+static bn_journal_reader_t *reader;
+static bn_journal_thread_options_t options;
+
+static void open_journal (void)
+{
+    bn_journal_options_t journal = {.segment_bytes = SEGMENT_BYTES};
+    bn_journal_recovery_t recovery;
+    char detail[512];
+    disk = bn_disk_new (1);
+    vfs = bn_disk_vfs (disk);
+    options = (bn_journal_thread_options_t){.sync = BN_SYNC_ALWAYS};
+    assert_int_equal (
+        bn_journal_open (&options.writer, &reader, vfs, &journal, 0, NULL, NULL, &recovery, detail),
+        BATON_OK);
+}
+
+static void close_journal (void)
+{
+    bn_journal_reader_destroy (&reader);
+    bn_journal_writer_destroy (&options.writer);
+    vfs->destroy (&vfs);
+    bn_disk_destroy (&disk);
 }
 
 static void no_room_to_prepare_stops_nobody (void **state)
@@ -80,16 +121,7 @@ static void no_room_to_prepare_stops_nobody (void **state)
     (void)state;
     sem_init (&refused, 0, 0);
     sem_init (&prepared, 0, 0);
-    bn_disk_t *disk = bn_disk_new (1);
-    bn_vfs_t *vfs = bn_disk_vfs (disk);
-    bn_journal_thread_options_t options = {.sync = BN_SYNC_ALWAYS};
-    bn_journal_options_t journal = {.segment_bytes = SEGMENT_BYTES};
-    bn_journal_reader_t *reader;
-    bn_journal_recovery_t recovery;
-    char detail[512];
-    assert_int_equal (
-        bn_journal_open (&options.writer, &reader, vfs, &journal, 0, NULL, NULL, &recovery, detail),
-        BATON_OK);
+    open_journal ();
     real_open = vfs->open;
     real_rename = vfs->rename;
     vfs->open = faulty_open;
@@ -106,18 +138,151 @@ static void no_room_to_prepare_stops_nobody (void **state)
     await (&prepared);
     write_one (thread, 3);
     bn_journal_thread_destroy (&thread);
-    bn_journal_reader_destroy (&reader);
-    bn_journal_writer_destroy (&options.writer);
-    vfs->destroy (&vfs);
-    bn_disk_destroy (&disk);
+    close_journal ();
     sem_destroy (&refused);
     sem_destroy (&prepared);
+}
+
+/*  ---- a disk that hangs ---- */
+
+static atomic_bool hang, broken;
+static pthread_t hangs_in; /* set before `hang` */
+static sem_t go_on;
+static int (*real_datasync) (bn_vfs_t *, bn_vfile_t *);
+
+static int hanging_datasync (bn_vfs_t *self, bn_vfile_t *file)
+{
+    if (atomic_load (&hang) && pthread_equal (pthread_self (), hangs_in)) {
+        atomic_store (&hang, false);
+        await (&go_on);
+    }
+    return atomic_load (&broken) ? -EIO : real_datasync (self, file);
+}
+
+typedef struct {
+    bn_journal_thread_t *thread;
+    pthread_t first; /* that served */
+    int calls;       /* of serve */
+} server_t;
+
+static bn_journal_run_t run_one (bn_journal_thread_t *thread, uint64_t sequence)
+{
+    bn_journal_job_t job = one_record (sequence);
+    bn_journal_report_t report;
+    bn_journal_run_t run = bn_journal_thread_run (thread, &job, &report);
+    if (run == BN_JOURNAL_RUN_DONE) {
+        assert_int_equal (report.err, BATON_OK);
+        assert_true (report.idle);
+        assert_int_equal (report.durable_sequence, sequence);
+        free (report.extents);
+    } else if (run == BN_JOURNAL_RUN_REFUSED) {
+        assert_int_equal (job.batch.count, 1);
+        bn_journal_batch_fini (&job.batch);
+    }
+    return run;
+}
+
+/*  Called when the other thread is held up: nothing is durable before the disk says so. Then the
+ *  disk goes on.  */
+static bn_journal_report_t relieve (server_t *self, uint64_t durable_sequence)
+{
+    bn_journal_report_t report;
+    bn_journal_thread_report (self->thread, &report);
+    assert_int_equal (report.err, BATON_OK);
+    assert_false (report.idle);
+    assert_int_equal (report.durable_sequence, durable_sequence);
+    free (report.extents);
+    sem_post (&go_on);
+    return await_report (self->thread);
+}
+
+/*  The disk hangs in a run. One that is refused, because the next segment is being prepared, is
+ *  tried again.  */
+static bool hang_in_run (server_t *self, uint64_t sequence)
+{
+    hangs_in = pthread_self ();
+    atomic_store (&hang, true);
+    bn_journal_run_t run;
+    while ((run = run_one (self->thread, sequence)) == BN_JOURNAL_RUN_REFUSED)
+        poll (NULL, 0, 1);
+    assert_int_equal (run, BN_JOURNAL_RUN_RELIEVED);
+    return false;
+}
+
+static bool serve_twice_relieved (void *arg)
+{
+    server_t *self = arg;
+    bn_journal_report_t report;
+    switch (++self->calls) {
+    case 1:
+        self->first = pthread_self ();
+        return hang_in_run (self, 1);
+    case 2:
+        assert_false (pthread_equal (pthread_self (), self->first));
+        report = relieve (self, 0);
+        assert_int_equal (report.err, BATON_OK);
+        assert_int_equal (report.durable_sequence, 1);
+        /*  The one that was relieved carries out what is handed over.  */
+        write_one (self->thread, 2);
+        return hang_in_run (self, 3);
+    default:
+        assert_true (pthread_equal (pthread_self (), self->first));
+        report = relieve (self, 2);
+        assert_int_equal (report.err, BATON_OK);
+        assert_int_equal (report.durable_sequence, 3);
+        write_one (self->thread, 4);
+        return true;
+    }
+}
+
+static bool serve_broken (void *arg)
+{
+    server_t *self = arg;
+    if (++self->calls == 1) {
+        atomic_store (&broken, true);
+        return hang_in_run (self, 1);
+    }
+    bn_journal_report_t report = relieve (self, 0);
+    assert_int_equal (report.err, BATON_ERR_IO);
+    assert_int_equal (report.durable_sequence, 0);
+    assert_int_equal (run_one (self->thread, 2), BN_JOURNAL_RUN_REFUSED);
+    return true;
+}
+
+static void serve (bn_journal_serve_fn *fn, int calls)
+{
+    server_t server = {.calls = 0};
+    sem_init (&go_on, 0, 0);
+    atomic_store (&broken, false);
+    open_journal ();
+    real_datasync = vfs->datasync;
+    vfs->datasync = hanging_datasync;
+    assert_int_equal (bn_journal_thread_new (&server.thread, &options), BATON_OK);
+    bn_journal_thread_serve (server.thread, fn, &server);
+    assert_int_equal (server.calls, calls);
+    bn_journal_thread_destroy (&server.thread);
+    close_journal ();
+    sem_destroy (&go_on);
+}
+
+static void the_thread_in_a_run_that_hangs_is_relieved (void **state)
+{
+    (void)state;
+    serve (serve_twice_relieved, 3);
+}
+
+static void a_run_that_hangs_and_fails_is_the_last (void **state)
+{
+    (void)state;
+    serve (serve_broken, 2);
 }
 
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (no_room_to_prepare_stops_nobody),
+        cmocka_unit_test (the_thread_in_a_run_that_hangs_is_relieved),
+        cmocka_unit_test (a_run_that_hangs_and_fails_is_the_last),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
