@@ -85,9 +85,10 @@ bool bn_conductor_check_sections (bn_conductor_t *self, bn_section_t *sections, 
     bool all_known = true;
     for (uint32_t index = 0; index < count; index++) {
         bn_text_t topic = sections[index].topic;
-        bool known = bn_map_get (self->state->topics, topic.text, topic.size) != NULL;
-        all_known &= known;
-        if (!check_section (self, &sections[index], index, dead_of, known))
+        void *known = bn_map_get (self->state->topics, topic.text, topic.size);
+        sections[index].topic_state = known; /* applied in this step, before any topic could go */
+        all_known &= known != NULL;
+        if (!check_section (self, &sections[index], index, dead_of, known != NULL))
             return false;
         sections[index].base = self->state->tail + sum;
         sum += sections[index].count;

@@ -78,8 +78,9 @@ static baton_err_t apply_sections (bn_state_t *self, const bn_section_t *section
                            "section %" PRIu32 " has a partition, offset or count that does "
                            "not fit the record",
                            index);
-        bn_topic_state_t *topic =
-            bn_state_topic_ensure (self, section->topic.text, section->topic.size);
+        bn_topic_state_t *topic = section->topic_state;
+        if (!topic)
+            topic = bn_state_topic_ensure (self, section->topic.text, section->topic.size);
         if (!topic)
             return no_memory (detail);
         next += section->count;

@@ -66,9 +66,13 @@ static uint64_t load (const uint8_t *at, unsigned width)
 }
 
 #define SAME32(c) c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c
+/* clang-format off */
 const char bn_mp_kinds[] =
-    SAME32 ("i") SAME32 ("i") SAME32 ("i") SAME32 ("i") "mmmmmmmmmmmmmmmmaaaaaaaaaaaaaaaa" SAME32 (
-        "s") "n\0bbBBBeeerriiiiiiiieeeeesssaamm" SAME32 ("i");
+    SAME32 ("i") SAME32 ("i") SAME32 ("i") SAME32 ("i") /* small numbers */
+    "mmmmmmmmmmmmmmmm" "aaaaaaaaaaaaaaaa" SAME32 ("s")
+    "n\0bbBBBeeerriiii" "iiiieeeeesssaamm"
+    SAME32 ("i");
+/* clang-format on */
 _Static_assert(sizeof bn_mp_kinds == 256 + 1, "one for each tag");
 
 bool bn_mp_bool (bn_mp_t *self, const char *what)
