@@ -176,12 +176,20 @@ static void send_bundles (bn_conductor_t *self)
     self->bundled_bytes = 0;
 }
 
+/*  The sections of a record are mostly for the same actor. NULL: nobody has joined as it.  */
+static const bn_actor_live_t *live_of (bn_conductor_t *self, const bn_actor_state_t *actor)
+{
+    if (!self->bundling_for || self->bundling_for->state != actor)
+        self->bundling_for = bn_map_get_u64 (self->live, actor->id);
+    return self->bundling_for;
+}
+
 static void bundle_section (bn_conductor_t *self, const bn_topic_state_t *topic,
                             const bn_section_t *section, size_t position)
 {
     for (uint32_t index = 0; index < topic->reader_count; index++) {
         const bn_actor_state_t *actor = topic->readers[index];
-        const bn_actor_live_t *live = bn_map_get_u64 (self->live, actor->id);
+        const bn_actor_live_t *live = live_of (self, actor);
         bn_instance_t *owner = live ? live->owners[section->partition] : NULL;
         if (!owner || !owner->session || owner->stale)
             continue; /* it will fetch, or this is not for it */
@@ -233,6 +241,7 @@ bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record,
     self->state->on_section = NULL;
     self->state->on_section_arg = NULL;
     self->fanout_body = NULL;
+    self->bundling_for = NULL;
     bn_conductor_wake (self);
     return ok;
 }

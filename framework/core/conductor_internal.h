@@ -117,6 +117,7 @@ struct bn_conductor {
     bn_blob_t *fanout_body; /* borrowed: record whose sections are going out */
     size_t fanout_position; /* of the next section's payload in it */
     bool bundling;          /* they go out in bundles */
+    const bn_actor_live_t *bundling_for; /* borrowed, for this record: the last actor of those */
     bn_bundling_t *bundlings; /* the last one begun first */
     size_t bundled_bytes;   /* in all of them */
     bn_chain_t *chain;      /* scratch, owned; options.actors_max entries */

@@ -171,14 +171,18 @@ static void mix (bn_sections_t *self)
     }
 }
 
-/*  The section that an event may join, or NONE. key_hash 0: it has no key.  */
+/*  The section that an event may join, or NONE. key_hash 0: it has no key. *hash is that of topic
+ *  and partition, if it was needed.  */
 static uint32_t find (const bn_sections_t *self, const char *topic, size_t topic_size,
-                      uint32_t partition, uint64_t key_hash)
+                      uint32_t partition, uint64_t key_hash, uint64_t *hash)
 {
     uint32_t last = self->by_partition[partition].last;
-    if (last == NONE || is_topic (self, last, topic, topic_size) || !self->mixed)
-        return last != NONE && is_topic (self, last, topic, topic_size) ? last : NONE;
-    uint32_t found = table_get (&self->by_topic, topic_hash (self, topic, topic_size, partition));
+    if (last != NONE && is_topic (self, last, topic, topic_size))
+        return last;
+    if (last == NONE || !self->mixed)
+        return NONE;
+    *hash = topic_hash (self, topic, topic_size, partition);
+    uint32_t found = table_get (&self->by_topic, *hash);
     if (found == NONE || !is_topic (self, found, topic, topic_size) ||
         self->items[found].partition != partition)
         return NONE;
@@ -212,15 +216,16 @@ static open_section_t *open_section (bn_sections_t *self, const char *topic, siz
 
 /*  An event was added to a section. A key that the table has no memory for must not be looked up as
  *  one that it never had: then every later event opens a section behind all others.  */
-static void keep_tables (bn_sections_t *self, uint32_t index, bool opened, uint64_t key_hash)
+static void keep_tables (bn_sections_t *self, uint32_t index, bool opened, uint64_t hash,
+                         uint64_t key_hash)
 {
     const open_section_t *section = &self->items[index];
     if (!self->mixed)
         return;
+    if (opened && !hash)
+        hash = topic_hash (self, section->topic, section->topic_size, section->partition);
     if (opened)
-        table_put (&self->by_topic,
-                   topic_hash (self, section->topic, section->topic_size, section->partition),
-                   index);
+        table_put (&self->by_topic, hash, index);
     if (key_hash && !table_put (&self->by_key, key_hash, index))
         table_fini (&self->by_topic);
 }
@@ -236,7 +241,8 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
         partition = bn_hash_partition (key_hash, self->partitions);
         key_hash += key_hash == 0; /* 0 is none */
     }
-    uint32_t found = find (self, topic, topic_size, partition, key_hash);
+    uint64_t hash = 0;
+    uint32_t found = find (self, topic, topic_size, partition, key_hash, &hash);
     open_section_t *section = found == NONE ? NULL : &self->items[found];
     bool fits = section && section->writer.count < BN_SECTION_EVENTS_MAX;
     if (!fits) {
@@ -260,7 +266,7 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
         found = self->count++;
         self->by_partition[partition].last = found;
     }
-    keep_tables (self, found, !fits, key_hash);
+    keep_tables (self, found, !fits, hash, key_hash);
     self->added = found;
     self->bytes += section->writer.buffer.size - before;
     self->events++;
