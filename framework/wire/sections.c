@@ -25,7 +25,7 @@ typedef struct {
     bn_batch_writer_t writer;
     uint32_t partition;
     uint32_t topic_size;
-    char topic[BATON_TOPIC_BYTES_MAX];
+    size_t topic_at; /* in `topics` */
 } open_section_t;
 
 typedef struct {
@@ -47,6 +47,7 @@ struct bn_sections {
     uint32_t count; /* sections */
     uint32_t capacity;
     open_section_t *items; /* owned */
+    bn_buffer_t topics;    /* of the sections, one behind the other */
     bool mixed;            /* there is a second topic: the tables are kept */
     table_t by_topic;      /* topic and partition -> its last section */
     table_t by_key;        /* key -> the last section that has it */
@@ -114,6 +115,7 @@ bn_sections_t *bn_sections_new (uint32_t partitions, size_t bytes_max)
         return NULL;
     self->bytes_max = bytes_max;
     self->partitions = partitions;
+    bn_buffer_init (&self->topics, SIZE_MAX / 4);
     for (uint32_t i = 0; i < partitions; i++)
         self->by_partition[i].last = NONE;
     return self;
@@ -127,6 +129,7 @@ static void empty (bn_sections_t *self)
         self->by_partition[i].last = NONE;
     table_fini (&self->by_topic);
     table_fini (&self->by_key);
+    bn_buffer_clear (&self->topics);
     self->mixed = false;
     self->count = 0;
     self->events = 0;
@@ -140,14 +143,20 @@ void bn_sections_destroy (bn_sections_t **self_p)
         return;
     *self_p = NULL;
     empty (self);
+    bn_buffer_fini (&self->topics);
     free (self->items);
     free (self);
+}
+
+static const char *topic_of (const bn_sections_t *self, const open_section_t *section)
+{
+    return (const char *)self->topics.blob->data + section->topic_at;
 }
 
 static bool is_topic (const bn_sections_t *self, uint32_t index, const char *topic, size_t size)
 {
     const open_section_t *section = &self->items[index];
-    return section->topic_size == size && memcmp (section->topic, topic, size) == 0;
+    return section->topic_size == size && memcmp (topic_of (self, section), topic, size) == 0;
 }
 
 static uint64_t topic_hash (const bn_sections_t *self, const char *topic, size_t size,
@@ -164,10 +173,11 @@ static void mix (bn_sections_t *self)
     for (uint32_t i = 0; i < self->partitions; i++) {
         uint32_t last = self->by_partition[i].last;
         self->by_partition[i].mixed = last;
-        if (last != NONE)
-            table_put (&self->by_topic,
-                       topic_hash (self, self->items[last].topic, self->items[last].topic_size, i),
-                       last);
+        if (last == NONE)
+            continue;
+        const open_section_t *section = &self->items[last];
+        table_put (&self->by_topic,
+                   topic_hash (self, topic_of (self, section), section->topic_size, i), last);
     }
 }
 
@@ -207,10 +217,15 @@ static open_section_t *open_section (bn_sections_t *self, const char *topic, siz
         self->capacity = capacity;
     }
     open_section_t *section = &self->items[self->count];
+    section->topic_at = self->topics.size;
+    bn_buffer_append (&self->topics, topic, topic_size);
+    if (self->topics.failed) {
+        self->topics.failed = false; /* nothing was appended: what is in it stays good */
+        return NULL;
+    }
     bn_batch_writer_init (&section->writer, self->bytes_max);
     section->partition = partition;
     section->topic_size = (uint32_t)topic_size;
-    memcpy (section->topic, topic, topic_size);
     return section;
 }
 
@@ -223,7 +238,7 @@ static void keep_tables (bn_sections_t *self, uint32_t index, bool opened, uint6
     if (!self->mixed)
         return;
     if (opened && !hash)
-        hash = topic_hash (self, section->topic, section->topic_size, section->partition);
+        hash = topic_hash (self, topic_of (self, section), section->topic_size, section->partition);
     if (opened)
         table_put (&self->by_topic, hash, index);
     if (key_hash && !table_put (&self->by_key, key_hash, index))
@@ -258,8 +273,10 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
     section->writer.buffer.bound = before + (self->bytes_max - self->bytes);
     baton_err_t err = bn_batch_writer_add (&section->writer, event);
     if (err) {
-        if (!fits)
+        if (!fits) {
             bn_batch_writer_fini (&section->writer);
+            self->topics.size = section->topic_at;
+        }
         return err;
     }
     if (!fits) {
@@ -300,14 +317,12 @@ bn_section_t *bn_sections_take (bn_sections_t *self, uint32_t *count)
     *count = 0;
     if (self->count == 0)
         return NULL;
-    size_t texts = 0;
-    for (uint32_t i = 0; i < self->count; i++)
-        texts += self->items[i].topic_size;
     /*  The topics lie behind the array, in the same memory.  */
-    bn_section_t *sections = malloc (self->count * sizeof (bn_section_t) + texts);
+    bn_section_t *sections = malloc (self->count * sizeof (bn_section_t) + self->topics.size);
     if (!sections)
         return NULL;
-    char *text = (char *)(sections + self->count);
+    char *topics = (char *)(sections + self->count);
+    memcpy (topics, bn_buffer_data (&self->topics), self->topics.size);
     for (uint32_t i = 0; i < self->count; i++) {
         open_section_t *item = &self->items[i];
         uint32_t events = 0;
@@ -315,12 +330,10 @@ bn_section_t *bn_sections_take (bn_sections_t *self, uint32_t *count)
         /*  A section without an event is never kept, and handing over what is there needs no
          *  memory.  */
         bn_assert (payload);
-        memcpy (text, item->topic, item->topic_size);
-        sections[i] = (bn_section_t){.topic = {text, item->topic_size},
+        sections[i] = (bn_section_t){.topic = {topics + item->topic_at, item->topic_size},
                                      .partition = item->partition,
                                      .count = events,
                                      .payload = {payload, payload->data, payload->size}};
-        text += item->topic_size;
     }
     *count = self->count;
     empty (self);
