@@ -81,7 +81,7 @@ static int s_take_option (bn_lab_order_t *self, char **words, char what[256])
 {
     static const char *const with_value[] = {"for", "rate", "seed", "key"};
     const char *word = words[0], *value = words[1];
-    uint64_t number;
+    uint64_t number = 0;
     if (!strcmp (word, "random")) {
         self->random = true;
         return 1;
@@ -117,7 +117,7 @@ static int s_take_option (bn_lab_order_t *self, char **words, char what[256])
 /*  A word that only some kinds know; false: it is something else.  */
 static bool s_take_particular (bn_lab_order_t *self, const char *word)
 {
-    uint64_t number;
+    uint64_t number = 0;
     switch (self->kind) {
     case BN_LAB_PARTITION:
     case BN_LAB_SLOW:
