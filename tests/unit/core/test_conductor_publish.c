@@ -285,6 +285,38 @@ static void small_sections_go_out_in_one_bundle_for_each_instance (void **state)
     harness_destroy (h);
 }
 
+/*  Also where those of another lie between them in the record.  */
+static void a_bundle_has_the_payloads_of_its_own_sections_only (void **state)
+{
+    (void)state;
+    bn_conductor_options_t options;
+    harness_options (&options);
+    options.bundle_section_bytes = 1000;
+    harness_t *h = harness_new (&options, 4);
+    harness_instance (h, "some", "i", 2, "b.*");
+    uint64_t route = harness_hello (h, BN_ROLE_PRODUCER, 7);
+    bn_section_t sections[6] = {
+        harness_section (h, "a.x", "key", 1), harness_section (h, "b.x", "key", 2),
+        harness_section (h, "b.y", "key", 1), harness_section (h, "a.y", "key", 2),
+        harness_section (h, "b.x", "key", 3), harness_section (h, "b.z", "key", 1)};
+    static const uint32_t wanted[] = {1, 2, 4, 5};
+    assert_int_equal (harness_publish (h, route, 7, 1, sections, 6), BATON_OK);
+    assert_int_equal (harness_fanouts (h), 1);
+    const bn_bundle_t *bundle = bundle_for (h, 0, "some", 2);
+    assert_int_equal (bundle->section_count, 4);
+    const bn_slice_t *payload = &harness_fanout (h, 0)->payload;
+    size_t at = 0;
+    for (uint32_t index = 0; index < 4; index++) {
+        const bn_slice_t *expected = &sections[wanted[index]].payload;
+        assert_int_equal (bundle->sections[index].bytes, expected->size);
+        assert_true (expected->size <= payload->size - at);
+        assert_memory_equal (payload->data + at, expected->data, expected->size);
+        at += expected->size;
+    }
+    assert_int_equal (at, payload->size);
+    harness_destroy (h);
+}
+
 static void large_sections_are_not_bundled (void **state)
 {
     (void)state;
@@ -398,6 +430,7 @@ int main (void)
         cmocka_unit_test (forgotten_producer_starts_over),
         cmocka_unit_test (the_chain_links_sections_across_topics),
         cmocka_unit_test (small_sections_go_out_in_one_bundle_for_each_instance),
+        cmocka_unit_test (a_bundle_has_the_payloads_of_its_own_sections_only),
         cmocka_unit_test (large_sections_are_not_bundled),
         cmocka_unit_test (requests_need_hello_and_the_right_role),
         cmocka_unit_test (garbage_is_answered),

@@ -220,14 +220,18 @@ static void test_utf8 (void **state)
     for (size_t i = 0; i < sizeof (cases) / sizeof (cases[0]); i++)
         if (bn_utf8_valid (cases[i].text, strlen (cases[i].text)) != cases[i].valid)
             fail_msg ("case %zu", i);
-    /*  U+0000 anywhere in and around a word of eight.  */
-    for (size_t zero = 0; zero < 20; zero++) {
-        char text[20];
-        memset (text, 'x', sizeof (text));
-        assert_true (bn_utf8_valid (text, sizeof (text)));
-        text[zero] = 0;
-        assert_false (bn_utf8_valid (text, sizeof (text)));
-    }
+    /*  U+0000 and a byte that is no character, anywhere in texts of any length around words of
+     *  four and of eight.  */
+    for (size_t size = 1; size <= 20; size++)
+        for (size_t at = 0; at < size; at++) {
+            char text[20];
+            memset (text, 'x', size);
+            assert_true (bn_utf8_valid (text, size));
+            text[at] = 0;
+            assert_false (bn_utf8_valid (text, size));
+            text[at] = (char)0xff;
+            assert_false (bn_utf8_valid (text, size));
+        }
     input_t in = INPUT ("\xa2\xc3\x28");
     size_t size;
     bn_mp_str (&in.mp, 10, &size, "s");
