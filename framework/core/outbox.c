@@ -23,7 +23,7 @@
  *  O2  at most one PUBLISH is in flight, and its sequence is `sequence + 1`.
  *  O3  the bytes of the request in flight do not change.
  *
- *  Owned and run by the producer's courier thread.  */
+ *  Owned by the producer, stepped by whichever thread has its machine.  */
 
 #include "core/outbox.h"
 #include "base/assert.h"

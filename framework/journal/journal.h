@@ -96,6 +96,24 @@ baton_err_t bn_journal_write (bn_journal_writer_t *self, const bn_journal_record
                               size_t count, char detail[512]);
 /*  fdatasync of everything written, then the commit mark rules of docs/journal-format.md.  */
 baton_err_t bn_journal_sync (bn_journal_writer_t *self, char detail[512]);
+
+/*  bn_journal_sync in three parts, so that records can be written while the disk is at work: begin
+ *  takes what is written by then, wait has it synced, end tells the writer. begin and end are for
+ *  the thread that uses the writer; wait may be called in any, whatever the writer does meanwhile,
+ *  bn_journal_sync included. One at a time. After a begin that returned OK and set `file`, end must
+ *  be called.  */
+typedef struct {
+    bn_vfs_t *vfs;     /* borrowed */
+    bn_vfile_t *file;  /* owned; NULL: nothing to sync */
+    uint64_t sequence; /* of the newest record that is included */
+    int rc;            /* of the wait: 0, or negative errno */
+} bn_journal_flight_t;
+
+baton_err_t bn_journal_sync_begin (bn_journal_writer_t *self, bn_journal_flight_t *flight,
+                                   char detail[512]);
+void bn_journal_sync_wait (bn_journal_flight_t *flight);
+baton_err_t bn_journal_sync_end (bn_journal_writer_t *self, bn_journal_flight_t *flight,
+                                 char detail[512]);
 /*  Prepares a piece of the next segment if there is none ready: written with zeros, synced; in the
  *  end renamed, directory synced. A piece of 1 MiB, because a disk is busy with 64 of them for so
  *  long that whoever publishes meanwhile would notice. Called when there is nothing better to do;

@@ -529,6 +529,46 @@ baton_err_t bn_journal_sync (bn_journal_writer_t *self, char detail[512])
     return err ? err : write_closing (self, BN_FRAME_COMMIT, &crc, detail);
 }
 
+/*  With a handle of its own: a roll closes the writer's. What was written to earlier segments is
+ *  synced already.  */
+baton_err_t bn_journal_sync_begin (bn_journal_writer_t *self, bn_journal_flight_t *flight,
+                                   char detail[512])
+{
+    bn_assert (self && flight);
+    *flight = (bn_journal_flight_t){.vfs = self->vfs, .sequence = self->end.sequence_next - 1};
+    if (self->failed)
+        return refuse (self, detail);
+    if (self->end.synced == flight->sequence)
+        return BATON_OK;
+    char name[BN_SEGMENT_NAME_MAX];
+    bn_segment_name (name, current (self)->id);
+    int rc = self->vfs->open (self->vfs, name, false, true, &flight->file);
+    return rc == 0 ? BATON_OK : fail (self, rc, "open", detail);
+}
+
+void bn_journal_sync_wait (bn_journal_flight_t *flight)
+{
+    flight->rc = flight->vfs->datasync (flight->vfs, flight->file);
+}
+
+baton_err_t bn_journal_sync_end (bn_journal_writer_t *self, bn_journal_flight_t *flight,
+                                 char detail[512])
+{
+    self->vfs->close (self->vfs, &flight->file);
+    if (self->failed)
+        return refuse (self, detail);
+    if (flight->rc != 0)
+        return fail (self, flight->rc, "fdatasync", detail);
+    if (flight->sequence <= self->end.synced)
+        return BATON_OK;
+    self->end.synced = flight->sequence;
+    /*  Records that came meanwhile are not synced, and the next one will say what is.  */
+    uint32_t crc;
+    return flight->sequence + 1 == self->end.sequence_next
+               ? write_closing (self, BN_FRAME_COMMIT, &crc, detail)
+               : BATON_OK;
+}
+
 size_t bn_journal_writer_extents (bn_journal_writer_t *self, bn_extent_t *extents, size_t max)
 {
     size_t count = self->extent_count < max ? self->extent_count : max;

@@ -22,6 +22,9 @@
  *  takes longer than to look.  */
 #define WATCH_MS   5
 #define UNWATCH_MS 20
+/*  With the policy interval writing goes on during a sync, but not for longer than this: it bounds
+ *  what a power cut can take.  */
+#define SYNC_LATE_MS 1000
 
 struct bn_journal_thread {
     bn_journal_thread_options_t options;
@@ -39,8 +42,16 @@ struct bn_journal_thread {
     uint64_t runs;                          /* begun */
     bool watching;                          /* the journal's side looks every WATCH_MS */
     bn_journal_report_t report;             /* gathers until it is asked for */
+    enum { LANDED, FLYING, BACK } sync;     /* where `flight` is; FLYING: the syncer's */
+    bn_journal_flight_t flight;
+    uint64_t late_ms; /* monotonic; FLYING: from then on writing waits for it */
+    bool syncer_stop;
+
+    pthread_t syncer;        /* policy interval: waits for the disk, and does nothing else */
+    pthread_cond_t take_off; /* FLYING, or syncer_stop */
 
     /*  Of who uses the writer.  */
+    bool in_flight; /* sync is not LANDED */
     uint64_t written_sequence;
     bool dirty;           /* written, not synced */
     bool prepared;        /* the next segment is ready, as far as this side knows */
@@ -153,7 +164,7 @@ static void take_report (bn_journal_thread_t *self, bn_journal_report_t *report)
 
 static baton_err_t sync_now (bn_journal_thread_t *self, char detail[512])
 {
-    if (!self->dirty)
+    if (!self->dirty && !self->in_flight)
         return BATON_OK;
     baton_err_t err = bn_journal_sync (self->options.writer, detail);
     self->dirty = err != BATON_OK;
@@ -225,13 +236,19 @@ static void run_job (bn_journal_thread_t *self, bn_journal_job_t *job)
 
 /*  ---- the journal's side ---- */
 
-typedef enum { STEP_WAIT, STEP_JOB, STEP_IDLE, STEP_SERVE, STEP_END } step_t;
+typedef enum { STEP_WAIT, STEP_JOB, STEP_IDLE, STEP_LAND, STEP_SERVE, STEP_END } step_t;
 
 /*  The newest run that was seen, and since when; or, before one, since when there was none.  */
 typedef struct {
     uint64_t runs;
     uint64_t since_ms;
 } seen_t;
+
+/*  Is a sync taking so long that nothing more is written before it is back?  */
+static bool late (const bn_journal_thread_t *self)
+{
+    return self->sync == FLYING && bn_clock_now ().mono_ms >= self->late_ms;
+}
 
 /*  When idle work is due. While nobody uses the writer.  */
 static uint64_t idle_due_ms (const bn_journal_thread_t *self, uint64_t since_ms)
@@ -241,7 +258,8 @@ static uint64_t idle_due_ms (const bn_journal_thread_t *self, uint64_t since_ms)
         return due_ms;
     if (!self->prepared)
         due_ms = since_ms + (self->full ? FULL_BEFORE_PREPARE_MS : IDLE_BEFORE_PREPARE_MS);
-    if (self->options.sync == BN_SYNC_INTERVAL && self->dirty && self->sync_due_ms < due_ms)
+    if (self->options.sync == BN_SYNC_INTERVAL && self->dirty && self->sync == LANDED &&
+        self->sync_due_ms < due_ms)
         due_ms = self->sync_due_ms;
     return due_ms;
 }
@@ -249,8 +267,11 @@ static uint64_t idle_due_ms (const bn_journal_thread_t *self, uint64_t since_ms)
 /*  What there is to do; STEP_WAIT: nothing until *until_ms.  */
 static step_t look (bn_journal_thread_t *self, seen_t *seen, uint64_t *until_ms)
 {
+    *until_ms = UINT64_MAX;
+    if (self->sync == BACK && self->user != SERVICE)
+        return STEP_LAND;
     if (self->job_set)
-        return STEP_JOB;
+        return late (self) ? STEP_WAIT : STEP_JOB;
     if (self->stop)
         return STEP_END;
     uint64_t now_ms = bn_clock_now ().mono_ms;
@@ -299,12 +320,77 @@ static step_t await_step (bn_journal_thread_t *self, bn_journal_job_t *job)
     return step;
 }
 
+/*  ---- syncs of the policy interval ---- */
+
+static void *syncer_main (void *arg)
+{
+    bn_journal_thread_t *self = arg;
+    pthread_mutex_lock (&self->lock);
+    while (self->sync == FLYING || !self->syncer_stop) {
+        if (self->sync != FLYING) {
+            pthread_cond_wait (&self->take_off, &self->lock);
+            continue;
+        }
+        pthread_mutex_unlock (&self->lock);
+        bn_journal_sync_wait (&self->flight);
+        pthread_mutex_lock (&self->lock);
+        self->sync = BACK;
+        pthread_cond_signal (&self->wake);
+    }
+    pthread_mutex_unlock (&self->lock);
+    return NULL;
+}
+
+/*  Lets the syncer wait for what is written by now.  */
+static baton_err_t take_off (bn_journal_thread_t *self, char detail[512])
+{
+    bn_journal_flight_t flight;
+    baton_err_t err = bn_journal_sync_begin (self->options.writer, &flight, detail);
+    self->dirty = err != BATON_OK;
+    if (err || !flight.file)
+        return err;
+    self->in_flight = true;
+    pthread_mutex_lock (&self->lock);
+    self->flight = flight;
+    self->sync = FLYING;
+    self->late_ms = bn_clock_now ().mono_ms + SYNC_LATE_MS;
+    pthread_cond_signal (&self->take_off);
+    pthread_mutex_unlock (&self->lock);
+    return BATON_OK;
+}
+
+static baton_err_t land (bn_journal_thread_t *self, char detail[512])
+{
+    baton_err_t err = bn_journal_sync_end (self->options.writer, &self->flight, detail);
+    pthread_mutex_lock (&self->lock);
+    self->sync = LANDED;
+    pthread_mutex_unlock (&self->lock);
+    self->in_flight = false;
+    return err;
+}
+
+/*  The last one is waited for.  */
+static void end_syncer (bn_journal_thread_t *self)
+{
+    if (self->options.sync != BN_SYNC_INTERVAL)
+        return;
+    pthread_mutex_lock (&self->lock);
+    self->syncer_stop = true;
+    pthread_cond_signal (&self->take_off);
+    pthread_mutex_unlock (&self->lock);
+    pthread_join (self->syncer, NULL);
+    char detail[512] = "";
+    baton_err_t err = self->sync == BACK ? land (self, detail) : BATON_OK;
+    if (err)
+        tell (self, err, detail, false);
+}
+
 /*  Interval syncs and preparing the next segment. Returns what failed.  */
 static baton_err_t idle_work (bn_journal_thread_t *self, char detail[512])
 {
-    if (self->options.sync == BN_SYNC_INTERVAL && self->dirty &&
+    if (self->options.sync == BN_SYNC_INTERVAL && self->dirty && !self->in_flight &&
         bn_clock_now ().mono_ms >= self->sync_due_ms)
-        return sync_now (self, detail);
+        return take_off (self, detail);
     if (self->prepared)
         return BATON_OK;
     baton_err_t err = bn_journal_prepare (self->options.writer, detail);
@@ -343,7 +429,7 @@ static bool keep_journal (bn_journal_thread_t *self)
         if (step == STEP_JOB)
             take_job (self, &job);
         else {
-            baton_err_t err = idle_work (self, detail);
+            baton_err_t err = step == STEP_LAND ? land (self, detail) : idle_work (self, detail);
             if (err)
                 tell (self, err, detail, false);
         }
@@ -377,6 +463,27 @@ static void *journal_thread_main (void *arg)
 
 /*  ---- the service's side ---- */
 
+static void release (bn_journal_thread_t *self)
+{
+    if (self->fd >= 0)
+        close (self->fd);
+    pthread_cond_destroy (&self->take_off);
+    pthread_cond_destroy (&self->wake);
+    pthread_mutex_destroy (&self->lock);
+    free (self);
+}
+
+static bool start_threads (bn_journal_thread_t *self)
+{
+    if (self->options.sync == BN_SYNC_INTERVAL &&
+        pthread_create (&self->syncer, NULL, syncer_main, self) != 0)
+        return false;
+    if (pthread_create (&self->thread, NULL, journal_thread_main, self) == 0)
+        return true;
+    end_syncer (self);
+    return false;
+}
+
 baton_err_t bn_journal_thread_new (bn_journal_thread_t **thread,
                                    const bn_journal_thread_options_t *options)
 {
@@ -396,13 +503,10 @@ baton_err_t bn_journal_thread_new (bn_journal_thread_t **thread,
     pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init (&self->wake, &monotonic);
     pthread_condattr_destroy (&monotonic);
+    pthread_cond_init (&self->take_off, NULL);
     self->fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (self->fd < 0 || pthread_create (&self->thread, NULL, journal_thread_main, self) != 0) {
-        if (self->fd >= 0)
-            close (self->fd);
-        pthread_cond_destroy (&self->wake);
-        pthread_mutex_destroy (&self->lock);
-        free (self);
+    if (self->fd < 0 || !start_threads (self)) {
+        release (self);
         return BATON_ERR_SYSTEM;
     }
     *thread = self;
@@ -416,14 +520,12 @@ void bn_journal_thread_destroy (bn_journal_thread_t **self_p)
         return;
     end (self);
     pthread_join (self->thread, NULL);
+    end_syncer (self);
     char detail[512];
     if (!self->report.err && self->options.sync != BN_SYNC_NEVER)
         sync_now (self, detail); /* if it fails the journal is not marked as closed */
-    close (self->fd);
     free (self->report.extents);
-    pthread_cond_destroy (&self->wake);
-    pthread_mutex_destroy (&self->lock);
-    free (self);
+    release (self);
     *self_p = NULL;
 }
 
@@ -444,7 +546,7 @@ static bool begin_run (bn_journal_thread_t *self, bn_journal_job_t *given, bn_jo
 {
     pthread_mutex_lock (&self->lock);
     bn_assert (!self->job_set && self->serve);
-    bool begins = self->user == NOBODY && !self->report.err;
+    bool begins = self->user == NOBODY && !self->report.err && !late (self);
     if (begins) {
         self->user = SERVICE;
         self->runs++;

@@ -22,9 +22,14 @@
  *               │  └──────── sees that a run lasts ───────┘  │
  *               └─────────── was relieved in that run ───────┘
  *
+ *  With the policy interval a third thread, the syncer, waits for the disk, and records are written
+ *  meanwhile: receipts do not wait for a sync, and should not for a slow one. Only when it takes
+ *  longer than a second, so that a power cut could take too much, writing waits for it.
+ *
  *  INVARIANT J1: after an error nothing more is written, and no report says that anything more is
  *  durable.
- *  INVARIANT J2: one side at a time uses the writer (`user`, under the lock).
+ *  INVARIANT J2: one side at a time uses the writer (`user`, under the lock). The syncer touches
+ *  nothing but its flight.
  *  INVARIANT J3: one thread at a time is on the service's side. Threads change sides only during a
  *  run, under the lock; the one that was relieved touches nothing of the service afterwards.
  *

@@ -213,6 +213,66 @@ static void what_a_failed_sync_left_in_the_cache_is_written_again (void **state)
     fixture_fini (&f);
 }
 
+/*  A sync in three parts: what was written before it began survives a power cut once it has ended,
+ *  also if records and whole segments were written meanwhile; what the next records say of it is
+ *  never more than that.  */
+static void a_sync_beside_writing_keeps_what_it_began_with (void **state)
+{
+    (void)state;
+    static const uint32_t meanwhile[] = {0, 1, 40, 400};
+    for (size_t i = 0; i < sizeof meanwhile / sizeof *meanwhile; i++)
+        for (uint64_t seed = 1; seed <= 20; seed++) {
+            fixture_t f;
+            bn_journal_flight_t flight;
+            fixture_init (&f, seed, 16384);
+            assert_int_equal (fixture_open (&f, 0), BATON_OK);
+            assert_int_equal (bn_journal_sync_begin (f.writer, &flight, f.detail), BATON_OK);
+            assert_null (flight.file); /* nothing was written */
+            assert_int_equal (fixture_write (&f, 10), BATON_OK);
+            assert_int_equal (bn_journal_sync_begin (f.writer, &flight, f.detail), BATON_OK);
+            assert_non_null (flight.file);
+            bn_journal_sync_wait (&flight);
+            assert_int_equal (fixture_write (&f, meanwhile[i]), BATON_OK);
+            assert_int_equal (bn_journal_sync_end (f.writer, &flight, f.detail), BATON_OK);
+            /*  What follows says what is synced, and is not itself.  */
+            assert_int_equal (fixture_write (&f, 3), BATON_OK);
+            fixture_crash (&f);
+            assert_int_equal (fixture_open (&f, 0), BATON_OK);
+            assert_in_range (f.last_replayed, 10, 10 + meanwhile[i] + 3);
+            fixture_fini (&f);
+        }
+}
+
+static void a_sync_beside_writing_that_fails_is_the_last (void **state)
+{
+    (void)state;
+    for (int which = 0; which < 2; which++) {
+        fixture_t f;
+        bn_journal_flight_t flight;
+        fixture_init (&f, 1, 65536);
+        assert_int_equal (fixture_open (&f, 0), BATON_OK);
+        assert_int_equal (fixture_write (&f, 10), BATON_OK);
+        if (which == 0)
+            bn_disk_fail_at (f.disk, bn_disk_calls (f.disk), EIO);
+        baton_err_t err = bn_journal_sync_begin (f.writer, &flight, f.detail);
+        if (which == 1) {
+            assert_int_equal (err, BATON_OK);
+            bn_disk_fail_at (f.disk, bn_disk_calls (f.disk), EIO);
+            bn_journal_sync_wait (&flight);
+            err = bn_journal_sync_end (f.writer, &flight, f.detail);
+            assert_null (flight.file);
+        }
+        assert_int_equal (err, BATON_ERR_IO);
+        assert_int_equal (fixture_write (&f, 1), BATON_ERR_IO);
+        assert_int_equal (bn_journal_sync_begin (f.writer, &flight, f.detail), BATON_ERR_IO);
+        assert_null (flight.file);
+        assert_int_equal (bn_journal_sync_end (f.writer, &flight, f.detail), BATON_ERR_IO);
+        fixture_kill (&f);
+        assert_int_equal (fixture_open (&f, 0), BATON_OK);
+        fixture_fini (&f);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +280,8 @@ int main (void)
         cmocka_unit_test (power_may_go_during_recovery),
         cmocka_unit_test (an_error_of_the_disk_is_final_and_loses_nothing),
         cmocka_unit_test (what_a_failed_sync_left_in_the_cache_is_written_again),
+        cmocka_unit_test (a_sync_beside_writing_keeps_what_it_began_with),
+        cmocka_unit_test (a_sync_beside_writing_that_fails_is_the_last),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  The journal's thread over a disk that has no room for the next segment, and the two threads over
- *  one that hangs.  */
+/*  The journal's thread over a disk that has no room for the next segment, the two threads over one
+ *  that hangs, and syncs now and then over one that takes its time.  */
 #include "base/blob.h"
 #include "orchestrator/journal_thread.h"
 #include "support/disk.h"
@@ -12,9 +12,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -277,12 +279,131 @@ static void a_run_that_hangs_and_fails_is_the_last (void **state)
     serve (serve_broken, 2);
 }
 
+/*  ---- the policy interval ---- */
+
+static sem_t entered;
+static atomic_int slow; /* syncs to come that take their time */
+
+static int slow_datasync (bn_vfs_t *self, bn_vfile_t *file)
+{
+    if (atomic_fetch_sub (&slow, 1) > 0) {
+        sem_post (&entered);
+        await (&go_on);
+    }
+    return atomic_load (&broken) ? -EIO : real_datasync (self, file);
+}
+
+/*  On a real file system: there a sync and a write may be at work together.  */
+static bn_journal_thread_t *open_slow (char *folder)
+{
+    bn_journal_options_t journal = {.segment_bytes = SEGMENT_BYTES};
+    bn_journal_recovery_t recovery;
+    char detail[512];
+    sem_init (&go_on, 0, 0);
+    sem_init (&entered, 0, 0);
+    atomic_store (&broken, false);
+    atomic_store (&slow, 0);
+    assert_non_null (mkdtemp (folder));
+    assert_int_equal (bn_vfs_posix_new (&vfs, folder, false), 0);
+    real_datasync = vfs->datasync;
+    vfs->datasync = slow_datasync;
+    options = (bn_journal_thread_options_t){.sync = BN_SYNC_INTERVAL, .sync_interval_ms = 1};
+    assert_int_equal (
+        bn_journal_open (&options.writer, &reader, vfs, &journal, 0, NULL, NULL, &recovery, detail),
+        BATON_OK);
+    bn_journal_thread_t *thread;
+    assert_int_equal (bn_journal_thread_new (&thread, &options), BATON_OK);
+    return thread;
+}
+
+static bool remove_file (const char *name, void *arg)
+{
+    (void)arg;
+    char path[300];
+    snprintf (path, sizeof path, "journal/%s", name);
+    assert_int_equal (vfs->remove (vfs, path), 0);
+    return true;
+}
+
+static void close_slow (bn_journal_thread_t **thread, const char *folder)
+{
+    bn_journal_thread_destroy (thread);
+    bn_journal_reader_destroy (&reader);
+    bn_journal_writer_destroy (&options.writer);
+    assert_int_equal (vfs->list (vfs, "journal", remove_file, NULL), 0);
+    assert_int_equal (vfs->remove (vfs, "FORMAT"), 0);
+    vfs->destroy (&vfs);
+    char path[300];
+    snprintf (path, sizeof path, "%s/journal", folder);
+    assert_int_equal (rmdir (path), 0);
+    snprintf (path, sizeof path, "%s/lock", folder);
+    assert_int_equal (unlink (path), 0);
+    assert_int_equal (rmdir (folder), 0);
+    sem_destroy (&go_on);
+    sem_destroy (&entered);
+}
+
+static void writing_goes_on_during_a_sync_for_so_long (void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/baton-journal-thread-XXXXXX";
+    bn_journal_thread_t *thread = open_slow (folder);
+    /*  Enough for several segments, some of them begun while the disk is at work.  */
+    uint64_t sequence = 1;
+    for (int i = 0; i < 5; i++) {
+        atomic_store (&slow, 1);
+        write_one (thread, sequence++);
+        await (&entered);
+        for (int k = 0; k < 200; k++)
+            write_one (thread, sequence++);
+        sem_post (&go_on);
+    }
+    atomic_store (&slow, 1);
+    write_one (thread, sequence++);
+    await (&entered);
+    poll (NULL, 0, 1100); /* more than a power cut may take */
+    bn_journal_job_t job = one_record (sequence);
+    bn_journal_thread_submit (thread, &job);
+    struct pollfd fd = {.fd = bn_journal_thread_fd (thread), .events = POLLIN};
+    assert_int_equal (poll (&fd, 1, 50), 0);
+    sem_post (&go_on);
+    bn_journal_report_t report = await_report (thread);
+    assert_int_equal (report.err, BATON_OK);
+    assert_int_equal (report.durable_sequence, sequence);
+    close_slow (&thread, folder);
+}
+
+static void a_sync_that_fails_is_the_last (void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/baton-journal-thread-XXXXXX";
+    bn_journal_thread_t *thread = open_slow (folder);
+    atomic_store (&slow, 1);
+    write_one (thread, 1);
+    await (&entered);
+    write_one (thread, 2);
+    atomic_store (&broken, true);
+    sem_post (&go_on);
+    bn_journal_report_t report;
+    do {
+        struct pollfd fd = {.fd = bn_journal_thread_fd (thread), .events = POLLIN};
+        assert_int_equal (poll (&fd, 1, DEADLINE_S * 1000), 1);
+        bn_journal_thread_report (thread, &report);
+        free (report.extents);
+    } while (!report.err);
+    assert_int_equal (report.err, BATON_ERR_IO);
+    assert_int_equal (report.durable_sequence, 2);
+    close_slow (&thread, folder);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (no_room_to_prepare_stops_nobody),
         cmocka_unit_test (the_thread_in_a_run_that_hangs_is_relieved),
         cmocka_unit_test (a_run_that_hangs_and_fails_is_the_last),
+        cmocka_unit_test (writing_goes_on_during_a_sync_for_so_long),
+        cmocka_unit_test (a_sync_that_fails_is_the_last),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
