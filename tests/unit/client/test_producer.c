@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #define PATIENCE_MS 60000
@@ -33,7 +34,7 @@
 typedef struct {
     uint32_t message_bytes_max; /* that it announces */
     unsigned repeats;           /* of each receipt: messages that nobody waits for */
-    unsigned goes_after;        /* so many receipts it closes its socket, and opens it; 0: never */
+    unsigned goes_after;        /* so many receipts it cuts the connection; 0: never */
     char endpoint[256];
     void *context;
     void *router;
@@ -41,18 +42,6 @@ typedef struct {
     uint64_t sequence; /* last one receipted */
     uint64_t offset;
 } server_t;
-
-static void server_bind (server_t *self, const char *endpoint)
-{
-    size_t size = sizeof self->endpoint;
-    self->router = zmq_socket (self->context, ZMQ_ROUTER);
-    bn_assert (self->router);
-    uint64_t until_ms = bn_clock_now ().mono_ms + PATIENCE_MS;
-    /*  The last one that listened here may still be closing.  */
-    while (zmq_bind (self->router, endpoint) != 0)
-        bn_assert (bn_clock_now ().mono_ms < until_ms);
-    zmq_getsockopt (self->router, ZMQ_LAST_ENDPOINT, self->endpoint, &size);
-}
 
 static void send_reply (server_t *self, const bn_frame_t *route, const bn_message_t *reply)
 {
@@ -77,7 +66,7 @@ static void welcome (server_t *self, const bn_frame_t *route, const bn_message_t
     send_reply (self, route, &reply);
 }
 
-static void receipt (server_t *self, const bn_frame_t *route, const bn_message_t *message)
+static void receipt (server_t *self, const bn_frame_t *route, const bn_message_t *message, int fd)
 {
     const bn_publish_t *publish = &message->publish;
     bn_message_t reply = {.type = BN_RECEIPT,
@@ -96,12 +85,9 @@ static void receipt (server_t *self, const bn_frame_t *route, const bn_message_t
     }
     for (unsigned i = 0; i <= self->repeats; i++)
         send_reply (self, route, &reply);
-    if (self->goes_after && self->sequence % self->goes_after == 0 && !reply.receipt.duplicate) {
-        char endpoint[sizeof self->endpoint];
-        memcpy (endpoint, self->endpoint, sizeof endpoint);
-        zmq_close (self->router);
-        server_bind (self, endpoint);
-    }
+    /*  The receipt may be lost with it: then the same request comes again.  */
+    if (self->goes_after && self->sequence % self->goes_after == 0 && !reply.receipt.duplicate)
+        shutdown (fd, SHUT_RDWR);
 }
 
 static void *server_main (void *arg)
@@ -122,7 +108,8 @@ static void *server_main (void *arg)
         if (message.type == BN_HELLO)
             welcome (self, &inbound.frames[0], &message);
         else if (message.type == BN_PUBLISH)
-            receipt (self, &inbound.frames[0], &message);
+            receipt (self, &inbound.frames[0], &message,
+                     zmq_msg_get (&inbound.messages[1], ZMQ_SRCFD));
         bn_message_fini (&message);
     }
     bn_inbound_fini (&inbound);
@@ -136,7 +123,11 @@ static void server_start (server_t *self)
     if (!self->message_bytes_max)
         self->message_bytes_max = 1024 * 1024;
     self->context = zmq_ctx_new ();
-    server_bind (self, "tcp://127.0.0.1:*");
+    size_t size = sizeof self->endpoint;
+    self->router = zmq_socket (self->context, ZMQ_ROUTER);
+    bn_assert (self->router);
+    assert_int_equal (zmq_bind (self->router, "tcp://127.0.0.1:*"), 0);
+    zmq_getsockopt (self->router, ZMQ_LAST_ENDPOINT, self->endpoint, &size);
     sigset_t all, before;
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);
