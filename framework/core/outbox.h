@@ -4,8 +4,8 @@
  *
  *  Groups come in, PUBLISH requests go out, one in flight: while it is, the next one gathers (smart
  *  batching). Each request has a sequence number; after a reconnect the request in flight is sent
- *  again as it was, and the conductor recognises it (DESIGN.md section 4). Stepped by
- *  whichever thread has the producer's machine.  */
+ *  again as it was, and the conductor recognises it (DESIGN.md section 4). Stepped by whichever
+ *  thread has the producer's machine.  */
 #ifndef BN_OUTBOX_H
 #define BN_OUTBOX_H
 

@@ -70,16 +70,23 @@ static bn_journal_job_t one_record (uint64_t sequence)
     return job;
 }
 
+static bn_journal_report_t next_report (bn_journal_thread_t *thread)
+{
+    bn_journal_report_t report;
+    struct pollfd fd = {.fd = bn_journal_thread_fd (thread), .events = POLLIN};
+    assert_int_equal (poll (&fd, 1, DEADLINE_S * 1000), 1);
+    bn_journal_thread_report (thread, &report);
+    free (report.extents);
+    return report;
+}
+
 /*  The report of the job in hand, however it ended.  */
 static bn_journal_report_t await_report (bn_journal_thread_t *thread)
 {
     bn_journal_report_t report;
-    do {
-        struct pollfd fd = {.fd = bn_journal_thread_fd (thread), .events = POLLIN};
-        assert_int_equal (poll (&fd, 1, DEADLINE_S * 1000), 1);
-        bn_journal_thread_report (thread, &report);
-        free (report.extents);
-    } while (!report.idle);
+    do
+        report = next_report (thread);
+    while (!report.idle);
     return report;
 }
 
@@ -385,12 +392,9 @@ static void a_sync_that_fails_is_the_last (void **state)
     atomic_store (&broken, true);
     sem_post (&go_on);
     bn_journal_report_t report;
-    do {
-        struct pollfd fd = {.fd = bn_journal_thread_fd (thread), .events = POLLIN};
-        assert_int_equal (poll (&fd, 1, DEADLINE_S * 1000), 1);
-        bn_journal_thread_report (thread, &report);
-        free (report.extents);
-    } while (!report.err);
+    do
+        report = next_report (thread);
+    while (!report.err);
     assert_int_equal (report.err, BATON_ERR_IO);
     assert_int_equal (report.durable_sequence, 2);
     close_slow (&thread, folder);
