@@ -193,26 +193,19 @@ void bn_actor_handle_run (baton_actor_t *self, baton_context_t *context, bn_run_
     }
 }
 
-typedef struct {
-    bn_crossing_t *crossing;
-    bn_courier_t *courier;
-} stand_in_t;
-
-static void *stand_in_main (void *arg)
+static void *stand_in_main (void *courier)
 {
-    stand_in_t *self = arg;
-    while (bn_crossing_stand_in (self->crossing) && bn_courier_stand_in (self->courier))
-        ;
+    bn_courier_stand_in (courier);
     return NULL;
 }
 
 /*  The stand-in takes no signals: a SIGTERM wakes the thread that may be in a handler.  */
-static bool start_stand_in (stand_in_t *self, pthread_t *thread)
+static bool start_stand_in (bn_courier_t *courier, pthread_t *thread)
 {
     sigset_t all, before;
     sigfillset (&all);
     pthread_sigmask (SIG_SETMASK, &all, &before);
-    int rc = pthread_create (thread, NULL, stand_in_main, self);
+    int rc = pthread_create (thread, NULL, stand_in_main, courier);
     pthread_sigmask (SIG_SETMASK, &before, NULL);
     return rc == 0;
 }
@@ -267,19 +260,19 @@ baton_err_t baton_actor_run (baton_actor_t *self)
                                     .crossing = self->crossing};
     if (!bn_context_init (&context, &options))
         return end_early (self, BATON_ERR_MEMORY, baton_err_text (BATON_ERR_MEMORY));
-    stand_in_t stand_in = {.crossing = self->crossing, .courier = bn_courier_new (self)};
+    bn_courier_t *courier = bn_courier_new (self);
     pthread_t thread;
     baton_err_t err = BATON_OK;
-    if (!stand_in.courier)
+    if (!courier)
         err = end_early (self, BATON_ERR_MEMORY, "no memory or descriptors for the courier");
-    else if (!start_stand_in (&stand_in, &thread))
+    else if (!start_stand_in (courier, &thread))
         err = end_early (self, BATON_ERR_SYSTEM, "no thread to stand in for the handlers' one");
     else {
-        serve (self, &context, stand_in.courier);
+        serve (self, &context, courier);
         pthread_join (thread, NULL);
         err = self->err;
     }
-    bn_courier_destroy (&stand_in.courier);
+    bn_courier_destroy (&courier);
     bn_context_fini (&context);
     return err;
 }

@@ -54,9 +54,9 @@ void bn_courier_destroy (bn_courier_t **self_p);
 bn_run_t *bn_courier_serve (bn_courier_t *self, bn_crossing_facts_t *facts);
 void bn_courier_handled (bn_courier_t *self, bn_run_t *run);
 
-/*  Stand-in, that has taken the courier over: serves until no run is out, and hands it back. False:
- *  the end.  */
-bool bn_courier_stand_in (bn_courier_t *self);
+/*  Body of the stand-in: takes the courier over, serves until no run is out, and hands it back;
+ *  until the end.  */
+void bn_courier_stand_in (bn_courier_t *self);
 
 /*  Handles the items of one run until it is done, full, or a stop was asked for.  */
 void bn_actor_handle_run (baton_actor_t *self, baton_context_t *context, bn_run_t *run,

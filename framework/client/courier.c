@@ -506,9 +506,12 @@ void bn_courier_destroy (bn_courier_t **self_p)
 
 bn_run_t *bn_courier_serve (bn_courier_t *self, bn_crossing_facts_t *facts)
 {
-    do
+    /*  Also between two runs there is a turn: for answers, heartbeats and a stop.  */
+    while (!self->done) {
         turn (self);
-    while (!self->done && !self->run);
+        if (self->run)
+            break;
+    }
     if (self->done) {
         bn_crossing_close (self->actor->crossing);
         close_all (self);
@@ -525,7 +528,8 @@ void bn_courier_handled (bn_courier_t *self, bn_run_t *run)
     step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_RUN_DONE, .run = run});
 }
 
-bool bn_courier_stand_in (bn_courier_t *self)
+/*  With the courier, while a run is out. False: the end.  */
+static bool serve_a_run (bn_courier_t *self)
 {
     bn_crossing_t *crossing = self->actor->crossing;
     self->standing_in = true;
@@ -541,4 +545,10 @@ bool bn_courier_stand_in (bn_courier_t *self)
     await_handler (self);
     close_all (self);
     return false;
+}
+
+void bn_courier_stand_in (bn_courier_t *self)
+{
+    while (bn_crossing_stand_in (self->actor->crossing) && serve_a_run (self))
+        ;
 }
