@@ -150,7 +150,7 @@ class System(unittest.TestCase):
             return []
         rows = []
         for line in path.read_text().splitlines():
-            what, instance, pid, offset, topic, key, n, attempt = line.split(" ")
+            what, instance, pid, offset, topic, key, n, attempt = line.rstrip(" ").split(" ")
             rows.append({"what": what, "instance": instance, "pid": int(pid), "offset": int(offset),
                          "topic": topic, "key": key, "n": int(n), "attempt": int(attempt)})
         return rows
