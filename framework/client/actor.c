@@ -18,9 +18,11 @@
 #define ATTEMPTS_MAX       1000u
 #define EMIT_BYTES_MAX     (4u * 1024 * 1024)
 #define PREFETCH_BYTES_MIN (64u * 1024)
-/*  A run that is away for one to two times this leaves the courier to the stand-in. Longer than
- *  most runs (BN_RUN_MS_MAX), and nothing to any timeout of a session.  */
-#define WATCH_MS 10
+/*  A run that is away for one to two times this leaves the courier to the stand-in: the first where
+ *  runs have been long, up to the second where they have been quick. Longer than most runs
+ *  (BN_RUN_MS_MAX), and nothing to any timeout of a session.  */
+#define WATCH_MS     10
+#define WATCH_MS_MAX 40
 
 /*  "HOST-PID", with what a name may not contain replaced.  */
 static void default_instance (char *text, size_t size)
@@ -94,7 +96,8 @@ baton_err_t baton_actor_new (baton_actor_t **actor, const baton_actor_options_t 
     self->options.endpoint = self->endpoint;
     self->run_ms_max = BN_RUN_MS_MAX;
     uint32_t quarter_ms = self->options.handler_deadline_ms / 4 + 1;
-    self->crossing = bn_crossing_new (quarter_ms < WATCH_MS ? quarter_ms : WATCH_MS);
+    self->crossing = bn_crossing_new (quarter_ms < WATCH_MS ? quarter_ms : WATCH_MS,
+                                      quarter_ms < WATCH_MS_MAX ? quarter_ms : WATCH_MS_MAX);
     if (!self->crossing) {
         free (self);
         return BATON_ERR_MEMORY;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define NOTHING_IN_HAND 0
-#define IDLE_LOOKS      5 /* without a run: the stand-in sleeps until it is woken */
+#define IDLE_LOOKS      3 /* without a run: the stand-in sleeps until it is woken */
 
 /*  Where the handler thread is, and with it the courier.  */
 enum {
@@ -30,9 +30,10 @@ struct bn_crossing {
     bool closed;
     pthread_cond_t watch; /* clock monotonic; the stand-in waits: `watched` or `closed` */
     uint32_t watch_ms;
+    uint32_t watch_ms_max;
     atomic_uint away;
     atomic_uint leaves;           /* how often the handler thread has left */
-    atomic_bool watched;          /* the stand-in looks every watch_ms; else it sleeps */
+    atomic_bool watched;          /* the stand-in looks now and then; else it sleeps */
     int fd;                       /* eventfd that wakes the courier */
     bn_run_t *out;                /* courier's own: given or left with, not yet collected or back */
     atomic_uint index;            /* of the item in hand; written before deadline_ms */
@@ -40,8 +41,9 @@ struct bn_crossing {
     atomic_bool stopping;
 };
 
-bn_crossing_t *bn_crossing_new (uint32_t watch_ms)
+bn_crossing_t *bn_crossing_new (uint32_t watch_ms, uint32_t watch_ms_max)
 {
+    bn_assert (watch_ms > 0 && watch_ms <= watch_ms_max);
     bn_crossing_t *self = calloc (1, sizeof *self);
     if (!self)
         return NULL;
@@ -58,6 +60,7 @@ bn_crossing_t *bn_crossing_new (uint32_t watch_ms)
     pthread_cond_init (&self->watch, &monotonic);
     pthread_condattr_destroy (&monotonic);
     self->watch_ms = watch_ms;
+    self->watch_ms_max = watch_ms_max;
     return self;
 }
 
@@ -154,25 +157,35 @@ bool bn_crossing_in_hand (const bn_crossing_t *self, bn_in_hand_t *in_hand)
     return true;
 }
 
-/*  One look, under the lock, a watch_ms after the last one. True: the courier is taken over.  */
-static bool look (bn_crossing_t *self, unsigned *seen, unsigned *idle)
+/*  What the stand-in knows from one look to the next.  */
+typedef struct {
+    unsigned leaves;  /* at the last look */
+    unsigned idle;    /* looks in a row without a run */
+    uint32_t next_ms; /* until the next look */
+} watch_t;
+
+/*  One look, under the lock, next_ms after the last one. True: the courier is taken over.  */
+static bool look (bn_crossing_t *self, watch_t *watch)
 {
     unsigned leaves = atomic_load (&self->leaves);
-    if (leaves != *seen) {
-        *seen = leaves;
-        *idle = 0;
+    if (leaves != watch->leaves) {
+        watch->leaves = leaves;
+        watch->idle = 0;
+        watch->next_ms =
+            watch->next_ms < self->watch_ms_max / 2 ? watch->next_ms * 2 : self->watch_ms_max;
         return false;
     }
     unsigned expected = AWAY;
     if (atomic_compare_exchange_strong (&self->away, &expected, TAKEN))
         return true;
-    if (++*idle < IDLE_LOOKS)
+    if (++watch->idle < IDLE_LOOKS)
         return false;
-    *idle = 0;
+    watch->idle = 0;
+    watch->next_ms = self->watch_ms;
     /*  In this order: bn_crossing_leave counts first and asks then. So either it sees that nobody
      *  looks, or this sees that it has left.  */
     atomic_store (&self->watched, false);
-    if (atomic_load (&self->leaves) != *seen)
+    if (atomic_load (&self->leaves) != watch->leaves)
         atomic_store (&self->watched, true);
     return false;
 }
@@ -180,19 +193,19 @@ static bool look (bn_crossing_t *self, unsigned *seen, unsigned *idle)
 bool bn_crossing_stand_in (bn_crossing_t *self)
 {
     bool taken = false;
-    unsigned idle = 0;
     pthread_mutex_lock (&self->lock);
-    unsigned seen = atomic_load (&self->leaves) - 1; /* no run is known yet */
+    watch_t watch = {.leaves = atomic_load (&self->leaves) - 1, /* no run is known yet */
+                     .next_ms = self->watch_ms};
     while (!self->closed && !taken) {
         if (!atomic_load (&self->watched)) {
             pthread_cond_wait (&self->watch, &self->lock);
             continue;
         }
-        uint64_t until_ns = bn_clock_mono_ns () + (uint64_t)self->watch_ms * 1000000;
+        uint64_t until_ns = bn_clock_mono_ns () + (uint64_t)watch.next_ms * 1000000;
         struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
                                  .tv_nsec = (long)(until_ns % 1000000000)};
         if (pthread_cond_timedwait (&self->watch, &self->lock, &until) == ETIMEDOUT)
-            taken = look (self, &seen, &idle);
+            taken = look (self, &watch);
     }
     pthread_mutex_unlock (&self->lock);
     return taken;

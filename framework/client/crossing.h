@@ -27,8 +27,9 @@
  *  small and atomic: which item is in hand, until when, and that a stop was asked for.
  *  bn_crossing_stop is async-signal-safe: an atomic store and a write to an eventfd.
  *
- *  The looks cost some wake-ups a second while runs come, and none when none has come for a while:
- *  then the next run to leave wakes the stand-in.
+ *  Each look costs a wake-up. While runs come and are quick, the looks grow rarer, watch_ms_max
+ *  apart at most; after a run that was taken over they are as frequent as at first. When no run
+ *  has come for a while there are none: the next run to leave wakes the stand-in.
  *
  *  INVARIANT X1: at most one run is on the handlers' side.
  *  INVARIANT X2: the courier reads only offset and partition of the run that is out, and nobody
@@ -48,9 +49,10 @@ typedef struct {
 
 typedef struct bn_crossing bn_crossing_t;
 
-/*  watch_ms: the courier is taken over from a run that has lasted for one to two times this; at
- *  least 1. NULL: no memory or descriptors.  */
-bn_crossing_t *bn_crossing_new (uint32_t watch_ms);
+/*  The courier is taken over from a run that has lasted for one to two times the time between two
+ *  looks: watch_ms, at least 1, or more after quick runs, up to watch_ms_max. NULL: no memory or
+ *  descriptors.  */
+bn_crossing_t *bn_crossing_new (uint32_t watch_ms, uint32_t watch_ms_max);
 void bn_crossing_destroy (bn_crossing_t **self_p);
 
 /*  ---- whoever has the courier ---- */

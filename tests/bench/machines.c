@@ -224,7 +224,7 @@ static bool make_actor (bench_machines_t *self)
                                     .prefetch_bytes = PREFETCH_BYTES,
                                     .settle_bytes_max = 2 * 1024 * 1024,
                                     .run_events_max = 1024};
-    self->crossing = bn_crossing_new (10);
+    self->crossing = bn_crossing_new (10, 40);
     bn_context_options_t context = {.actor = "bench",
                                     .source = "/actors/bench",
                                     .emit_bytes_max = 8 * 1024 * 1024,

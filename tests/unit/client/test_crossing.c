@@ -70,7 +70,7 @@ static void *stand_in (void *arg)
 static int begin (void **state)
 {
     bench_t *self = calloc (1, sizeof *self);
-    self->crossing = bn_crossing_new (WATCH_MS);
+    self->crossing = bn_crossing_new (WATCH_MS, 4 * WATCH_MS);
     sem_init (&self->taken, 0, 0);
     *state = self;
     return pthread_create (&self->thread, NULL, stand_in, self);
@@ -121,7 +121,7 @@ static void a_long_run_leaves_the_courier (void **state)
 static void a_short_run_keeps_it (void **state)
 {
     (void)state;
-    bn_crossing_t *crossing = bn_crossing_new (WATCH_MS); /* nobody stands in */
+    bn_crossing_t *crossing = bn_crossing_new (WATCH_MS, 4 * WATCH_MS); /* nobody stands in */
     bn_run_t *run = new_run ();
     bn_in_hand_t hand;
     assert_false (bn_crossing_is_out (crossing));
