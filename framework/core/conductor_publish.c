@@ -154,7 +154,8 @@ void bn_conductor_publish (bn_conductor_t *self, bn_session_t *session, bn_publi
     bn_blob_t *body = bn_conductor_persist (self, &record, events);
     if (!body)
         return;
-    send_receipt (self, &receipt);
+    /*  The events first: somebody waits for them, while the producer may publish more anyway.  */
     bn_conductor_apply_events (self, &record, events, body, publish->sections,
                                publish->section_count);
+    send_receipt (self, &receipt);
 }

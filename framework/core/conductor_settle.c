@@ -337,9 +337,10 @@ void bn_conductor_settle (bn_conductor_t *self, bn_session_t *session, bn_settle
     bn_blob_t *body = bn_conductor_persist (self, &record, events);
     if (!body)
         return;
+    bool applied = bn_conductor_apply_events (self, &record, events, body, settle->sections,
+                                              settle->section_count);
     bn_conductor_reply (self, &reply);
-    if (bn_conductor_apply_events (self, &record, events, body, settle->sections,
-                                   settle->section_count))
+    if (applied)
         pass_on (self, instance, settle);
 }
 
