@@ -250,18 +250,20 @@ static bool late (const bn_journal_thread_t *self)
     return self->sync == FLYING && bn_clock_now ().mono_ms >= self->late_ms;
 }
 
+/*  When the next sync of the policy interval takes off. While nobody uses the writer.  */
+static uint64_t take_off_ms (const bn_journal_thread_t *self)
+{
+    bool waits = self->options.sync == BN_SYNC_INTERVAL && self->dirty && self->sync == LANDED;
+    return waits && !self->report.err ? self->sync_due_ms : UINT64_MAX;
+}
+
 /*  When idle work is due. While nobody uses the writer.  */
 static uint64_t idle_due_ms (const bn_journal_thread_t *self, uint64_t since_ms)
 {
-    uint64_t due_ms = UINT64_MAX;
-    if (self->report.err)
-        return due_ms;
-    if (!self->prepared)
-        due_ms = since_ms + (self->full ? FULL_BEFORE_PREPARE_MS : IDLE_BEFORE_PREPARE_MS);
-    if (self->options.sync == BN_SYNC_INTERVAL && self->dirty && self->sync == LANDED &&
-        self->sync_due_ms < due_ms)
-        due_ms = self->sync_due_ms;
-    return due_ms;
+    uint64_t prepare_ms = UINT64_MAX, sync_ms = take_off_ms (self);
+    if (!self->prepared && !self->report.err)
+        prepare_ms = since_ms + (self->full ? FULL_BEFORE_PREPARE_MS : IDLE_BEFORE_PREPARE_MS);
+    return sync_ms < prepare_ms ? sync_ms : prepare_ms;
 }
 
 /*  What there is to do; STEP_WAIT: nothing until *until_ms.  */
@@ -270,6 +272,9 @@ static step_t look (bn_journal_thread_t *self, seen_t *seen, uint64_t *until_ms)
     *until_ms = UINT64_MAX;
     if (self->sync == BACK && self->user != SERVICE)
         return STEP_LAND;
+    /*  However many jobs there are, the sync that bounds what a power cut can take comes first.  */
+    if (self->job_set && bn_clock_now ().mono_ms >= take_off_ms (self))
+        return STEP_IDLE;
     if (self->job_set)
         return late (self) ? STEP_WAIT : STEP_JOB;
     if (self->stop)

@@ -301,7 +301,7 @@ static int slow_datasync (bn_vfs_t *self, bn_vfile_t *file)
 }
 
 /*  On a real file system: there a sync and a write may be at work together.  */
-static bn_journal_thread_t *open_slow (char *folder)
+static bn_journal_thread_t *open_slow (char *folder, uint32_t interval_ms)
 {
     bn_journal_options_t journal = {.segment_bytes = SEGMENT_BYTES};
     bn_journal_recovery_t recovery;
@@ -314,7 +314,8 @@ static bn_journal_thread_t *open_slow (char *folder)
     assert_int_equal (bn_vfs_posix_new (&vfs, folder, false), 0);
     real_datasync = vfs->datasync;
     vfs->datasync = slow_datasync;
-    options = (bn_journal_thread_options_t){.sync = BN_SYNC_INTERVAL, .sync_interval_ms = 1};
+    options =
+        (bn_journal_thread_options_t){.sync = BN_SYNC_INTERVAL, .sync_interval_ms = interval_ms};
     assert_int_equal (
         bn_journal_open (&options.writer, &reader, vfs, &journal, 0, NULL, NULL, &recovery, detail),
         BATON_OK);
@@ -354,7 +355,7 @@ static void writing_goes_on_during_a_sync_for_so_long (void **state)
 {
     (void)state;
     char folder[] = "/tmp/baton-journal-thread-XXXXXX";
-    bn_journal_thread_t *thread = open_slow (folder);
+    bn_journal_thread_t *thread = open_slow (folder, 1);
     /*  Enough for several segments, some of them begun while the disk is at work.  */
     uint64_t sequence = 1;
     for (int i = 0; i < 5; i++) {
@@ -384,7 +385,7 @@ static void a_sync_that_fails_is_the_last (void **state)
 {
     (void)state;
     char folder[] = "/tmp/baton-journal-thread-XXXXXX";
-    bn_journal_thread_t *thread = open_slow (folder);
+    bn_journal_thread_t *thread = open_slow (folder, 1);
     atomic_store (&slow, 1);
     write_one (thread, 1);
     await (&entered);
@@ -400,6 +401,74 @@ static void a_sync_that_fails_is_the_last (void **state)
     close_slow (&thread, folder);
 }
 
+#define INTERVAL_MS 50
+
+static atomic_int held;      /* writes to come that wait */
+static atomic_int taken_off; /* handles opened for a sync */
+static int (*plain_open) (bn_vfs_t *, const char *, bool, bool, bn_vfile_t **);
+static int64_t (*plain_pwrite) (bn_vfs_t *, bn_vfile_t *, const void *, size_t, uint64_t);
+
+static int counting_open (bn_vfs_t *self, const char *name, bool create, bool write,
+                          bn_vfile_t **file)
+{
+    if (write && !create)
+        atomic_fetch_add (&taken_off, 1);
+    return plain_open (self, name, create, write, file);
+}
+
+static int64_t held_pwrite (bn_vfs_t *self, bn_vfile_t *file, const void *bytes, size_t size,
+                            uint64_t at)
+{
+    bool of_records = at > 0 && size <= 4096; /* what is prepared is larger */
+    if (of_records && atomic_load (&held) > 0) {
+        atomic_fetch_sub (&held, 1);
+        sem_post (&entered);
+        await (&go_on);
+    }
+    return plain_pwrite (self, file, bytes, size, at);
+}
+
+/*  There is always a next job when one is done: a sync that became due meanwhile comes first.  */
+static void a_sync_that_is_due_goes_before_the_next_job (void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/baton-journal-thread-XXXXXX";
+    bn_journal_thread_t *thread = open_slow (folder, INTERVAL_MS);
+    plain_open = vfs->open;
+    plain_pwrite = vfs->pwrite;
+    vfs->open = counting_open;
+    vfs->pwrite = held_pwrite;
+    uint64_t sequence = 1;
+    int before;
+    do {
+        before = atomic_load (&taken_off);
+        write_one (thread, sequence++);
+        bn_journal_job_t job = one_record (sequence++);
+        atomic_store (&held, 1);
+        bn_journal_thread_submit (thread, &job);
+        await (&entered);
+        if (before == atomic_load (&taken_off))
+            break;
+        /*  This machine took its time: the sync was between the two.  */
+        sem_post (&go_on);
+        await_report (thread);
+    } while (true);
+    poll (NULL, 0, 2 * INTERVAL_MS);
+    bn_journal_job_t job = one_record (sequence);
+    bn_journal_thread_submit (thread, &job);
+    atomic_store (&held, 1);
+    sem_post (&go_on);
+    await (&entered);
+    assert_int_equal (atomic_load (&taken_off), before + 1);
+    sem_post (&go_on);
+    bn_journal_report_t report;
+    do
+        report = next_report (thread);
+    while (report.durable_sequence < sequence);
+    assert_int_equal (report.err, BATON_OK);
+    close_slow (&thread, folder);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +477,7 @@ int main (void)
         cmocka_unit_test (a_run_that_hangs_and_fails_is_the_last),
         cmocka_unit_test (writing_goes_on_during_a_sync_for_so_long),
         cmocka_unit_test (a_sync_that_fails_is_the_last),
+        cmocka_unit_test (a_sync_that_is_due_goes_before_the_next_job),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
