@@ -126,6 +126,8 @@ static uint64_t left_out (const bn_conductor_t *self, const bn_actor_state_t *ac
                           const bn_join_t *join)
 {
     uint64_t main_line[BN_PARTITIONS_MAX] = {0};
+    if (join_covers (join, actor->patterns, actor->pattern_count))
+        return 0;
     for (bn_map_node_t *node = bn_map_first (self->state->topics); node;
          node = bn_map_next (node)) {
         const bn_topic_state_t *topic = bn_map_value (node);
@@ -191,8 +193,7 @@ static bool check_change (bn_conductor_t *self, const bn_actor_state_t *actor,
             "before wait for instances with the former ones: let them be handled first, or forget "
             "the actor",
             actor->name, actor->former_until, waiting);
-    if (other_present (live, join, true) ||
-        join_covers (join, actor->patterns, actor->pattern_count))
+    if (other_present (live, join, true))
         return true;
     waiting = left_out (self, actor, join);
     uint64_t room = room_for_dead (self, actor);

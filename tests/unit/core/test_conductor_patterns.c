@@ -279,6 +279,34 @@ static void the_former_patterns_come_back_when_nobody_has_others (void **state)
     harness_destroy (h);
 }
 
+/*  They know what the new build had parked: it needs no room among the dead letters.  */
+static void former_patterns_that_know_all_need_no_room_among_the_dead (void **state)
+{
+    (void)state;
+    bn_conductor_options_t options;
+    harness_options (&options);
+    options.dead_max = 0;
+    harness_t *h = harness_new (&options, 1);
+    uint64_t old = harness_instance (h, "a", "old", 1, "t u");
+    uint64_t new = harness_instance (h, "a", "new", 2, "t");
+    harness_release_revoked (h, old, "a");
+    bn_parked_t park = {.offset = harness_event (h, "t", "x"), .attempts = 1};
+    bn_settlement_t settlement = harness_settlement (h, "a", 0, 1);
+    settlement.handled = 1;
+    settlement.parks = &park;
+    settlement.park_count = 1;
+    assert_int_equal (harness_settle (h, new, &settlement, NULL, 0), BATON_OK);
+    assert_int_equal (harness_leave (h, new), BATON_OK);
+    for (int seconds = 0; seconds <= 10; seconds++) { /* session_timeout_ms */
+        assert_int_equal (harness_actor (h, "a")->pattern_count, 1);
+        assert_int_equal (harness_heartbeat (h, old), BATON_OK);
+        harness_pass (h, 1000);
+    }
+    assert_int_equal (harness_actor (h, "a")->pattern_count, 2);
+    assert_int_equal (harness_owned (h, "a", "old"), 1);
+    harness_destroy (h);
+}
+
 /*  The orchestrator ends in the middle.  */
 static void the_cut_survives_a_restart (void **state)
 {
@@ -392,6 +420,7 @@ int main (void)
         cmocka_unit_test (an_older_process_that_comes_back_changes_nothing),
         cmocka_unit_test (who_has_the_patterns_that_come_back_goes_on),
         cmocka_unit_test (the_former_patterns_come_back_when_nobody_has_others),
+        cmocka_unit_test (former_patterns_that_know_all_need_no_room_among_the_dead),
         cmocka_unit_test (the_cut_survives_a_restart),
         cmocka_unit_test (what_is_to_be_drained_goes_to_those_who_can),
         cmocka_unit_test (wider_patterns_make_older_instances_give_way),
