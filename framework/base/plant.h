@@ -17,6 +17,7 @@
     X (directory_not_synced, "a new segment's name is not synced")                                 \
     X (roll_not_synced, "a full segment is left behind unsynced")                                  \
     X (synced_claimed_early, "a record claims to be synced before it is")                          \
+    X (flight_claims_all, "a sync speaks for what was written after it had begun")                 \
     X (torn_tail_is_rot, "a torn tail is refused as rot")                                          \
     X (rot_is_torn_tail, "rot at the end is cut off as a torn tail")                               \
     X (body_unchecked, "the checksum of a record's body is not looked at")                         \

@@ -561,12 +561,11 @@ baton_err_t bn_journal_sync_end (bn_journal_writer_t *self, bn_journal_flight_t 
         return fail (self, flight->rc, "fdatasync", detail);
     if (flight->sequence <= self->end.synced)
         return BATON_OK;
-    self->end.synced = flight->sequence;
-    /*  Records that came meanwhile are not synced, and the next one will say what is.  */
+    /*  The mark lies behind records that came meanwhile, and does not speak for them.  */
+    self->end.synced =
+        BN_PLANT (flight_claims_all) ? self->end.sequence_next - 1 : flight->sequence;
     uint32_t crc;
-    return flight->sequence + 1 == self->end.sequence_next
-               ? write_closing (self, BN_FRAME_COMMIT, &crc, detail)
-               : BATON_OK;
+    return write_closing (self, BN_FRAME_COMMIT, &crc, detail);
 }
 
 size_t bn_journal_writer_extents (bn_journal_writer_t *self, bn_extent_t *extents, size_t max)

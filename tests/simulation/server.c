@@ -186,10 +186,55 @@ static void trim_wanted (sim_t *sim)
     server->trim_sequence = included + 1;
 }
 
+/*  A sync that lasts while records are written. What of them it takes along is up to the disk:
+ *  those before it, or all until it is over.  */
+static void take_off (sim_t *sim)
+{
+    sim_server_t *server = &sim->server;
+    char detail[512] = "";
+    if (server->flight.file || server->synced == server->written)
+        return;
+    baton_err_t err = bn_journal_sync_begin (server->writer, &server->flight, detail);
+    if (journal_failed (sim, err, detail))
+        return;
+    if (!server->flight.file) { /* a roll, a checkpoint or a trim has synced it */
+        server->synced = server->flight.sequence;
+        return;
+    }
+    server->flown = sim_below (sim, 2) == 0;
+    if (server->flown)
+        bn_journal_sync_wait (&server->flight);
+    sim_push (sim, sim->now_us + sync_time (sim), EVENT_SERVER_SYNCED, server->life, 0, 0);
+}
+
+static void land (sim_t *sim)
+{
+    sim_server_t *server = &sim->server;
+    char detail[512] = "";
+    if (!server->flown)
+        bn_journal_sync_wait (&server->flight);
+    uint64_t synced = server->flight.sequence;
+    baton_err_t err = bn_journal_sync_end (server->writer, &server->flight, detail);
+    if (journal_failed (sim, err, detail))
+        return;
+    if (synced > server->synced)
+        server->synced = synced;
+    /*  The moment at which a wrong claim would matter most.  */
+    if (server->synced < server->written && sim->config.faults[FAULT_POWER] && !sim->liveness &&
+        sim_chance (sim, 20)) {
+        sim->stats.faults[FAULT_POWER]++;
+        sim_server_crash (sim, true);
+    }
+}
+
 static void submit (sim_t *sim)
 {
     sim_server_t *server = &sim->server;
     if (!server->up || server->phase != PHASE_IDLE)
+        return;
+    if (sim->config.sync == BN_SYNC_INTERVAL && sim->now_us >= server->sync_due_us)
+        take_off (sim);
+    if (!server->up)
         return;
     if (server->unchecked >= sim->config.checkpoint_bytes)
         checkpoint_wanted (sim);
@@ -225,6 +270,8 @@ static void job_write (sim_t *sim)
         free (records);
         if (journal_failed (sim, err, detail))
             return;
+        if (server->synced == server->written)
+            server->sync_due_us = sim->now_us + sim->config.sync_interval_ms * 1000;
         server->written = server->job_last;
     }
     if (count > 0 && sim->config.sync == BN_SYNC_ALWAYS) {
@@ -299,9 +346,10 @@ static void idle (sim_t *sim)
     server->idle_due = false;
     if (server->phase != PHASE_IDLE)
         return;
-    if (sim->config.sync == BN_SYNC_INTERVAL && !sync_now (sim))
-        return;
-    journal_failed (sim, bn_journal_prepare (server->writer, detail), detail);
+    if (sim->config.sync == BN_SYNC_INTERVAL)
+        take_off (sim);
+    if (server->up)
+        journal_failed (sim, bn_journal_prepare (server->writer, detail), detail);
 }
 
 /*  ---- the conductor ---- */
@@ -412,6 +460,8 @@ static void close_all (sim_t *sim)
     bn_gate_destroy (&server->gate);
     bn_effects_fini (&server->effects);
     bn_journal_reader_destroy (&server->reader);
+    if (server->flight.file)
+        server->vfs->close (server->vfs, &server->flight.file);
     bn_journal_writer_destroy (&server->writer);
     if (server->vfs)
         server->vfs->destroy (&server->vfs);
@@ -620,6 +670,8 @@ void sim_server_event (sim_t *sim, sim_event_t *event)
         job (sim, (int)event->b);
     else if (event->kind == EVENT_SERVER_IDLE)
         idle (sim);
+    else if (event->kind == EVENT_SERVER_SYNCED && server->flight.file)
+        land (sim);
 }
 
 void sim_server_init (sim_t *sim)

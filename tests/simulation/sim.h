@@ -138,6 +138,7 @@ typedef enum {
     EVENT_SERVER_START,
     EVENT_SERVER_JOB,
     EVENT_SERVER_IDLE,
+    EVENT_SERVER_SYNCED, /* the sync in flight is over */
     EVENT_TO_SERVER, /* a: connection; message */
     EVENT_TO_PEER,   /* a: connection; b: epoch of its actor when it left; message */
     EVENT_GONE,      /* a: connection: the server learns of its end */
@@ -251,6 +252,9 @@ typedef struct {
     uint64_t durable;
     uint64_t written;
     uint64_t synced;
+    bn_journal_flight_t flight; /* with the policy interval; `file` NULL: none */
+    bool flown;                 /* the disk has done its part already */
+    uint64_t sync_due_us;       /* of what is written and not synced */
     uint64_t unchecked; /* bytes since the last checkpoint */
     uint64_t tick_us;
     /*  The batch that gathers and the job in hand, as ranges of the model's records.  */

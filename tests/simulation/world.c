@@ -179,6 +179,7 @@ static void happen (sim_t *sim, sim_event_t *event)
     case EVENT_SERVER_START:
     case EVENT_SERVER_JOB:
     case EVENT_SERVER_IDLE:
+    case EVENT_SERVER_SYNCED:
         sim_server_event (sim, event);
         break;
     case EVENT_TO_SERVER:
