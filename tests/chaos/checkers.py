@@ -16,7 +16,7 @@ Nothing here shares code with baton. The history is complete when it is checked:
 import collections
 import re
 
-ROW = re.compile(r"(begin|end) (\S+) (\d+) (\d+) (\S+) (\S+) (-?\d+) (\d+)$")
+ROW = re.compile(r"(begin|end) (\S+) (\d+) (\d+) (\S+) (\S+) (-?\d+) (\d+) *$")
 Row = collections.namedtuple("Row", "what instance pid offset topic key n attempt")
 # A stage: the actor, what its topics start with, the topic that it emits to (or None).
 Stage = collections.namedtuple("Stage", "actor topics emits")

@@ -123,7 +123,7 @@ class Checkers(unittest.TestCase):
         self.found(out_of_order=1)
 
     def test_lines_of_a_log(self):
-        text = ["begin first-1 7 12 load.a k 3 1\n", "begin fibegin first-2 8 12 load.a k 3 2\n",
+        text = ["begin first-1 7 12 load.a k 3 1\n", "begin fibegin first-2 8 12 load.a k 3 2   \n",
                 "en"]
         self.assertEqual([row.instance for row in checkers.rows_of(text)], ["first-1", "first-2"])
 
