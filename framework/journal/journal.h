@@ -101,7 +101,8 @@ baton_err_t bn_journal_sync (bn_journal_writer_t *self, char detail[512]);
  *  takes what is written by then, wait has it synced, end tells the writer. begin and end are for
  *  the thread that uses the writer; wait may be called in any, whatever the writer does meanwhile,
  *  bn_journal_sync included. One at a time. After a begin that returned OK and set `file`, end must
- *  be called.  */
+ *  be called. That a sync beside it cannot miss what this one failed with rests on fsync(2): since
+ *  Linux 4.13 each descriptor that was open is told of an error.  */
 typedef struct {
     bn_vfs_t *vfs;     /* borrowed */
     bn_vfile_t *file;  /* owned; NULL: nothing to sync */

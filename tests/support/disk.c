@@ -17,9 +17,11 @@ typedef struct {
 } image_t;
 
 typedef struct {
-    image_t seen;   /* by a process */
-    image_t synced; /* after a power cut */
-    image_t dirty;  /* a byte per sector: written since the last sync */
+    image_t seen;      /* by a process */
+    image_t synced;    /* after a power cut */
+    image_t dirty;     /* a byte per sector: written since the last sync */
+    unsigned failures; /* syncs that failed */
+    int error;         /* of the last one */
     unsigned references;
 } inode_t;
 
@@ -64,6 +66,7 @@ typedef struct {
 
 struct bn_vfile {
     inode_t *inode;
+    unsigned failures; /* of the inode's, those that this handle was told of */
 };
 
 static void *must (void *memory)
@@ -254,6 +257,7 @@ static int disk_open (bn_vfs_t *vfs, const char *name, bool create, bool write, 
     }
     *file = must (malloc (sizeof **file));
     (*file)->inode = entry->inode;
+    (*file)->failures = entry->inode->failures;
     entry->inode->references++;
     return 0;
 }
@@ -310,8 +314,9 @@ static int disk_reserve (bn_vfs_t *vfs, bn_vfile_t *file, uint64_t size)
     return (int)(rc == 0 ? finish (vfs->arg, 0) : rc);
 }
 
-/*  As Linux does it: what could not be written counts as clean afterwards, so that the next sync
- *  says yes and the bytes never reach the disk, although everybody sees them.  */
+/*  As Linux does it (fsync(2), since 4.13): what could not be written counts as clean afterwards,
+ *  so that the bytes never reach the disk, although everybody sees them. Each handle that was open
+ *  is told once; the next sync after that says yes.  */
 static int disk_datasync (bn_vfs_t *vfs, bn_vfile_t *file)
 {
     view_t *view = vfs->arg;
@@ -326,7 +331,13 @@ static int disk_datasync (bn_vfs_t *vfs, bn_vfile_t *file)
         resize (&inode->synced, inode->seen.size);
         for (size_t i = 0; i < inode->dirty.size; i++)
             write_back (inode, i);
+        if (file->failures != inode->failures)
+            rc = inode->error;
+    } else {
+        inode->failures++;
+        inode->error = rc;
     }
+    file->failures = inode->failures;
     inode->dirty.size = 0;
     return rc;
 }
