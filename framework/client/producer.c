@@ -7,9 +7,10 @@
  *  under the lock. Small groups are copied one behind the other into a chunk that all of them
  *  share: a hundred events then cost one allocation, and it is the courier that frees it. A large
  *  group has memory of its own and is copied before the lock. The courier takes the whole list at
- *  once when no request is in flight, and is woken only when it has found the list empty: a busy
- *  producer makes one system call for thousands of events. Receipts come back in publishing order,
- *  so "everything up to ticket T is done" is one number; flush and the in-flight limit wait on it.
+ *  once, when no request is in flight or when there is enough in it for a second one, and is woken
+ *  only when it waits for that: a busy producer makes one system call for thousands of events.
+ *  Receipts come back in publishing order, so "everything up to ticket T is done" is one number;
+ *  flush and the in-flight limit wait on it.
  *
  *  When the courier sleeps and nothing is in flight, waking it would take longer than its work: a
  *  publisher with a small group steps the outbox and sends in its place. So there is a second lock,
@@ -27,7 +28,7 @@
  *  the callback exactly once, in that order.
  *  INVARIANT P2: a flush that returns has seen the callbacks of everything it waited for return.
  *  INVARIANT P3: inflight_bytes is the sum over the groups from done_ticket + 1 to last_ticket.
- *  INVARIANT P4: hungry means that the list is empty, and that what publishers left to the courier
+ *  INVARIANT P4: with wanted_bytes = 0 the list is empty, and what publishers left to the courier
  *  is done. A publisher gets the machine only while nothing has failed and nobody closes, so before
  *  the courier ends; and the courier cannot end, nor destroy return, before it has the machine
  *  back.  */
@@ -333,10 +334,12 @@ static bool append (baton_producer_t *self, bn_outbox_group_t *group)
         item->spread = (uint32_t)self->next_id;
         item->fields.id_number = self->next_id++;
     }
-    bool to_wake = self->hungry;
-    self->hungry = false;
     *self->last = group;
     self->last = &group->next;
+    self->list_bytes += group->bytes;
+    bool to_wake = self->list_bytes >= self->wanted_bytes;
+    if (to_wake)
+        self->wanted_bytes = SIZE_MAX;
     self->inflight_bytes += group->bytes;
     self->stats.published += group->count;
     return to_wake;

@@ -133,14 +133,18 @@ static void drop_groups (bn_outbox_group_t *group)
     }
 }
 
-/*  Takes the whole list and gives it to the outbox. False: it was empty.  */
-static bool take_groups (baton_producer_t *self)
+/*  Takes the whole list and gives it to the outbox, if it has so many bytes, and any at all. False:
+ *  it has not, and who makes it so wakes this thread.  */
+static bool take_groups (baton_producer_t *self, size_t bytes)
 {
     pthread_mutex_lock (&self->lock);
-    bn_outbox_group_t *group = self->first;
-    self->first = NULL;
-    self->last = &self->first;
-    self->hungry = !group;
+    bn_outbox_group_t *group = self->list_bytes >= bytes ? self->first : NULL;
+    self->wanted_bytes = group ? SIZE_MAX : bytes;
+    if (group) {
+        self->first = NULL;
+        self->last = &self->first;
+        self->list_bytes = 0;
+    }
     self->ended |= self->closing;
     pthread_mutex_unlock (&self->lock);
     if (group && !self->ended)
@@ -235,14 +239,16 @@ static void turn (baton_producer_t *self)
     follow_link (self);
     if (!self->ended && bn_clock_now ().mono_ms >= bn_outbox_due_ms (self->outbox))
         step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_TICK});
-    while (!self->ended && !bn_outbox_asking (self->outbox) && take_groups (self))
-        ;
+    size_t wanted;
+    do
+        wanted = bn_outbox_wants (self->outbox);
+    while (!self->ended && wanted != SIZE_MAX && take_groups (self, wanted));
 }
 
 /*  Everything without a receipt is given up, also what is published until `failed` is seen.  */
 static void abandon (baton_producer_t *self)
 {
-    take_groups (self);
+    take_groups (self, 0);
     pthread_mutex_lock (&self->lock);
     baton_err_t err = self->failed ? self->failed : BATON_ERR_CLOSED;
     uint64_t last_ticket = self->last_ticket;
@@ -285,6 +291,8 @@ bool bn_producer_may_send (baton_producer_t *self, const bn_outbox_group_t *grou
     bn_assert (self->first == group && !group->next);
     self->first = NULL;
     self->last = &self->first;
+    self->list_bytes = 0;
+    self->wanted_bytes = bn_outbox_pipeline_bytes (self->outbox);
     return true;
 }
 

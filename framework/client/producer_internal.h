@@ -34,7 +34,8 @@ struct baton_producer {
     bn_outbox_group_t **last;
     bn_blob_t *chunk; /* counted; that small groups are copied into; NULL: none yet */
     size_t chunk_used;
-    bool hungry; /* the courier found the list empty, and wants to be woken */
+    size_t list_bytes;
+    size_t wanted_bytes; /* with so many in the list the courier wants to be woken; SIZE_MAX: not */
     uint64_t last_ticket;
     uint64_t done_ticket;
     uint64_t next_id;

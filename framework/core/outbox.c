@@ -2,11 +2,18 @@
 
 /*  outbox.c - a producer's groups to PUBLISH requests, and the answers to receipts.
  *
- *  DESIGN. One request in flight. While it is, groups gather, and go out together as the next one:
- *  latency at low load, throughput at high load, no timer to tune. The request in flight keeps its
- *  bytes and its sequence until it is answered; after a reconnect it is sent again as it was, and
- *  the conductor answers a repeat with the first receipt. A refused request does not use up its
- *  sequence.
+ *  DESIGN. While a request is in flight groups gather, and go out together as the next one: latency
+ *  at low load, throughput at high load, no timer to tune. When so much has gathered that the disk
+ *  and the processors would wait for each other (pipeline_bytes), a second request follows at once;
+ *  smaller ones do not, because each is a record and a message of its own. What is in flight keeps
+ *  its bytes and its sequence until it is answered; after a reconnect it is sent again as it was,
+ *  and the conductor answers a repeat with the first receipt. A refused request does not use up its
+ *  sequence, so the one that followed it is refused as well.
+ *
+ *  That is why a refusal is decided only when nothing else is on its way: the oldest request is
+ *  sent again by itself, after the answer to the other one. Should the connection end before that
+ *  answer, the other one might arrive late and fit behind what is sent instead; the producer goes
+ *  on under another id.
  *
  *  One bad group must not fail its neighbours: a refusal for good of several groups is answered by
  *  sending fewer of them at a time, until the guilty one is alone.
@@ -20,8 +27,9 @@
  *
  *  INVARIANTS
  *  O1  receipts are given in the order in which groups came in, one for each.
- *  O2  at most one PUBLISH is in flight, and its sequence is `sequence + 1`.
- *  O3  the bytes of the request in flight do not change.
+ *  O2  at most FLIGHTS_MAX requests are in flight, with the sequences behind `sequence`, in order.
+ *  O3  the bytes of a request in flight do not change.
+ *  O4  what a refusal changes has nothing behind it that could still be accepted.
  *
  *  Owned by the producer, stepped by whichever thread has its machine.  */
 
@@ -36,6 +44,8 @@
 
 #define REQUEST_BYTES_MAX  (4 * 1024 * 1024)
 #define ANSWER_TIMEOUT_MS  5000
+#define FLIGHTS_MAX        2
+#define PIPELINE_BYTES     (256 * 1024)
 #define RETRY_MIN_MS       200
 #define RETRY_MAX_MS       2000
 #define EVENT_BYTES        128  /* more than what an event adds to its texts, in its encoding */
@@ -45,6 +55,16 @@
 
 typedef enum { LINK_DOWN, LINK_GREETING, LINK_READY, LINK_OVER } link_state_t;
 
+/*  A request that waits for its receipt.  */
+typedef struct {
+    bn_outbox_group_t *groups; /* owned */
+    uint32_t group_count;
+    bn_section_t *sections;    /* owned */
+    uint32_t section_count;
+    uint64_t asked;            /* the number under which it was sent; 0: to be sent (again) */
+    uint64_t asked_ms;
+} flight_t;
+
 struct bn_outbox {
     bn_outbox_options_t options;
     uint64_t producer_id;       /* option's, or a fresh one after the orchestrator forgot us */
@@ -53,18 +73,18 @@ struct bn_outbox {
     uint32_t partitions;
     uint32_t message_bytes_max;
     uint64_t request_last;      /* number of the last request of any kind */
-    uint64_t asked;             /* number of the request that is to be answered; 0: none */
+    uint64_t asked;             /* number of the HELLO that is to be answered; 0: none */
     uint64_t asked_ms;
     uint64_t hold_ms;           /* nothing is sent before; retriable refusals */
     uint64_t retry_ms;          /* the next delay */
     bn_outbox_group_t *queue;              /* waiting groups, owned */
     bn_outbox_group_t **queue_end;
-    bn_outbox_group_t *flight;             /* groups of the request in flight, owned */
-    uint32_t flight_groups;
+    size_t queue_bytes;
+    flight_t flights[FLIGHTS_MAX];         /* oldest first */
+    uint32_t flight_count;
+    bool alone;                 /* the oldest was refused: it is tried again by itself */
     uint32_t groups_max;        /* in the next request; 0: as many as fit */
     uint64_t sequence;          /* last one receipted */
-    bn_section_t *sections;     /* owned; of the request in flight */
-    uint32_t section_count;
 
     /*  during a step */
     bn_outbox_effects_t *fx;
@@ -154,26 +174,26 @@ say (bn_outbox_t *self, bn_outbox_effect_kind_t kind, baton_err_t err, const cha
         self->fx->failed = true;
 }
 
-static void send_message (bn_outbox_t *self, bn_message_t *message)
+/*  Returns the number of the request.  */
+static uint64_t send_message (bn_outbox_t *self, bn_message_t *message,
+                              const bn_section_t *sections, uint32_t count)
 {
+    message->request = ++self->request_last;
     bn_outbox_effect_t *effect = add_effect (self, BN_OUTBOX_SEND);
     if (!effect)
-        return;
-    uint32_t count = message->type == BN_PUBLISH ? self->section_count : 0;
-    message->request = ++self->request_last;
-    self->asked = message->request;
-    self->asked_ms = self->now.mono_ms;
+        return message->request;
     effect->head = bn_message_encode (message);
     effect->payloads = count > 0 ? calloc (count, sizeof *effect->payloads) : NULL;
     if (!effect->head || (count > 0 && !effect->payloads)) {
         self->fx->failed = true;
-        return;
+        return message->request;
     }
     effect->payload_count = count;
     for (uint32_t i = 0; i < count; i++) {
-        effect->payloads[i] = self->sections[i].payload;
+        effect->payloads[i] = sections[i].payload;
         bn_blob_ref (effect->payloads[i].blob);
     }
+    return message->request;
 }
 
 /*  Receipts a group, or refuses it. Consumes it.  */
@@ -203,27 +223,48 @@ static void destroy_groups (bn_outbox_group_t *group)
     }
 }
 
-static void drop_sections (bn_outbox_t *self)
+static void flight_fini (flight_t *self)
 {
+    destroy_groups (self->groups);
     bn_section_array_free (self->sections, self->section_count);
-    self->sections = NULL;
-    self->section_count = 0;
+    *self = (flight_t){.groups = NULL};
 }
 
-/*  The request in flight will not be repeated as it is: its groups go first in the next one.  */
-static void requeue_flight (bn_outbox_t *self)
+/*  Takes the oldest one out; its contents are the caller's.  */
+static flight_t take_oldest (bn_outbox_t *self)
 {
-    drop_sections (self);
-    bn_outbox_group_t **end = &self->flight;
-    while (*end)
-        end = &(*end)->next;
-    *end = self->queue;
-    if (!self->queue)
-        self->queue_end = self->flight ? end : &self->queue;
-    if (self->flight)
-        self->queue = self->flight;
-    self->flight = NULL;
-    self->flight_groups = 0;
+    flight_t oldest = self->flights[0];
+    self->flight_count--;
+    memmove (self->flights, self->flights + 1, self->flight_count * sizeof *self->flights);
+    self->flights[self->flight_count] = (flight_t){.groups = NULL};
+    return oldest;
+}
+
+/*  No request in flight will be repeated as it is: their groups go first in the next ones.  */
+static void requeue_flights (bn_outbox_t *self)
+{
+    while (self->flight_count > 0) {
+        flight_t *flight = &self->flights[--self->flight_count];
+        bn_outbox_group_t **end = &flight->groups;
+        for (; *end; end = &(*end)->next)
+            self->queue_bytes += (*end)->bytes;
+        *end = self->queue;
+        self->queue = flight->groups;
+        flight->groups = NULL;
+        flight_fini (flight);
+    }
+    self->queue_end = &self->queue;
+    while (*self->queue_end)
+        self->queue_end = &(*self->queue_end)->next;
+    self->alone = false;
+}
+
+/*  The connection is gone, or the session: what was asked is asked again.  */
+static void forget_asked (bn_outbox_t *self)
+{
+    self->asked = 0;
+    for (uint32_t i = 0; i < self->flight_count; i++)
+        self->flights[i].asked = 0;
 }
 
 /*  More than what the event takes in a message, whatever section it comes to.  */
@@ -245,26 +286,24 @@ static size_t group_bytes (const bn_outbox_group_t *group)
 
 static void unqueue (bn_outbox_t *self)
 {
+    self->queue_bytes -= self->queue->bytes;
     self->queue = self->queue->next;
     if (!self->queue)
         self->queue_end = &self->queue;
 }
 
-/*  Refuses what can never be sent: more than a message holds, or more sections than it may.  */
-static bool never_fits (bn_outbox_t *self, bn_outbox_group_t *group, size_t bytes)
+/*  Can it never be sent, because it is more than a message holds, or more sections than it may?  */
+static bool never_fits (const bn_outbox_t *self, const bn_outbox_group_t *group, size_t bytes,
+                        char text[160])
 {
-    char text[160];
-    baton_err_t err = BATON_ERR_TOO_LARGE;
     if (bytes > self->message_bytes_max - MESSAGE_BYTES_LEFT)
-        snprintf (text, sizeof text, "a group of %zu bytes is more than a message may have (%u)",
-                  bytes, (unsigned) self->message_bytes_max);
+        snprintf (text, 160, "a group of %zu bytes is more than a message may have (%u)", bytes,
+                  (unsigned) self->message_bytes_max);
     else if (group->count > BN_SECTIONS_MAX)
-        snprintf (text, sizeof text, "a group of %u events; at most %d are atomic",
+        snprintf (text, 160, "a group of %u events; at most %d are atomic",
                   (unsigned) group->count, BN_SECTIONS_MAX);
     else
         return false;
-    unqueue (self);
-    finish_group (self, group, err, BN_NO_OFFSET, text);
     return true;
 }
 
@@ -286,19 +325,25 @@ static bool add_group (bn_outbox_t *self, bn_sections_t *sections, bn_outbox_gro
 }
 
 /*  Moves groups from the queue into `sections` and into flight, as many as may go together.  */
-static bool fill (bn_outbox_t *self, bn_sections_t *sections)
+static bool fill (bn_outbox_t *self, flight_t *flight, bn_sections_t *sections)
 {
-    bn_outbox_group_t **end = &self->flight;
-    while (self->queue && (self->groups_max == 0 || self->flight_groups < self->groups_max)) {
+    bn_outbox_group_t **end = &flight->groups;
+    while (self->queue && (self->groups_max == 0 || flight->group_count < self->groups_max)) {
         bn_outbox_group_t *group = self->queue;
         size_t more = group_bytes (group);
-        if (!self->flight && never_fits (self, group, more))
+        char text[160];
+        if (!flight->groups && never_fits (self, group, more, text)) {
+            if (self->flight_count > 0)
+                break; /* O1 */
+            unqueue (self);
+            finish_group (self, group, BATON_ERR_TOO_LARGE, BN_NO_OFFSET, text);
             continue;
+        }
         /*  Each event may open a section of its own: `more` counts it.  */
         uint32_t count = bn_sections_count (sections);
         size_t bytes = bn_sections_bytes (sections) + count * (size_t) SECTION_BYTES;
-        if (self->flight && (bytes + more > self->options.request_bytes_max ||
-                             count + group->count > BN_SECTIONS_MAX))
+        if (flight->groups && (bytes + more > self->options.request_bytes_max ||
+                               count + group->count > BN_SECTIONS_MAX))
             break;
         if (!add_group (self, sections, group))
             return false;
@@ -306,38 +351,56 @@ static bool fill (bn_outbox_t *self, bn_sections_t *sections)
         group->next = NULL;
         *end = group;
         end = &group->next;
-        self->flight_groups++;
+        flight->group_count++;
     }
-    return self->flight != NULL;
+    return flight->groups != NULL;
 }
 
-static void send_flight (bn_outbox_t *self)
+/*  Makes the next request of what waits; behind another one only if it is worth it.  */
+static void begin_flight (bn_outbox_t *self)
 {
+    bool behind = self->flight_count > 0;
+    if (!self->queue || self->flight_count == FLIGHTS_MAX)
+        return;
+    if (behind && (self->alone || self->groups_max > 0 ||
+                   self->queue_bytes < self->options.pipeline_bytes))
+        return;
+    flight_t *flight = &self->flights[self->flight_count];
+    bn_sections_t *sections = bn_sections_new (self->partitions, self->message_bytes_max);
+    if (!sections)
+        self->fx->failed = true;
+    else if (fill (self, flight, sections)) {
+        flight->sections = bn_sections_take (sections, &flight->section_count);
+        self->fx->failed |= !flight->sections;
+        self->flight_count++;
+    }
+    bn_sections_destroy (&sections);
+}
+
+static void send_flight (bn_outbox_t *self, uint32_t index)
+{
+    flight_t *flight = &self->flights[index];
     bn_message_t message = {.type = BN_PUBLISH,
                             .publish = {.producer_id = self->producer_id,
-                                        .sequence = self->sequence + 1, /* O2 */
-                                        .sections = self->sections,
-                                        .section_count = self->section_count}};
-    send_message (self, &message);
+                                        .sequence = self->sequence + 1 + index, /* O2 */
+                                        .sections = flight->sections,
+                                        .section_count = flight->section_count}};
+    flight->asked = send_message (self, &message, flight->sections, flight->section_count);
+    flight->asked_ms = self->now.mono_ms;
 }
 
-/*  Sends the next request if one may go out.  */
+/*  Sends what may go out.  */
 static void pump (bn_outbox_t *self)
 {
-    if (self->link != LINK_READY || self->asked || self->now.mono_ms < self->hold_ms)
+    if (self->link != LINK_READY || self->now.mono_ms < self->hold_ms)
         return;
-    if (!self->flight && self->queue) {
-        bn_sections_t *sections = bn_sections_new (self->partitions, self->message_bytes_max);
-        if (!sections)
-            self->fx->failed = true;
-        else if (fill (self, sections)) {
-            self->sections = bn_sections_take (sections, &self->section_count);
-            self->fx->failed |= !self->sections;
-        }
-        bn_sections_destroy (&sections);
+    begin_flight (self);
+    for (uint32_t i = 0; i < self->flight_count && !self->fx->failed; i++) {
+        if (self->alone && (i > 0 || (self->flight_count > 1 && self->flights[1].asked)))
+            break; /* O4 */
+        if (!self->flights[i].asked)
+            send_flight (self, i);
     }
-    if (self->flight && self->sections)
-        send_flight (self);
 }
 
 /*  ---- answers ---- */
@@ -350,7 +413,15 @@ static void greet (bn_outbox_t *self)
                   .name = {self->options.source, strlen (self->options.source)},
                   .incarnation = self->producer_id}};
     self->link = LINK_GREETING;
-    send_message (self, &message);
+    self->asked = send_message (self, &message, NULL, 0);
+    self->asked_ms = self->now.mono_ms;
+}
+
+static void rename_producer (bn_outbox_t *self)
+{
+    self->producer_id = self->random ? self->random : 1;
+    self->sequence = 0;
+    requeue_flights (self);
 }
 
 /*  Goes on under a new id, because the orchestrator does not know the old one any more.  */
@@ -358,10 +429,8 @@ static void start_anew (bn_outbox_t *self, const char *why)
 {
     say (self, BN_OUTBOX_LOG, BATON_OK,
          "%s: publishing goes on under a new producer id%s", why,
-         self->flight ? "; the request that was under way may be in the journal twice" : "");
-    self->producer_id = self->random ? self->random : 1;
-    self->sequence = 0;
-    requeue_flight (self);
+         self->flight_count > 0 ? "; what was under way may be in the journal twice" : "");
+    rename_producer (self);
     greet (self);
 }
 
@@ -376,7 +445,7 @@ static void take_welcome (bn_outbox_t *self, const bn_welcome_t *welcome)
                                   : 2 * MESSAGE_BYTES_LEFT;
     if (self->options.request_bytes_max > self->message_bytes_max - MESSAGE_BYTES_LEFT)
         self->options.request_bytes_max = self->message_bytes_max - MESSAGE_BYTES_LEFT;
-    if (other && self->sequence + (self->flight ? 1 : 0) > 0) {
+    if (other && self->sequence + self->flight_count > 0) {
         start_anew (self, "the orchestrator has another journal than before");
         return;
     }
@@ -384,7 +453,7 @@ static void take_welcome (bn_outbox_t *self, const bn_welcome_t *welcome)
 }
 
 /*  Gives each section of the request its offset.  */
-static void place_sections (bn_outbox_t *self, uint64_t base)
+static void place_sections (flight_t *self, uint64_t base)
 {
     for (uint32_t i = 0; i < self->section_count; i++) {
         self->sections[i].base = base;
@@ -393,54 +462,59 @@ static void place_sections (bn_outbox_t *self, uint64_t base)
     }
 }
 
-static uint64_t offset_of (const bn_outbox_t *self, const bn_outbox_group_t *group)
+static uint64_t offset_of (const flight_t *self, const bn_outbox_group_t *group)
 {
     uint64_t base = self->sections[group->section].base;
     return base == BN_NO_OFFSET ? base : base + group->place;
 }
 
+/*  For the oldest request in flight.  */
 static void take_receipt (bn_outbox_t *self, const bn_receipt_t *receipt)
 {
-    if (!self->flight || receipt->sequence != self->sequence + 1)
+    if (receipt->sequence != self->sequence + 1)
         return;
     self->sequence++;
+    self->alone = false;
     self->retry_ms = RETRY_MIN_MS;
     if (self->groups_max > 0)
         self->groups_max = self->groups_max > UINT32_MAX / 2 ? 0 : self->groups_max * 2;
-    bn_outbox_group_t *group = self->flight;
-    self->flight = NULL;
-    self->flight_groups = 0;
-    place_sections (self, receipt->base);
-    while (group) { /* O1 */
-        bn_outbox_group_t *next = group->next;
-        finish_group (self, group, BATON_OK, offset_of (self, group), NULL);
-        group = next;
+    flight_t flight = take_oldest (self);
+    place_sections (&flight, receipt->base);
+    while (flight.groups) { /* O1 */
+        bn_outbox_group_t *group = flight.groups;
+        flight.groups = group->next;
+        finish_group (self, group, BATON_OK, offset_of (&flight, group), NULL);
     }
-    drop_sections (self);
+    flight_fini (&flight);
 }
 
-/*  A refusal for good of what is in flight.  */
-static void refuse_flight (bn_outbox_t *self, const bn_error_t *error)
+/*  A refusal for good of the oldest request in flight, which is the only one that was sent.  */
+static void refuse_oldest (bn_outbox_t *self, const bn_error_t *error)
 {
-    if (self->flight_groups > 1) {
-        self->groups_max = self->flight_groups / 2;
-        requeue_flight (self);
+    bn_assert (self->flight_count < 2 || !self->flights[1].asked); /* O4 */
+    if (self->flights[0].group_count > 1) {
+        self->groups_max = self->flights[0].group_count / 2;
+        requeue_flights (self);
         return;
     }
     char text[512];
     snprintf (text, sizeof text, "%.*s", (int) error->text.size, error->text.text);
-    bn_outbox_group_t *group = self->flight;
-    self->flight = NULL;
-    self->flight_groups = 0;
-    drop_sections (self);
-    if (group)
-        finish_group (self, group, (baton_err_t) error->code, BN_NO_OFFSET, text);
+    flight_t flight = take_oldest (self);
+    requeue_flights (self); /* what was to follow gets this sequence */
+    finish_group (self, flight.groups, (baton_err_t) error->code, BN_NO_OFFSET, text);
+    flight.groups = NULL;
+    flight_fini (&flight);
 }
 
 static void take_error (bn_outbox_t *self, const bn_error_t *error)
 {
     if (error->code == BATON_ERR_NO_SESSION) {
+        forget_asked (self);
         greet (self);
+        return;
+    }
+    if (self->link == LINK_READY && self->flight_count > 1 && !self->alone) {
+        self->alone = true; /* O4 */
         return;
     }
     if (error->retriable) {
@@ -460,8 +534,8 @@ static void take_error (bn_outbox_t *self, const bn_error_t *error)
     }
     if (error->code == BATON_ERR_SEQUENCE)
         start_anew (self, "the orchestrator does not remember this producer");
-    else
-        refuse_flight (self, error);
+    else if (self->flight_count > 0)
+        refuse_oldest (self, error);
 }
 
 static void take_message (bn_outbox_t *self, const bn_outbox_event_t *event)
@@ -473,13 +547,22 @@ static void take_message (bn_outbox_t *self, const bn_outbox_event_t *event)
         say (self, BN_OUTBOX_LOG, BATON_OK, "an answer that cannot be read: %s", what);
         return;
     }
+    uint32_t index = 0;
+    while (index < self->flight_count && self->flights[index].asked != message.request)
+        index++;
     if (self->asked && message.request == self->asked) {
         self->asked = 0;
         if (message.type == BN_WELCOME && self->link == LINK_GREETING)
             take_welcome (self, &message.welcome);
-        else if (message.type == BN_RECEIPT && self->link == LINK_READY)
-            take_receipt (self, &message.receipt);
         else if (message.type == BN_ERROR)
+            take_error (self, &message.error);
+    } else if (message.request != 0 && index < self->flight_count) {
+        self->flights[index].asked = 0;
+        /*  The one behind has its answer after the oldest: here it followed one that was refused,
+         *  and was refused for that.  */
+        if (index == 0 && message.type == BN_RECEIPT)
+            take_receipt (self, &message.receipt);
+        else if (index == 0 && message.type == BN_ERROR)
             take_error (self, &message.error);
     }
     bn_message_fini (&message);
@@ -490,17 +573,40 @@ static void take_message (bn_outbox_t *self, const bn_outbox_event_t *event)
 static void take_groups (bn_outbox_t *self, bn_outbox_group_t *group)
 {
     *self->queue_end = group;
-    for (; group; group = group->next)
+    for (; group; group = group->next) {
+        self->queue_bytes += group->bytes;
         self->queue_end = &group->next;
+    }
+}
+
+/*  When the oldest question was asked; NEVER_MS: none is open.  */
+static uint64_t asked_since_ms (const bn_outbox_t *self)
+{
+    uint64_t since_ms = self->asked ? self->asked_ms : NEVER_MS;
+    for (uint32_t i = 0; i < self->flight_count; i++)
+        if (self->flights[i].asked && self->flights[i].asked_ms < since_ms)
+            since_ms = self->flights[i].asked_ms;
+    return since_ms;
+}
+
+/*  What was on its way may still arrive, late. It does no harm if the same is said again under its
+ *  sequence. Where that is not sure, because the one before it was refused, the producer gets
+ *  another id, and nobody will ever accept it.  */
+static void lose_link (bn_outbox_t *self)
+{
+    self->link = LINK_DOWN;
+    if (self->alone && self->flight_count > 1 && self->flights[1].asked)
+        rename_producer (self);
+    forget_asked (self);
 }
 
 static void tick (bn_outbox_t *self)
 {
     if (self->link == LINK_GREETING && !self->asked && self->now.mono_ms >= self->hold_ms)
         greet (self);
-    if (self->asked && self->now.mono_ms - self->asked_ms >= self->options.answer_timeout_ms) {
-        self->asked = 0;
-        self->link = LINK_DOWN;
+    uint64_t since_ms = asked_since_ms (self);
+    if (since_ms != NEVER_MS && self->now.mono_ms - since_ms >= self->options.answer_timeout_ms) {
+        lose_link (self);
         add_effect (self, BN_OUTBOX_RESET_LINK);
     }
 }
@@ -521,9 +627,8 @@ void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
         greet (self);
         break;
     case BN_OUTBOX_LINK_DOWN:
-        self->sequence += BN_PLANT (outbox_renumbers) && self->asked && self->flight;
-        self->link = LINK_DOWN;
-        self->asked = 0;
+        self->sequence += BN_PLANT (outbox_renumbers) && self->flight_count > 0;
+        lose_link (self);
         break;
     case BN_OUTBOX_MESSAGE:
         take_message (self, event);
@@ -543,15 +648,24 @@ uint64_t bn_outbox_due_ms (const bn_outbox_t *self)
 {
     if (self->link == LINK_DOWN || self->link == LINK_OVER)
         return NEVER_MS;
-    if (self->asked)
-        return self->asked_ms + self->options.answer_timeout_ms;
-    bool wants = self->link == LINK_GREETING || self->flight || self->queue;
+    uint64_t since_ms = asked_since_ms (self);
+    if (since_ms != NEVER_MS)
+        return since_ms + self->options.answer_timeout_ms;
+    bool wants = self->link == LINK_GREETING || self->flight_count > 0 || self->queue;
     return wants ? self->hold_ms : NEVER_MS;
 }
 
-bool bn_outbox_asking (const bn_outbox_t *self)
+size_t bn_outbox_wants (const bn_outbox_t *self)
 {
-    return self->asked != 0;
+    if (asked_since_ms (self) == NEVER_MS)
+        return 0;
+    bool behind = self->flight_count == 1 && !self->asked && !self->alone && self->groups_max == 0;
+    return behind ? self->options.pipeline_bytes : SIZE_MAX;
+}
+
+size_t bn_outbox_pipeline_bytes (const bn_outbox_t *self)
+{
+    return self->options.pipeline_bytes;
 }
 
 uint32_t bn_outbox_partitions (const bn_outbox_t *self)
@@ -571,6 +685,8 @@ bn_outbox_t *bn_outbox_new (const bn_outbox_options_t *options)
         self->options.request_bytes_max = REQUEST_BYTES_MAX;
     if (self->options.answer_timeout_ms == 0)
         self->options.answer_timeout_ms = ANSWER_TIMEOUT_MS;
+    if (self->options.pipeline_bytes == 0)
+        self->options.pipeline_bytes = PIPELINE_BYTES;
     self->producer_id = options->producer_id;
     self->retry_ms = RETRY_MIN_MS;
     self->queue_end = &self->queue;
@@ -583,8 +699,8 @@ void bn_outbox_destroy (bn_outbox_t **self_p)
     if (!self)
         return;
     destroy_groups (self->queue);
-    destroy_groups (self->flight);
-    drop_sections (self);
+    for (uint32_t i = 0; i < FLIGHTS_MAX; i++)
+        flight_fini (&self->flights[i]);
     free (self);
     *self_p = NULL;
 }

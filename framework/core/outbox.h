@@ -2,10 +2,10 @@
 
 /*  outbox.h - a producer: a state machine without I/O.
  *
- *  Groups come in, PUBLISH requests go out, one in flight: while it is, the next one gathers (smart
- *  batching). Each request has a sequence number; after a reconnect the request in flight is sent
- *  again as it was, and the conductor recognises it (DESIGN.md section 4). Stepped by whichever
- *  thread has the producer's machine.  */
+ *  Groups come in, PUBLISH requests go out; while one is in flight the next one gathers (smart
+ *  batching), and follows without waiting if there is much. Each request has a sequence number;
+ *  after a reconnect what is in flight is sent again as it was, and the conductor recognises it
+ *  (DESIGN.md section 4). Stepped by whichever thread has the producer's machine.  */
 #ifndef BN_OUTBOX_H
 #define BN_OUTBOX_H
 
@@ -18,6 +18,7 @@ typedef struct {
     char source[BATON_ATTRIBUTE_BYTES_MAX + 1];
     uint64_t producer_id;        /* random */
     uint32_t request_bytes_max;  /* payload of one PUBLISH; default 4 MiB; a group is never split */
+    size_t pipeline_bytes;       /* what is worth a second request in flight; default 256 KiB */
     uint32_t answer_timeout_ms;  /* no answer for so long: RESET_LINK; default 5,000 */
 } bn_outbox_options_t;
 
@@ -100,8 +101,11 @@ void bn_outbox_destroy (bn_outbox_t **self_p);
 void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
                      bn_outbox_effects_t *effects);
 uint64_t bn_outbox_due_ms (const bn_outbox_t *self);
-/*  A request waits for its answer: groups that come now could not leave before that.  */
-bool bn_outbox_asking (const bn_outbox_t *self);
+/*  How many bytes of groups it takes that they leave now: 0: any; SIZE_MAX: none do before there is
+ *  an answer.  */
+size_t bn_outbox_wants (const bn_outbox_t *self);
+/*  The same when one request is in flight.  */
+size_t bn_outbox_pipeline_bytes (const bn_outbox_t *self);
 uint32_t bn_outbox_partitions (const bn_outbox_t *self); /* 0 before the first WELCOME */
 
 #endif

@@ -169,7 +169,7 @@ static void one_step (world_t *self)
 int LLVMFuzzerTestOneInput (const uint8_t *bytes, size_t size)
 {
     const bn_outbox_options_t options = {
-        .source = "/s", .producer_id = 77, .request_bytes_max = 2048};
+        .source = "/s", .producer_id = 77, .request_bytes_max = 2048, .pipeline_bytes = 600};
     world_t world = {.at = bytes, .left = size, .now = {1000, 1000000}};
     world.outbox = bn_outbox_new (&options);
     bn_outbox_effects_init (&world.effects);
