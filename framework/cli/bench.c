@@ -206,12 +206,15 @@ static bool s_start_orchestrator (s_run_t *self)
         return false;
     }
     s_filesystem (self->folder, self->filesystem, sizeof (self->filesystem));
-    char partitions[32];
+    char partitions[32], keep_awake[32];
     snprintf (partitions, sizeof (partitions), "%" PRIu64, bench->partitions);
+    snprintf (keep_awake, sizeof (keep_awake), "%" PRIu64, bench->keep_awake_ms);
     const char *arguments[] = {"--data-dir",
                                self->folder,
                                "--sync",
                                bench->sync,
+                               "--keep-awake",
+                               keep_awake,
                                bench->partitions ? "--partitions" : NULL,
                                partitions,
                                NULL};
@@ -582,6 +585,8 @@ int bn_cli_bench (int argc, char **argv)
          1, 100000000},
         {"sync", 0, BN_OPTION_TEXT, &self.sync, "POLICY",
          "of the orchestrator: always, interval or never (default: always)", 0, 0},
+        {"keep-awake", 0, BN_OPTION_UINT, &self.keep_awake_ms, "MS",
+         "the orchestrator's keep_awake_ms (default: 0, processors may sleep)", 0, 60000},
         {"data-dir", 'd', BN_OPTION_TEXT, &self.data_dir, "DIR",
          "where the journal is made, and removed (default: $TMPDIR, or /var/tmp)", 0, 0},
         {"connect", 'c', BN_OPTION_TEXT, &connect, "ENDPOINT",

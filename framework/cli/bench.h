@@ -34,6 +34,7 @@ typedef struct {
     uint64_t producers;
     uint64_t rate; /* events per second, all producers together; 0: no limit */
     const char *sync;
+    uint64_t keep_awake_ms; /* of an orchestrator of ours */
     const char *data_dir; /* orchestrator: where; else: the folder in which to make one */
     bool as_json;
     /*  of a child  */

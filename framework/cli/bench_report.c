@@ -92,7 +92,8 @@ void bn_bench_print (const bn_bench_t *bench, const bn_bench_place_t *place,
     if (bench->connect_set)
         printf ("orchestrator at %s\n", place->endpoint);
     else
-        printf ("sync %s, journal on %s\n", bench->sync, place->filesystem);
+        printf ("sync %s%s, journal on %s\n", bench->sync,
+                bench->keep_awake_ms ? ", processors kept awake" : "", place->filesystem);
     printf ("published %" PRIu64 " in %.3f s: %.0f events/s, %.2f MB/s\n", totals->receipts,
             publish_s, (double)totals->receipts / publish_s,
             (double)(totals->receipts * bench->size) / publish_s / 1e6);
@@ -157,6 +158,7 @@ void bn_bench_print_json (const bn_bench_t *bench, const bn_bench_place_t *place
         (double)totals->receipts / publish_s, "handled", (json_int_t)totals->handled,
         "handle_seconds", handle_s, "handled_per_second", (double)totals->handled / handle_s);
     json_object_set_new (object, "stages", json_integer ((json_int_t)bench->stages));
+    json_object_set_new (object, "keep_awake_ms", json_integer ((json_int_t)bench->keep_awake_ms));
     json_object_set_new (object, "usage", s_usage_json (bench, totals));
     json_object_set_new (object, "receipt_latency", s_latency_json (&totals->receipt));
     json_object_set_new (object, "delivery_latency", s_latency_json (&totals->delivery));

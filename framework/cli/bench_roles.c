@@ -99,7 +99,8 @@ int bn_bench_orchestrator (const bn_bench_t *bench)
     baton_orchestrator_options_t options = {.data_dir = bench->data_dir,
                                             .endpoint = "tcp://127.0.0.1:*",
                                             .partitions = (uint32_t)bench->partitions,
-                                            .sync = (baton_sync_t)sync};
+                                            .sync = (baton_sync_t)sync,
+                                            .keep_awake_ms = (uint32_t)bench->keep_awake_ms};
     baton_err_t err = baton_orchestrator_new (&orchestrator, &options, detail, sizeof (detail));
     if (err)
         return bn_failure ("bench", err, "orchestrator: %s", detail);

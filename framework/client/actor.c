@@ -18,6 +18,7 @@
 #define ATTEMPTS_MAX       1000u
 #define EMIT_BYTES_MAX     (4u * 1024 * 1024)
 #define PREFETCH_BYTES_MIN (64u * 1024)
+#define KEEP_AWAKE_MS_MAX  60000u
 /*  A run that is away for one to two times this leaves the courier to the stand-in: the first where
  *  runs have been long, up to the second where they have been quick. Longer than most runs
  *  (BN_RUN_MS_MAX), and nothing to any timeout of a session.  */
@@ -62,6 +63,7 @@ static bool complete (baton_actor_options_t *options)
            options->handler_deadline_ms <= DELAY_MS_MAX && options->backoff_jitter_pct <= 100 &&
            options->emit_bytes_max <= EMIT_BYTES_MAX &&
            options->prefetch_bytes >= PREFETCH_BYTES_MIN &&
+           options->keep_awake_ms <= KEEP_AWAKE_MS_MAX &&
            bn_link_endpoint_valid (options->endpoint);
 }
 

@@ -38,6 +38,7 @@ enum {
     OPT_BACKOFF_MAX,
     OPT_DEADLINE,
     OPT_TIMEOUT,
+    OPT_AWAKE,
     OPT_LOG,
     OPT_HELP
 };
@@ -52,6 +53,7 @@ static const struct option long_options[] = {
     {"backoff-max", required_argument, NULL, OPT_BACKOFF_MAX},
     {"handler-deadline", required_argument, NULL, OPT_DEADLINE},
     {"connect-timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"keep-awake", required_argument, NULL, OPT_AWAKE},
     {"log", required_argument, NULL, OPT_LOG},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0}};
@@ -71,6 +73,8 @@ static void print_help (const char *program, const baton_actor_options_t *option
             "  --backoff-max MS       before any retry\n"
             "  --handler-deadline MS  for one call of a handler\n"
             "  --connect-timeout MS   give up when nobody answers for so long; 0: never\n"
+            "  --keep-awake MS        processors spin, not sleep, while events come and so long\n"
+            "                         after: less latency, more power; 0: not\n"
             "  --log text|json        format of the log lines on standard error (BATON_LOG)\n"
             "  --help                 this text\n"
             "%s%s\n"
@@ -147,6 +151,8 @@ static bool take_option (options_t *options, int option, const char *value)
         return parse_u32 (value, &actor->handler_deadline_ms) && actor->handler_deadline_ms > 0;
     case OPT_TIMEOUT:
         return parse_u32 (value, &actor->connect_timeout_ms);
+    case OPT_AWAKE:
+        return parse_u32 (value, &actor->keep_awake_ms);
     case OPT_LOG:
         return bn_log_format_parse (value, &options->log);
     default:
@@ -214,7 +220,8 @@ static void explain (const char *program, baton_err_t err, const baton_actor_opt
     else if (err == BATON_ERR_ARGUMENT)
         fprintf (stderr,
                  "%s: a limit is out of range: at most 1,000 attempts, a handler deadline and "
-                 "backoffs up to 86,400,000 ms, the least backoff not above the most\n",
+                 "backoffs up to 86,400,000 ms, the least backoff not above the most, awake for at "
+                 "most 60,000 ms\n",
                  program);
     else
         fprintf (stderr, "%s: %s\n", program, baton_err_text (err));

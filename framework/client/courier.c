@@ -22,6 +22,7 @@
 #include "base/prng.h"
 #include "client/actor_internal.h"
 #include "client/link.h"
+#include "shell/awake.h"
 #include "shell/clock.h"
 #include "shell/log.h"
 #include <errno.h>
@@ -52,6 +53,7 @@ struct bn_courier {
     bn_mailbox_effects_t effects;
     bn_inbound_t inbound;
     bn_prng_t prng;
+    bn_awake_t awake;
     bn_run_t *run;             /* owned; left to the caller of bn_courier_serve; NULL: none */
     bn_crossing_facts_t facts; /* of `run` */
     bool standing_in;          /* runs are given through the crossing */
@@ -145,6 +147,7 @@ static void do_effect (bn_courier_t *self, bn_mailbox_effect_t *effect)
                                       .data_bytes_max = bn_mailbox_data_bytes_max (self->mailbox),
                                       .after_stop = self->stop_told};
         self->expired = NEVER_INDEX;
+        bn_awake_touch (&self->awake, self->now_ms);
         if (self->standing_in)
             bn_crossing_give (self->actor->crossing, effect->run, &facts);
         else {
@@ -391,6 +394,7 @@ static void turn (bn_courier_t *self)
         step (self, (bn_mailbox_event_t){.kind = BN_MAILBOX_TICK});
     if (!self->join_said && !self->done)
         say_join (self);
+    bn_awake_update (&self->awake, self->now_ms);
     tell (self);
 }
 
@@ -440,6 +444,9 @@ static bool open_all (bn_courier_t *self, baton_actor_t *actor)
     bn_mailbox_effects_init (&self->effects);
     bn_inbound_init (&self->inbound);
     bn_prng_init (&self->prng, bn_random_u64 ());
+    if (!bn_awake_init (&self->awake, actor->options.keep_awake_ms))
+        bn_log (BN_LOG_WARNING, "keep awake: %s: %s; processors may sleep between events",
+                BN_AWAKE_DEVICE, strerror (errno));
     self->context = zmq_ctx_new ();
     if (!self->context)
         return false;
@@ -456,6 +463,7 @@ static void close_all (bn_courier_t *self)
     bn_inbound_fini (&self->inbound);
     bn_mailbox_destroy (&self->mailbox);
     bn_link_destroy (&self->link);
+    bn_awake_fini (&self->awake);
     if (self->sub)
         zmq_close (self->sub);
     if (self->context)

@@ -7,6 +7,7 @@
 #include "orchestrator/journal_thread.h"
 #include "orchestrator/read_service.h"
 #include "orchestrator/unsent.h"
+#include "shell/awake.h"
 #include "shell/clock.h"
 #include "shell/log.h"
 #include "shell/socket.h"
@@ -46,6 +47,8 @@ struct bn_service {
     bn_inbound_t inbound;
     bn_unsent_t unsent;
     bn_prng_t prng;
+    bn_awake_t awake;
+    bool worked; /* there was a record since the last turn of the loop */
 
     bn_journal_job_t job; /* gathers while the journal thread is busy */
     bool journal_idle;
@@ -97,6 +100,7 @@ static uint64_t persist (bn_effect_t *effect, void *arg)
         .body_size = effect->body->size,
     };
     self->unchecked_bytes += record.body_size + RECORD_OVERHEAD;
+    self->worked = true;
     if (!bn_journal_batch_add (&self->job.batch, &record, effect->body))
         fail (self, BATON_ERR_MEMORY, "");
     effect->body = NULL;
@@ -641,6 +645,10 @@ static bool serve (void *arg)
         bn_time_t now = bn_clock_now ();
         if (self->given.turned_ms)
             atomic_store_explicit (self->given.turned_ms, now.mono_ms, memory_order_relaxed);
+        if (self->worked)
+            bn_awake_touch (&self->awake, now.mono_ms);
+        self->worked = false;
+        bn_awake_update (&self->awake, now.mono_ms);
         check_disk (self, now.mono_ms);
         bn_unsent_sweep (&self->unsent);
         if (!self->stopping && now.mono_ms >= bn_conductor_due_ms (self->conductor))
@@ -709,6 +717,9 @@ baton_err_t bn_service_new (bn_service_t **service, const bn_service_options_t *
     bn_inbound_init (&self->inbound);
     bn_effects_init (&self->effects);
     bn_prng_init (&self->prng, bn_random_u64 ());
+    if (!bn_awake_init (&self->awake, self->options->keep_awake_ms))
+        bn_log (BN_LOG_WARNING, "keep_awake_ms: %s: %s; processors may sleep between events",
+                BN_AWAKE_DEVICE, strerror (errno));
     bn_conductor_options_t options = conductor_options (given);
     self->conductor = bn_conductor_new (&options, &given->recovered->state);
     self->gate = bn_gate_new ();
@@ -742,6 +753,7 @@ void bn_service_destroy (bn_service_t **self_p)
     bn_unsent_fini (&self->unsent);
     bn_journal_batch_fini (&self->job.batch);
     bn_checkpoint_destroy (&self->job.checkpoint);
+    bn_awake_fini (&self->awake);
     free (self);
     *self_p = NULL;
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """Programs that are run to their end, and that do not outlive an interruption."""
+import contextlib
 import os
+import struct
 import subprocess
 
 GENTLE_S = 30  # to end their own children and remove their folders
@@ -13,6 +15,27 @@ class Failed(Exception):
 def quiet_disk():
     """Waits until what was measured before is no longer on its way to the disk."""
     os.sync()
+
+
+CPU_LATENCY = "/dev/cpu_dma_latency"
+
+
+def may_keep_awake():
+    return os.access(CPU_LATENCY, os.W_OK)
+
+
+@contextlib.contextmanager
+def processors(awake):
+    """While it lasts, idle processors spin instead of sleeping, if asked for: what an orchestrator
+    does by keep_awake_ms, for systems that do not."""
+    device = os.open(CPU_LATENCY, os.O_WRONLY) if awake else None
+    try:
+        if awake:
+            os.write(device, struct.pack("=i", 0))
+        yield
+    finally:
+        if awake:
+            os.close(device)
 
 
 def output(*argv):

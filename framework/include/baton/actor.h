@@ -65,6 +65,8 @@ typedef struct {
     size_t prefetch_bytes;        /* received and not yet handled; default 8 MiB, at least 64 KiB */
     bool exit_when_hung;          /* end the process (code 70) when a handler is still running one
                                      more deadline after its deadline; baton_actor_main sets it */
+    uint32_t keep_awake_ms;       /* as in orchestrator.h, for this machine: while events come and
+                                     so long after; at most 60,000; default 0 = not */
     const char *usage;            /* for baton_actor_main: what the actor's own arguments are, those
                                      after "--"; whole lines, for --help; NULL: it has none */
 } baton_actor_options_t;

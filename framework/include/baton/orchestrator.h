@@ -51,6 +51,9 @@ typedef struct {
     uint32_t reconnect_grace_ms; /* a lost connection may come back; default 1,000 */
     uint32_t fanout_hwm;         /* messages per subscriber, then it drops; default 1,000 */
     uint64_t checkpoint_bytes; /* journal bytes between checkpoints of the views; default 64 MiB */
+    uint32_t keep_awake_ms;    /* processors of this machine spin instead of sleeping while events
+                                  come and so long after: less latency at low rates, more power;
+                                  needs /dev/cpu_dma_latency; default 0 = they may sleep */
 } baton_orchestrator_options_t;
 
 /*  Opens the data directory (creating it), recovers, binds, and returns when it serves. options may
