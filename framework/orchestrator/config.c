@@ -67,8 +67,7 @@ static const property_t properties[] = {
     {FIELD (checkpoint_bytes, TYPE_BYTES), 64 * KIB, UINT64_MAX, 64 * MIB, NULL,
      "journal bytes between checkpoints of the views: what a start has to replay at most"},
     {FIELD (keep_awake_ms, TYPE_MS), 0, 60000, 0, NULL,
-     "processors spin instead of sleeping while events come and so long after: less latency at low "
-     "rates, more power (/dev/cpu_dma_latency); 0: not"},
+     "processors do not sleep while events come and so long after: less latency; 0: they may"},
 };
 
 #define PROPERTIES (sizeof properties / sizeof *properties)
