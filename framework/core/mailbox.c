@@ -87,10 +87,9 @@ bn_mailbox_t *bn_mailbox_new (const bn_mailbox_options_t *options)
     self->settle_partitions_max = self->settle_emitting_max = UINT32_MAX;
     for (uint32_t i = 0; i < BN_PARTITIONS_MAX; i++)
         self->slots[i].index = i;
-    self->topics = bn_map_new_remembering ();
     self->due = bn_map_new ();
     self->wanted = bn_map_new ();
-    if (!self->topics || !self->due || !self->wanted || !make_prefixes (self))
+    if (!self->due || !self->wanted || !make_prefixes (self))
         bn_mailbox_destroy (&self);
     return self;
 }
@@ -104,7 +103,6 @@ void bn_mailbox_destroy (bn_mailbox_t **self_p)
     for (uint32_t i = 0; i < BN_PARTITIONS_MAX; i++)
         bn_slot_forget (self, &self->slots[i]);
     bn_run_destroy (&self->begin_run);
-    bn_topics_destroy (&self->topics);
     bn_map_destroy (&self->due);
     bn_map_destroy (&self->wanted);
     for (uint32_t i = 0; i < self->prefix_count; i++)

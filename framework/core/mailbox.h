@@ -51,10 +51,10 @@ typedef struct {
     uint32_t attempt; /* 1 the first time */
     uint64_t key_hash;
     bool parked;              /* it was parked: settled by name, not by the floor */
-    bn_text_t topic;          /* borrowed from topic_blob */
+    bn_text_t topic;          /* borrowed from topic_blob, or from blob */
     bn_event_fields_t fields; /* borrowed from blob */
     bn_blob_t *blob;          /* owned (counted) */
-    bn_blob_t *topic_blob;    /* owned (counted) */
+    bn_blob_t *topic_blob;    /* owned (counted); NULL: the topic is in blob */
     bn_result_t result;       /* filled in by the runner */
     char *reason;             /* owned; filled in by the runner, RETRY and REJECT; NULL: none */
     bn_emission_t *emissions; /* owned; filled in by the runner, ACK only */

@@ -461,10 +461,9 @@ static void revive (bn_mailbox_t *self, const bn_section_t *section)
     bn_chunk_t *chunk = bn_chunk_new (self, slot, section);
     if (!chunk)
         return;
+    bn_batch_reader_t reader;
     bn_event_fields_t fields;
-    if (!bn_batch_next (&chunk->reader, &fields)) {
-        bn_mailbox_fatal (self, chunk->reader.mp.err,
-                          "the event at offset %" PRIu64 " cannot be read", section->base);
+    if (!bn_chunk_read (self, chunk, &reader) || !bn_chunk_next (self, chunk, &reader, &fields)) {
         bn_chunk_destroy (chunk);
         return;
     }
@@ -474,15 +473,9 @@ static void revive (bn_mailbox_t *self, const bn_section_t *section)
         bn_chunk_destroy (chunk);
         return;
     }
-    entry->item = (bn_run_item_t){.offset = entry->offset,
-                                  .generation = slot->generation,
-                                  .partition = slot->index,
-                                  .key_hash = entry->key_hash,
-                                  .parked = true,
-                                  .topic = {(const char *)chunk->topic->data, chunk->topic->size},
-                                  .fields = fields,
-                                  .blob = bn_blob_ref (chunk->payload),
-                                  .topic_blob = bn_blob_ref (chunk->topic)};
+    bn_chunk_item (slot, chunk, &fields, &entry->item);
+    entry->item.key_hash = entry->key_hash;
+    entry->item.parked = true;
     entry->bytes = chunk->bytes;
     bn_parked_revive (self, slot, entry);
     bn_chunk_destroy (chunk);

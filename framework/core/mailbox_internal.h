@@ -25,7 +25,6 @@
 #define BN_GAPS_MAX     3   /* more within BN_GAPS_MS: live from FETCH for a while */
 #define BN_GAPS_MS      10000
 #define BN_RUN_FIRST    64   /* events in the first run; later ones by what handlers take */
-#define BN_TOPICS_KEPT  1024 /* topic texts shared between sections */
 #define BN_QUICK_BEATS                                                                             \
     4 /* early heartbeats after a subscription: 50, 100, 200, 400, 800 ms after it */
 #define BN_QUICK_BEAT_MS 50
@@ -67,17 +66,16 @@ typedef enum {
 /*  A section in a partition's queue; events are decoded when they are taken.  */
 typedef struct bn_chunk {
     struct bn_chunk *next;
-    bn_blob_t *topic;   /* counted */
-    bn_blob_t *payload; /* counted */
-    size_t bytes;       /* on account of prefetch_bytes */
-    bn_batch_reader_t reader;
+    bn_blob_t *home;     /* counted; what it lies in itself, with its topic and a copied payload */
+    bn_blob_t *payload;  /* counted; NULL: it was copied */
+    const uint8_t *data; /* of the payload */
+    size_t bytes;        /* of the payload; on account of prefetch_bytes */
+    bn_text_t topic;
     uint64_t previous; /* kept ahead: from its chain */
     uint64_t end;      /* of the section */
-    uint64_t offset;   /* of the next event of the reader, or of `event` if peeked */
+    uint64_t offset;   /* of the next event */
     uint64_t from;     /* events below are not wanted */
     bool foreign;      /* none of our patterns matches the topic */
-    bool peeked;
-    bn_event_fields_t event;
 } bn_chunk_t;
 
 typedef enum {
@@ -192,6 +190,10 @@ typedef struct {
     bn_chunk_t *ahead_first; /* came by fan-out behind a gap that is being fetched */
     bn_chunk_t *ahead_last;
     size_t chunk_bytes;
+    bn_batch_reader_t reader; /* of the first chunk, if it was opened */
+    bn_event_fields_t event;  /* its next one, if it was peeked */
+    bool opened;
+    bool peeked;
     bn_blob_t *slab; /* counted; small chunks go into it; NULL: none yet */
     size_t slab_used;
     bn_run_item_t *returned; /* owned; handed out, not handled: next, before the chunks; ascending,
@@ -260,7 +262,6 @@ struct bn_mailbox {
     uint32_t owned_count;
     uint64_t epoch_last;
 
-    bn_map_t *topics;         /* text -> bn_topic_known_t (owned) */
     size_t queue_bytes;       /* received, not in a run */
     size_t out_bytes;         /* sections that left the queue with the run */
     bn_map_t *due;            /* due_ms, partition, offset -> entry */
@@ -381,22 +382,27 @@ bool bn_slot_stopped (const bn_mailbox_t *self, const bn_slot_t *slot);
 
 /*  ---- mailbox_queue.c ---- */
 /*  The section's payload is all of a blob; without one it is copied: it is a small part of
- *  something larger, which it must not keep in memory. NULL: no memory, or (after FATAL) a payload
- *  that cannot be read.  */
+ *  something larger, which it must not keep in memory. NULL: no memory.  */
 bn_chunk_t *bn_chunk_new (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section);
 void bn_chunk_destroy (bn_chunk_t *chunk);
+/*  A reader of a chunk of which nothing was taken, and its next event. False: FATAL was said.  */
+bool bn_chunk_read (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader_t *reader);
+bool bn_chunk_next (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader_t *reader,
+                    bn_event_fields_t *event);
+/*  That event as an item of a run: offset, topic, fields, blobs counted.  */
+void bn_chunk_item (const bn_slot_t *slot, const bn_chunk_t *chunk, const bn_event_fields_t *event,
+                    bn_run_item_t *item);
 /*  At the end of the queue; it covers everything for us up to its end.  */
 void bn_slot_link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk);
 /*  The first of those that wait behind a gap.  */
 bn_chunk_t *bn_slot_unlink_ahead (bn_mailbox_t *self, bn_slot_t *slot);
 void bn_slot_drop_ahead (bn_mailbox_t *self, bn_slot_t *slot);
-/*  The next event of the slot's chunks, decoded, or NULL.  */
+/*  The chunk with the next event, which is decoded into slot->event, or NULL.  */
 bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot);
-/*  Takes it into `item` (offset, topic, fields, blobs counted).  */
+/*  Takes it.  */
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item);
 /*  Lets go of the chunks behind this one, or (NULL) of all.  */
 void bn_slot_cut_chunks (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *last);
-void bn_topics_destroy (bn_map_t **topics_p);
 /*  What a run has brought back unhandled, before the chunks: the first, or NULL; taken; put where
  *  it belongs (false: no memory); all of it dropped.  */
 const bn_run_item_t *bn_slot_returned (const bn_slot_t *slot);

@@ -473,7 +473,7 @@ uint64_t bn_mailbox_in_flight (const bn_mailbox_t *self)
         if (!slot->owned)
             continue;
         for (const bn_chunk_t *chunk = slot->chunk_first; chunk; chunk = chunk->next)
-            sum += chunk->reader.left + (chunk->peeked ? 1 : 0);
+            sum += chunk->end - chunk->offset;
         sum += slot->returned_count + slot->out_count + (slot->handled - slot->handled_settled);
         for (const bn_outcome_t *held = slot->held.first; held; held = held->next)
             sum++;

@@ -2,12 +2,15 @@
 
 /*  mailbox_queue.c - what was received of a partition and not handed out, as it came.
  *
- *  DESIGN. A chunk is a section; its events are decoded when they are taken. The payload of a large
- *  section is a blob of its own, which is kept. Small ones come many in a bundle, each an event or
- *  two, and are copied, with their chunks in front of them, into slabs: one allocation for a dozen
- *  neighbours. A slab has chunks of one partition only, and those leave in order, so that no more
- *  than a slab is kept for a few bytes of it. Rejected: a slab for all partitions (one that is
- *  stopped would keep the memory of all others).  */
+ *  DESIGN. A chunk is a section; its events are decoded when they are taken, by a reader that the
+ *  partition has. The payload of a large section is a blob of its own, which is kept. Small ones
+ *  come many in a bundle, each an event or two, and are copied. A chunk, the text of its topic and
+ *  a payload that was copied lie one behind the other in a slab: one allocation for a dozen
+ *  neighbours, and an event that is taken is found where its section was. A slab has chunks of one
+ *  partition only, and those leave in order, so that no more than a slab is kept for a few bytes of
+ *  it. Rejected: a slab for all partitions (one that is stopped would keep the memory of all
+ *  others); topics looked up in a map, and their texts shared (with a thousand topics in each of
+ *  many processes, what the map touches was in no cache).  */
 
 #include "core/mailbox_internal.h"
 #include "wire/topic.h"
@@ -21,26 +24,6 @@
 #define ALIGNMENT   _Alignof(bn_chunk_t)
 _Static_assert(offsetof (bn_blob_t, data) % ALIGNMENT == 0, "chunks lie in blobs");
 
-/*  The same few topics come again and again: their texts are shared, and looked at once.  */
-typedef struct {
-    bn_blob_t *text; /* counted */
-    bool foreign;
-} bn_topic_known_t;
-
-static void topic_free (bn_topic_known_t *known)
-{
-    bn_blob_unref (&known->text);
-    free (known);
-}
-
-void bn_topics_destroy (bn_map_t **topics_p)
-{
-    bn_map_node_t *node = *topics_p ? bn_map_first (*topics_p) : NULL;
-    for (; node; node = bn_map_next (node))
-        topic_free (bn_map_value (node));
-    bn_map_destroy (topics_p);
-}
-
 static bool is_foreign (const bn_mailbox_t *self, bn_text_t topic)
 {
     for (uint32_t i = 0; i < self->options.pattern_count; i++)
@@ -50,54 +33,20 @@ static bool is_foreign (const bn_mailbox_t *self, bn_text_t topic)
     return true;
 }
 
-/*  NULL: no memory.  */
-static const bn_topic_known_t *know_topic (bn_mailbox_t *self, bn_text_t topic)
-{
-    bn_topic_known_t *known = bn_map_get (self->topics, topic.text, topic.size);
-    if (known)
-        return known;
-    if (bn_map_count (self->topics) >= BN_TOPICS_KEPT) {
-        size_t size;
-        const void *key = bn_map_key (bn_map_first (self->topics), &size);
-        topic_free (bn_map_remove (self->topics, key, size));
-    }
-    known = calloc (1, sizeof *known);
-    if (!known)
-        return NULL;
-    known->foreign = is_foreign (self, topic);
-    known->text = bn_blob_new_copy (topic.text, topic.size);
-    if (!known->text || !bn_map_put (self->topics, topic.text, topic.size, known, NULL)) {
-        topic_free (known);
-        return NULL;
-    }
-    return known;
-}
-
-/*  A chunk whose payload was copied lies in front of it, in the blob that has both.  */
-static bool is_in_payload (const bn_chunk_t *chunk)
-{
-    const uint8_t *at = (const void *)chunk;
-    const bn_blob_t *blob = chunk->payload;
-    return at >= blob->data && at < blob->data + blob->size;
-}
-
 void bn_chunk_destroy (bn_chunk_t *chunk)
 {
-    bn_blob_t *payload = chunk->payload;
-    bn_blob_unref (&chunk->topic);
-    if (!is_in_payload (chunk))
-        free (chunk);
-    bn_blob_unref (&payload);
+    bn_blob_t *home = chunk->home;
+    bn_blob_unref (&chunk->payload);
+    bn_blob_unref (&home);
 }
 
-/*  Room for a small chunk behind the last one of its partition; *blob is counted. NULL: no memory.
- */
-static bn_chunk_t *take_room (bn_slot_t *slot, size_t size, bn_blob_t **blob)
+/*  Room behind the last chunk of its partition; *home is counted. NULL: no memory.  */
+static void *take_room (bn_slot_t *slot, size_t size, bn_blob_t **home)
 {
     size = (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
     if (size > SMALL_BYTES) {
-        *blob = bn_blob_new (size);
-        return *blob ? (void *)(*blob)->data : NULL;
+        *home = bn_blob_new (size);
+        return *home ? (*home)->data : NULL;
     }
     if (!slot->slab || slot->slab->size - slot->slab_used < size) {
         bn_blob_unref (&slot->slab);
@@ -108,51 +57,70 @@ static bn_chunk_t *take_room (bn_slot_t *slot, size_t size, bn_blob_t **blob)
     }
     void *at = slot->slab->data + slot->slab_used;
     slot->slab_used += size;
-    *blob = bn_blob_ref (slot->slab);
+    *home = bn_blob_ref (slot->slab);
     return at;
-}
-
-/*  With its payload, else zeroed. NULL: no memory.  */
-static bn_chunk_t *chunk_alloc (bn_slot_t *slot, const bn_slice_t *payload)
-{
-    bn_blob_t *blob = payload->blob;
-    bn_chunk_t *chunk =
-        blob ? malloc (sizeof *chunk) : take_room (slot, sizeof *chunk + payload->size, &blob);
-    if (!chunk)
-        return NULL;
-    if (payload->blob)
-        bn_blob_ref (blob);
-    else
-        memcpy (chunk + 1, payload->data, payload->size);
-    *chunk = (bn_chunk_t){.payload = blob};
-    return chunk;
 }
 
 bn_chunk_t *bn_chunk_new (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_t *section)
 {
-    bn_chunk_t *chunk = chunk_alloc (slot, &section->payload);
-    const bn_topic_known_t *topic = chunk ? know_topic (self, section->topic) : NULL;
-    if (!topic) {
-        if (chunk)
-            bn_chunk_destroy (chunk);
+    const bn_slice_t *payload = &section->payload;
+    size_t topic_size = section->topic.size;
+    size_t size = sizeof (bn_chunk_t) + topic_size + (payload->blob ? 0 : payload->size);
+    bn_blob_t *home;
+    bn_chunk_t *chunk = take_room (slot, size, &home);
+    if (!chunk) {
         bn_mailbox_no_memory (self);
         return NULL;
     }
-    chunk->topic = bn_blob_ref (topic->text);
-    chunk->foreign = topic->foreign;
-    chunk->bytes = section->payload.size;
-    chunk->offset = section->base;
-    chunk->end = section->base + section->count;
-    const void *payload = section->payload.blob ? section->payload.blob->data : (void *)(chunk + 1);
-    baton_err_t err =
-        bn_batch_reader_init (&chunk->reader, payload, section->payload.size, section->count);
-    if (err) {
-        bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
-                          section->base);
-        bn_chunk_destroy (chunk);
-        return NULL;
-    }
+    char *topic = (char *)(chunk + 1);
+    memcpy (topic, section->topic.text, topic_size);
+    if (!payload->blob)
+        memcpy (topic + topic_size, payload->data, payload->size);
+    *chunk = (bn_chunk_t){
+        .home = home,
+        .payload = payload->blob ? bn_blob_ref (payload->blob) : NULL,
+        .data = payload->blob ? payload->blob->data : (uint8_t *)topic + topic_size,
+        .bytes = payload->size,
+        .topic = {topic, topic_size},
+        .offset = section->base,
+        .end = section->base + section->count,
+        .foreign = is_foreign (self, section->topic),
+    };
     return chunk;
+}
+
+bool bn_chunk_read (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader_t *reader)
+{
+    baton_err_t err = bn_batch_reader_init (reader, chunk->data, chunk->bytes,
+                                            (uint32_t)(chunk->end - chunk->offset));
+    if (err)
+        bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
+                          chunk->offset);
+    return !err;
+}
+
+bool bn_chunk_next (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader_t *reader,
+                    bn_event_fields_t *event)
+{
+    bool read = bn_batch_next (reader, event);
+    if (!read)
+        bn_mailbox_fatal (self, reader->mp.err, "the event at offset %" PRIu64 " cannot be read",
+                          chunk->offset);
+    return read;
+}
+
+void bn_chunk_item (const bn_slot_t *slot, const bn_chunk_t *chunk, const bn_event_fields_t *event,
+                    bn_run_item_t *item)
+{
+    *item = (bn_run_item_t){
+        .offset = chunk->offset,
+        .generation = slot->generation,
+        .partition = slot->index,
+        .topic = chunk->topic,
+        .fields = *event,
+        .blob = bn_blob_ref (chunk->payload ? chunk->payload : chunk->home),
+        .topic_blob = chunk->payload ? bn_blob_ref (chunk->home) : NULL,
+    };
 }
 
 void bn_slot_link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk)
@@ -172,6 +140,7 @@ void bn_slot_link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk)
 static bn_chunk_t *unlink_first (bn_mailbox_t *self, bn_slot_t *slot)
 {
     bn_chunk_t *chunk = slot->chunk_first;
+    slot->opened = slot->peeked = false;
     slot->chunk_first = chunk->next;
     if (!slot->chunk_first)
         slot->chunk_last = NULL;
@@ -209,8 +178,10 @@ void bn_slot_cut_chunks (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *last)
     bn_chunk_t *chunk = last ? last->next : slot->chunk_first;
     if (last)
         last->next = NULL;
-    else
+    else {
+        slot->opened = slot->peeked = false;
         slot->chunk_first = NULL;
+    }
     slot->chunk_last = last;
     while (chunk) {
         bn_chunk_t *next = chunk->next;
@@ -225,19 +196,17 @@ bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
 {
     bn_chunk_t *chunk = slot->chunk_first;
     while (chunk) {
-        if (chunk->peeked && chunk->offset >= chunk->from)
+        if (!slot->opened && !bn_chunk_read (self, chunk, &slot->reader))
+            return NULL;
+        slot->opened = true;
+        if (slot->peeked && chunk->offset >= chunk->from)
             return chunk;
-        if (chunk->peeked) {
-            chunk->peeked = false;
-            chunk->offset++;
-        }
-        if (chunk->reader.left > 0) {
-            chunk->peeked = bn_batch_next (&chunk->reader, &chunk->event);
-            if (!chunk->peeked) {
-                bn_mailbox_fatal (self, chunk->reader.mp.err,
-                                  "the event at offset %" PRIu64 " cannot be read", chunk->offset);
+        chunk->offset += slot->peeked;
+        slot->peeked = false;
+        if (slot->reader.left > 0) {
+            slot->peeked = bn_chunk_next (self, chunk, &slot->reader, &slot->event);
+            if (!slot->peeked)
                 return NULL;
-            }
             continue;
         }
         bn_chunk_destroy (unlink_first (self, slot));
@@ -249,16 +218,10 @@ bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
 {
     bn_chunk_t *chunk = slot->chunk_first;
-    *item = (bn_run_item_t){.offset = chunk->offset,
-                            .generation = slot->generation,
-                            .partition = slot->index,
-                            .topic = {(const char *)chunk->topic->data, chunk->topic->size},
-                            .fields = chunk->event,
-                            .blob = bn_blob_ref (chunk->payload),
-                            .topic_blob = bn_blob_ref (chunk->topic)};
-    chunk->peeked = false;
+    bn_chunk_item (slot, chunk, &slot->event, item);
+    slot->peeked = false;
     chunk->offset++;
-    if (chunk->reader.left == 0) {
+    if (slot->reader.left == 0) {
         /*  The memory stays until the run is back, and is on the account until then.  */
         self->out_bytes += chunk->bytes;
         bn_chunk_destroy (unlink_first (self, slot));

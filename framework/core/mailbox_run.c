@@ -101,7 +101,7 @@ static bn_outcome_t *acknowledged (bn_mailbox_t *self, bn_run_item_t *item)
         outcome->topic = item->topic;
         outcome->fields = item->fields;
         outcome->blob = bn_blob_ref (item->blob);
-        outcome->topic_blob = bn_blob_ref (item->topic_blob);
+        outcome->topic_blob = item->topic_blob ? bn_blob_ref (item->topic_blob) : NULL;
     }
     count_bytes (self, outcome);
     return outcome;
@@ -300,7 +300,7 @@ static bool peek_main (bn_mailbox_t *self, bn_slot_t *slot, bn_next_t *next)
             return false;
         next->offset = chunk->offset;
         next->foreign = is_foreign (chunk->foreign);
-        key = chunk->event.key;
+        key = slot->event.key;
     }
     next->key_hash = key.size ? bn_hash (key.text, key.size) : 0;
     next->charged = bn_slot_charged (slot, next->offset);
