@@ -81,8 +81,7 @@ bool bn_topic_reserved (const char *topic, size_t size)
     return size > 0 && topic[0] == '$';
 }
 
-/*  Both walk in step: a segment of the outer text takes one of the inner. With inner a topic this
- * is matching: a topic is a pattern that only matches itself.  */
+/*  Both walk in step: a segment of the outer text takes one of the inner.  */
 bool bn_pattern_covers (const char *outer, size_t outer_size, const char *inner, size_t inner_size)
 {
     if (inner_size > 0 && inner[0] == '$' && outer_size > 0 && outer[0] != '$')
@@ -108,10 +107,26 @@ bool bn_pattern_covers (const char *outer, size_t outer_size, const char *inner,
     }
 }
 
+/*  On the path of each event where topics are many: a character after the other, because a wildcard
+ *  is a whole segment, and nothing else in a pattern looks like one. A topic is a pattern that only
+ *  matches itself, so this is covering, and the tests compare the two.  */
 bool bn_pattern_matches (const char *pattern, size_t pattern_size, const char *topic,
                          size_t topic_size)
 {
-    return bn_pattern_covers (pattern, pattern_size, topic, topic_size);
+    const char *end = pattern + pattern_size, *topic_end = topic + topic_size;
+    if (topic_size > 0 && topic[0] == '$' && pattern_size > 0 && pattern[0] != '$')
+        return false;
+    while (pattern < end) {
+        if (topic == topic_end || *pattern == '>')
+            return topic != topic_end;
+        if (*pattern == '*' && *topic != '.') {
+            while (topic < topic_end && *topic != '.')
+                topic++;
+            pattern++;
+        } else if (*pattern++ != *topic++)
+            return false;
+    }
+    return topic == topic_end;
 }
 
 size_t bn_pattern_prefix (const char *pattern, size_t size)

@@ -118,7 +118,7 @@ static const char *const s_topics[] = {
     "z.a",    "a.z.z.z", "z.z.z.z", "$d.z",      "$d.z.z", "a.z.a"};
 
 /*  Over a set of topics with all shapes up to four segments that the patterns can tell apart:
- *  covering is the same as matching whatever the other one matches.  */
+ *  covering is the same as matching whatever the other one matches, and a topic covers itself.  */
 static void test_covering_agrees_with_matching (void **state)
 {
     (void)state;
@@ -136,6 +136,13 @@ static void test_covering_agrees_with_matching (void **state)
             if (bn_pattern_covers (out, strlen (out), in, strlen (in)) != covers)
                 fail_msg ("\"%s\" and \"%s\"", out, in);
         }
+    for (size_t p = 0; p < patterns; p++)
+        for (size_t t = 0; t < topics; t++)
+            if (bn_pattern_covers (s_patterns[p], strlen (s_patterns[p]), s_topics[t],
+                                   strlen (s_topics[t])) !=
+                bn_pattern_matches (s_patterns[p], strlen (s_patterns[p]), s_topics[t],
+                                    strlen (s_topics[t])))
+                fail_msg ("\"%s\" and \"%s\"", s_patterns[p], s_topics[t]);
 }
 
 static void test_names (void **state)
