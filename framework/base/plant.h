@@ -51,6 +51,7 @@
     X (foreign_handled, "a handler gets a topic that its process does not know")                   \
     X (start_ignored, "a new actor starts at the tail, whatever it asks for")                      \
     X (reader_not_woken, "a READ that waits is not woken")                                         \
+    X (mixed_sent_whole, "a mixed section goes whole to who reads a part of its topics")           \
     X (list_skips, "a page of dead letters begins one too late")                                   \
     X (lag_keeps_parked, "a parked event is still counted as ready")                               \
     X (parked_not_needed, "retention lets go of what is parked")                                   \

@@ -77,6 +77,7 @@ void bn_conductor_destroy (bn_conductor_t **self_p)
     bn_map_destroy (&self->waiting);
     bn_state_destroy (&self->state);
     free (self->chain);
+    free (self->mixed);
     free (self);
     *self_p = NULL;
 }

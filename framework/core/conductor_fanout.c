@@ -20,6 +20,11 @@
  *  in a record they go out, and the rest of it goes the common way behind them (G7). Either way a
  *  subscriber sees the sections of a partition in their order.
  *
+ *  A mixed section (wire/mixed.h) goes into bundles, too: as it is, a slice of the body as well, to
+ *  the owner of its partition of each actor that reads all of its topics, and in its parts, which
+ *  are copies, to the others. It is applied run by run; with the first run it is sent as a whole,
+ *  so that its chain is what was there before it.
+ *
  *  Rejected: a channel for each partition (as many messages as sections where the sections of a
  *  request are of different partitions), everything in bundles (large sections are shared among the
  *  subscribers without a copy).  */
@@ -42,13 +47,15 @@ struct bn_bundling {
 
 /*  ---- one section to all ---- */
 
+/*  The payload's blob is counted; NULL: no memory.  */
 static void send_section (bn_conductor_t *self, const bn_topic_state_t *topic,
-                          const bn_section_t *section, size_t position)
+                          const bn_section_t *section, bn_slice_t payload)
 {
     if (topic->reader_count > self->chain_capacity) {
         bn_chain_t *chain = realloc (self->chain, topic->reader_count * sizeof *chain);
         if (!chain) {
             self->effects->failed = true;
+            bn_blob_unref (&payload.blob);
             return;
         }
         self->chain = chain;
@@ -74,10 +81,8 @@ static void send_section (bn_conductor_t *self, const bn_topic_state_t *topic,
     effect->head =
         bn_fanout_topic_encode (section->partition, section->topic.text, section->topic.size);
     effect->header = bn_fanout_encode (&fanout);
-    effect->payload = (bn_slice_t){.blob = bn_blob_ref (self->fanout_body),
-                                   .data = self->fanout_body->data + position,
-                                   .size = section->payload.size};
-    if (!effect->head || !effect->header)
+    effect->payload = payload;
+    if (!effect->head || !effect->header || !payload.blob)
         self->effects->failed = true;
 }
 
@@ -112,8 +117,8 @@ static bool add_payload (bn_bundling_t *self, const uint8_t *payload, size_t siz
     return !self->payload.failed;
 }
 
-static bool bundle (bn_bundling_t *self, const bn_section_t *section, const uint8_t *payload,
-                    uint64_t previous_end)
+/*  An entry in the header. false: no memory.  */
+static bool enter (bn_bundling_t *self, const bn_section_t *section, uint64_t previous_end)
 {
     if (self->count == self->capacity) {
         uint32_t capacity = self->capacity ? self->capacity * 2 : 64;
@@ -129,7 +134,7 @@ static bool bundle (bn_bundling_t *self, const bn_section_t *section, const uint
                                                    .count = section->count,
                                                    .previous_end = previous_end,
                                                    .bytes = (uint32_t)section->payload.size};
-    return add_payload (self, payload, section->payload.size);
+    return true;
 }
 
 /*  All payloads of a bundle, the blob counted; blob NULL: no memory.  */
@@ -184,43 +189,150 @@ static const bn_actor_live_t *live_of (bn_conductor_t *self, const bn_actor_stat
     return self->bundling_for;
 }
 
-static void bundle_section (bn_conductor_t *self, const bn_topic_state_t *topic,
+/*  What is gathered for the owner of the actor's partition, with room for one more section. NULL:
+ *  it will fetch, or this is not for it; or no memory.  */
+static bn_bundling_t *bundling_for (bn_conductor_t *self, const bn_actor_state_t *actor,
+                                    uint32_t partition)
+{
+    const bn_actor_live_t *live = live_of (self, actor);
+    bn_instance_t *owner = live ? live->owners[partition] : NULL;
+    if (!owner || !owner->session || owner->stale)
+        return NULL;
+    bn_bundling_t *bundling = bundling_of (self, owner);
+    if (!bundling)
+        self->effects->failed = true;
+    else if (bundling->count == BN_SECTIONS_MAX) { /* the runs of mixed sections are more */
+        send_bundle (self, bundling);
+        bundling->count = 0;
+        bundling->run_bytes = 0;
+    }
+    return bundling;
+}
+
+static void bundle_section (bn_conductor_t *self, const bn_actor_state_t *actor,
                             const bn_section_t *section, size_t position)
 {
-    for (uint32_t index = 0; index < topic->reader_count; index++) {
-        const bn_actor_state_t *actor = topic->readers[index];
-        const bn_actor_live_t *live = live_of (self, actor);
-        bn_instance_t *owner = live ? live->owners[section->partition] : NULL;
-        if (!owner || !owner->session || owner->stale)
-            continue; /* it will fetch, or this is not for it */
-        bn_bundling_t *bundling = bundling_of (self, owner);
-        if (!bundling || !bundle (bundling, section, self->fanout_body->data + position,
-                                  actor->partitions[section->partition].head)) {
-            self->effects->failed = true;
-            return;
+    bn_bundling_t *bundling = bundling_for (self, actor, section->partition);
+    if (bundling &&
+        (!enter (bundling, section, actor->partitions[section->partition].head) ||
+         !add_payload (bundling, self->fanout_body->data + position, section->payload.size)))
+        self->effects->failed = true;
+    self->bundled_bytes += bundling ? section->payload.size : 0;
+}
+
+/*  Before anything more is bundled: past the bound, what there is goes out, and nothing more is.
+ */
+static void bound_bundles (bn_conductor_t *self, size_t more)
+{
+    if (!self->bundling || self->bundled_bytes + more <= BUNDLED_BYTES_MAX)
+        return;
+    send_bundles (self);
+    self->bundling = false;
+}
+
+/*  ---- mixed sections ---- */
+
+/*  How many of its events each actor reads, into the actors.  */
+static void count_readers (const bn_section_t *whole)
+{
+    for (uint32_t index = 0; index < whole->count; index++) {
+        const bn_topic_state_t *topic = whole->mixed[index].topic_state;
+        for (uint32_t reader = 0; reader < topic->reader_count; reader++) {
+            bn_actor_state_t *actor = topic->readers[reader];
+            if (actor->mixed_base != whole->base)
+                actor->mixed_count = 0;
+            actor->mixed_base = whole->base;
+            actor->mixed_count++;
         }
-        self->bundled_bytes += section->payload.size;
+    }
+}
+
+static bool reads_all (const bn_actor_state_t *actor, const bn_section_t *whole)
+{
+    return actor->mixed_count == whole->count || BN_PLANT (mixed_sent_whole);
+}
+
+/*  The bytes of a run go to the end of what is gathered.  */
+static bool add_run (bn_conductor_t *self, bn_bundling_t *to, const bn_section_t *section,
+                     const bn_section_t *whole)
+{
+    if (to->payload.size == 0)
+        bn_buffer_append (&to->payload, to->run, to->run_bytes);
+    uint8_t *at = bn_buffer_grow (&to->payload, section->payload.size);
+    if (at)
+        bn_mixed_run_write (at, self->fanout_body->data + self->whole_position, whole->mixed[0].at,
+                            whole->mixed + (section->base - whole->base), section->count);
+    return at != NULL;
+}
+
+static void bundle_run (bn_conductor_t *self, const bn_actor_state_t *actor,
+                        const bn_section_t *section, const bn_section_t *whole)
+{
+    bn_bundling_t *bundling = bundling_for (self, actor, section->partition);
+    if (bundling && (!enter (bundling, section, actor->partitions[section->partition].head) ||
+                     !add_run (self, bundling, section, whole)))
+        self->effects->failed = true;
+    self->bundled_bytes += bundling ? section->payload.size : 0;
+}
+
+static bn_slice_t take_run (bn_conductor_t *self, const bn_section_t *section,
+                            const bn_section_t *whole)
+{
+    bn_blob_t *blob = bn_blob_new (section->payload.size);
+    if (!blob)
+        return (bn_slice_t){NULL, NULL, 0};
+    bn_mixed_run_write (blob->data, self->fanout_body->data + self->whole_position,
+                        whole->mixed[0].at, whole->mixed + (section->base - whole->base),
+                        section->count);
+    return (bn_slice_t){blob, blob->data, blob->size};
+}
+
+static void fan_out_run (bn_conductor_t *self, const bn_topic_state_t *topic,
+                         const bn_section_t *section, const bn_section_t *whole)
+{
+    bool first = section->base == whole->base;
+    if (first) {
+        count_readers (whole);
+        self->whole_position = self->fanout_position;
+        self->fanout_position += whole->payload.size;
+    }
+    bound_bundles (self, topic->reader_count * (first ? whole : section)->payload.size);
+    if (!self->bundling && topic->reader_count > 0)
+        send_section (self, topic, section, take_run (self, section, whole));
+    for (uint32_t index = 0; self->bundling && index < topic->reader_count; index++) {
+        const bn_actor_state_t *actor = topic->readers[index];
+        if (!reads_all (actor, whole))
+            bundle_run (self, actor, section, whole);
+        else if (first)
+            bundle_section (self, actor, whole, self->whole_position);
     }
 }
 
 /*  ---- all sections of a record ---- */
 
-static void fan_out (const bn_topic_state_t *topic, const bn_section_t *section, void *arg)
+static void fan_out_plain (bn_conductor_t *self, const bn_topic_state_t *topic,
+                           const bn_section_t *section)
 {
-    bn_conductor_t *self = arg;
     size_t position = self->fanout_position;
     self->fanout_position += section->payload.size;
-    if (self->bundling &&
-        self->bundled_bytes + topic->reader_count * section->payload.size > BUNDLED_BYTES_MAX) {
-        send_bundles (self);
-        self->bundling = false;
-    }
-    if (topic->reader_count == 0)
-        ;
-    else if (self->bundling)
-        bundle_section (self, topic, section, position);
+    bound_bundles (self, topic->reader_count * section->payload.size);
+    if (!self->bundling && topic->reader_count > 0)
+        send_section (self, topic, section,
+                      (bn_slice_t){.blob = bn_blob_ref (self->fanout_body),
+                                   .data = self->fanout_body->data + position,
+                                   .size = section->payload.size});
+    for (uint32_t index = 0; self->bundling && index < topic->reader_count; index++)
+        bundle_section (self, topic->readers[index], section, position);
+}
+
+static void fan_out (const bn_topic_state_t *topic, const bn_section_t *section,
+                     const bn_section_t *whole, void *arg)
+{
+    bn_conductor_t *self = arg;
+    if (whole == section)
+        fan_out_plain (self, topic, section);
     else
-        send_section (self, topic, section, position);
+        fan_out_run (self, topic, section, whole);
     bn_conductor_notice (self, topic, section);
 }
 
@@ -228,12 +340,15 @@ bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record,
                                 bn_blob_t *body, const bn_section_t *sections, uint32_t count)
 {
     size_t payload = 0;
-    for (uint32_t index = 0; index < count; index++)
+    bool mixed = false;
+    for (uint32_t index = 0; index < count; index++) {
         payload += sections[index].payload.size;
+        mixed |= bn_is_mixed (&sections[index]);
+    }
     bn_assert (payload <= body->size);
     self->fanout_body = body;
     self->fanout_position = body->size - payload;
-    self->bundling = count > 1 && payload / count < self->options.bundle_section_bytes;
+    self->bundling = mixed || (count > 1 && payload / count < self->options.bundle_section_bytes);
     self->state->on_section = fan_out;
     self->state->on_section_arg = self;
     bool ok = bn_conductor_apply (self, record, events);

@@ -22,6 +22,7 @@
 
 #include "base/assert.h"
 #include "core/conductor.h"
+#include "wire/mixed.h"
 #include "wire/topic.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -116,12 +117,15 @@ struct bn_conductor {
     bn_session_t *woken;    /* waiters that got something, in order */
     bn_blob_t *fanout_body; /* borrowed: record whose sections are going out */
     size_t fanout_position; /* of the next section's payload in it */
+    size_t whole_position;  /* of the payload of the mixed section at hand */
     bool bundling;          /* they go out in bundles */
     const bn_actor_live_t *bundling_for; /* borrowed, for this record: the last actor of those */
     bn_bundling_t *bundlings; /* the last one begun first */
     size_t bundled_bytes;   /* in all of them */
     bn_chain_t *chain;      /* scratch, owned; options.actors_max entries */
     size_t chain_capacity;
+    bn_mixed_event_t *mixed; /* owned; of the mixed sections of the request at hand */
+    size_t mixed_capacity;
 };
 
 /*  ---- conductor.c ---- */

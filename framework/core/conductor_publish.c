@@ -5,6 +5,8 @@
 #include "core/conductor_internal.h"
 #include <stdio.h>
 
+#define MIXED_KEPT 65536 /* events that there is room for between two requests */
+
 /*  ---- checks ---- */
 
 bool bn_conductor_is_dead_topic (const bn_text_t *topic, const bn_actor_state_t *actor)
@@ -15,12 +17,12 @@ bool bn_conductor_is_dead_topic (const bn_text_t *topic, const bn_actor_state_t 
            memcmp (topic->text + prefix, actor->name, size) == 0;
 }
 
-/*  known: the topic is one that there are events of.  */
-static bool check_section (bn_conductor_t *self, const bn_section_t *section, uint32_t index,
-                           const bn_actor_state_t *dead_of, bool known)
+/*  The topic's state, if there are events of it already, into *state.  */
+static bool check_topic (bn_conductor_t *self, bn_text_t topic, uint32_t index,
+                         const bn_actor_state_t *dead_of, void **state)
 {
-    bn_text_t topic = section->topic;
-    if (!known && !bn_topic_valid (topic.text, topic.size))
+    *state = bn_map_get (self->state->topics, topic.text, topic.size);
+    if (!*state && !bn_topic_valid (topic.text, topic.size))
         return bn_conductor_refuse (self, BATON_ERR_TOPIC, 0,
                                     "section %" PRIu32 ": the topic is not valid", index);
     if (bn_topic_reserved (topic.text, topic.size) &&
@@ -28,6 +30,12 @@ static bool check_section (bn_conductor_t *self, const bn_section_t *section, ui
         return bn_conductor_refuse (self, BATON_ERR_TOPIC, 0,
                                     "section %" PRIu32 ": topics that start with '$' are reserved",
                                     index);
+    return true;
+}
+
+/*  All but the topics.  */
+static bool check_events (bn_conductor_t *self, const bn_section_t *section, uint32_t index)
+{
     if (section->partition >= self->state->partitions)
         return bn_conductor_refuse (self, BATON_ERR_PARTITION, section->partition,
                                     "section %" PRIu32 ": partition %" PRIu32
@@ -36,43 +44,115 @@ static bool check_section (bn_conductor_t *self, const bn_section_t *section, ui
     bn_batch_limits_t limits = {.partition = section->partition,
                                 .partitions = self->state->partitions,
                                 .data_bytes_max = self->options.data_bytes_max};
+    bool mixed = bn_is_mixed (section);
+    const bn_slice_t *payload = &section->payload;
     uint32_t event = 0;
     const char *what = NULL;
-    baton_err_t err = bn_batch_check (section->payload.data, section->payload.size, section->count,
-                                      &limits, &event, &what);
+    baton_err_t err = mixed ? bn_mixed_check (payload->data, payload->size, section->count, &limits,
+                                              section->mixed, &event, &what)
+                            : bn_batch_check (payload->data, payload->size, section->count, &limits,
+                                              &event, &what);
     if (err)
-        return bn_conductor_refuse (self, err, 0,
-                                    "section %" PRIu32 " (topic %.*s, partition %" PRIu32
-                                    "), event %" PRIu32 ": %s",
-                                    index, (int)topic.size, topic.text, section->partition, event,
-                                    what ? what : baton_err_text (err));
+        return bn_conductor_refuse (
+            self, err, 0,
+            "section %" PRIu32 " (%s%.*s, partition %" PRIu32 "), event %" PRIu32 ": %s", index,
+            mixed ? "no topic" : "topic ", (int)section->topic.size, section->topic.text,
+            section->partition, event, what ? what : baton_err_text (err));
     return true;
 }
 
-/*  New topics must fit under topics_max. $dead topics are as many as actors and do not count here:
- *  giving an event up must never fail for the number of topics.  */
+/*  The topics of a mixed section, whose events were checked, and that its parts are not too much;
+ *  the topics of dead letters have sections of their own.  */
+static bool check_mixed_topics (bn_conductor_t *self, const bn_section_t *section, uint32_t index,
+                                bool *all_known)
+{
+    const uint8_t *payload = section->payload.data;
+    for (uint32_t i = 0; i < section->count; i++) {
+        bn_mixed_event_t *event = &section->mixed[i];
+        if (i > 0 && event[-1].topic_at == event->topic_at)
+            event->topic_state = event[-1].topic_state;
+        else if (!check_topic (self, bn_mixed_topic (payload, event), index, NULL,
+                               &event->topic_state))
+            return false;
+        *all_known &= event->topic_state != NULL;
+    }
+    size_t parts = bn_mixed_parts_bytes (payload, section->mixed, section->count);
+    return parts <= BN_MIXED_PARTS_MAX * section->payload.size ||
+           bn_conductor_refuse (self, BATON_ERR_TOO_LARGE, 0,
+                                "section %" PRIu32 ": its topics apart it is %zu bytes, more than "
+                                "%d times what it is mixed",
+                                index, parts, BN_MIXED_PARTS_MAX);
+}
+
+/*  Room to say of each event of a mixed section where it is. It is as much as the events can be
+ *  from their bytes, whatever their number is said to be (G7).  */
+static bool room_for_mixed (bn_conductor_t *self, bn_section_t *sections, uint32_t count)
+{
+    size_t sum = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        const bn_section_t *section = &sections[index];
+        if (!bn_is_mixed (section))
+            continue;
+        if (section->count > section->payload.size / BN_MIXED_EVENT_BYTES_MIN)
+            return bn_conductor_refuse (self, BATON_ERR_MALFORMED, 0,
+                                        "section %" PRIu32 ": %zu bytes cannot be %" PRIu32
+                                        " events",
+                                        index, section->payload.size, section->count);
+        sum += section->count;
+    }
+    if (sum > self->mixed_capacity || self->mixed_capacity > MIXED_KEPT) {
+        free (self->mixed);
+        self->mixed = malloc (sum * sizeof *self->mixed);
+        self->mixed_capacity = self->mixed ? sum : 0;
+        if (!self->mixed && sum > 0) {
+            self->effects->failed = true;
+            return false;
+        }
+    }
+    bn_mixed_event_t *next = self->mixed;
+    for (uint32_t index = 0; index < count; index++)
+        if (bn_is_mixed (&sections[index])) {
+            sections[index].mixed = next;
+            next += sections[index].count;
+        }
+    return true;
+}
+
+/*  $dead topics are as many as actors and do not count here: giving an event up must never fail for
+ *  the number of topics.  */
+static bool add_fresh (bn_conductor_t *self, bn_map_t *fresh, bn_text_t topic, uint32_t index)
+{
+    if (bn_topic_reserved (topic.text, topic.size) ||
+        bn_map_get (self->state->topics, topic.text, topic.size))
+        return true;
+    if (!bn_map_put (fresh, topic.text, topic.size, self, NULL)) {
+        self->effects->failed = true;
+        return false;
+    }
+    /*  Not LIMIT: topics do not drain, and a producer that waited for it would wait with all that
+     *  is behind it.  */
+    return bn_map_count (self->state->topics) + bn_map_count (fresh) <= self->options.topics_max ||
+           bn_conductor_refuse (self, BATON_ERR_TOPIC, 0,
+                                "section %" PRIu32 ": there are %" PRIu32
+                                " topics already (topics_max); %.*s would be a new one",
+                                index, self->options.topics_max, (int)topic.size, topic.text);
+}
+
+/*  New topics must fit under topics_max.  */
 static bool check_topics (bn_conductor_t *self, const bn_section_t *sections, uint32_t count)
 {
-    bn_map_t *fresh = NULL;
-    bool ok = true;
+    bn_map_t *fresh = bn_map_new ();
+    bool ok = fresh != NULL;
+    if (!ok)
+        self->effects->failed = true;
     for (uint32_t index = 0; ok && index < count; index++) {
-        bn_text_t topic = sections[index].topic;
-        if (bn_topic_reserved (topic.text, topic.size) ||
-            bn_map_get (self->state->topics, topic.text, topic.size))
-            continue;
-        if (!fresh)
-            fresh = bn_map_new ();
-        if (!fresh || !bn_map_put (fresh, topic.text, topic.size, self, NULL)) {
-            self->effects->failed = true;
-            ok = false;
-        } else if (bn_map_count (self->state->topics) + bn_map_count (fresh) >
-                   self->options.topics_max)
-            /*  Not LIMIT: topics do not drain, and a producer that waited for it would wait with
-             *  all that is behind it.  */
-            ok = bn_conductor_refuse (self, BATON_ERR_TOPIC, 0,
-                                      "section %" PRIu32 ": there are %" PRIu32
-                                      " topics already (topics_max); %.*s would be a new one",
-                                      index, self->options.topics_max, (int)topic.size, topic.text);
+        const bn_section_t *section = &sections[index];
+        if (!bn_is_mixed (section))
+            ok = section->topic_state || add_fresh (self, fresh, section->topic, index);
+        for (uint32_t i = 0; bn_is_mixed (section) && ok && i < section->count; i++)
+            ok = section->mixed[i].topic_state ||
+                 add_fresh (self, fresh, bn_mixed_topic (section->payload.data, &section->mixed[i]),
+                            index);
     }
     bn_map_destroy (&fresh);
     return ok;
@@ -83,15 +163,20 @@ bool bn_conductor_check_sections (bn_conductor_t *self, bn_section_t *sections, 
 {
     uint64_t sum = 0;
     bool all_known = true;
+    if (!room_for_mixed (self, sections, count))
+        return false;
     for (uint32_t index = 0; index < count; index++) {
-        bn_text_t topic = sections[index].topic;
-        void *known = bn_map_get (self->state->topics, topic.text, topic.size);
-        sections[index].topic_state = known; /* applied in this step, before any topic could go */
-        all_known &= known != NULL;
-        if (!check_section (self, &sections[index], index, dead_of, known != NULL))
+        /*  What is found is applied in this step, before any topic could go.  */
+        bn_section_t *section = &sections[index];
+        bool mixed = bn_is_mixed (section);
+        if (!mixed && !check_topic (self, section->topic, index, dead_of, &section->topic_state))
             return false;
-        sections[index].base = self->state->tail + sum;
-        sum += sections[index].count;
+        all_known &= mixed || section->topic_state;
+        if (!check_events (self, section, index) ||
+            (mixed && !check_mixed_topics (self, section, index, &all_known)))
+            return false;
+        section->base = self->state->tail + sum;
+        sum += section->count;
     }
     bn_assert (sum <= UINT32_MAX); /* each event has bytes in the message, which are checked */
     *events = (uint32_t)sum;

@@ -473,7 +473,7 @@ static void revive (bn_mailbox_t *self, const bn_section_t *section)
         bn_chunk_destroy (chunk);
         return;
     }
-    bn_chunk_item (slot, chunk, &fields, &entry->item);
+    bn_chunk_item (slot, chunk, chunk->topic, &fields, &entry->item);
     entry->item.key_hash = entry->key_hash;
     entry->item.parked = true;
     entry->bytes = chunk->bytes;

@@ -70,12 +70,12 @@ typedef struct bn_chunk {
     bn_blob_t *payload;  /* counted; NULL: it was copied */
     const uint8_t *data; /* of the payload */
     size_t bytes;        /* of the payload; on account of prefetch_bytes */
-    bn_text_t topic;
+    bn_text_t topic;   /* "": the section is mixed, its events have theirs */
     uint64_t previous; /* kept ahead: from its chain */
     uint64_t end;      /* of the section */
     uint64_t offset;   /* of the next event */
     uint64_t from;     /* events below are not wanted */
-    bool foreign;      /* none of our patterns matches the topic */
+    bool foreign;      /* none of our patterns matches the topic; not of a mixed one */
 } bn_chunk_t;
 
 typedef enum {
@@ -192,6 +192,8 @@ typedef struct {
     size_t chunk_bytes;
     bn_batch_reader_t reader; /* of the first chunk, if it was opened */
     bn_event_fields_t event;  /* its next one, if it was peeked */
+    bn_text_t topic;          /* of that */
+    bool foreign;             /* none of our patterns matches the topic */
     bool opened;
     bool peeked;
     bn_blob_t *slab; /* counted; small chunks go into it; NULL: none yet */
@@ -390,14 +392,15 @@ bool bn_chunk_read (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader
 bool bn_chunk_next (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader_t *reader,
                     bn_event_fields_t *event);
 /*  That event as an item of a run: offset, topic, fields, blobs counted.  */
-void bn_chunk_item (const bn_slot_t *slot, const bn_chunk_t *chunk, const bn_event_fields_t *event,
-                    bn_run_item_t *item);
+void bn_chunk_item (const bn_slot_t *slot, const bn_chunk_t *chunk, bn_text_t topic,
+                    const bn_event_fields_t *event, bn_run_item_t *item);
 /*  At the end of the queue; it covers everything for us up to its end.  */
 void bn_slot_link_last (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *chunk);
 /*  The first of those that wait behind a gap.  */
 bn_chunk_t *bn_slot_unlink_ahead (bn_mailbox_t *self, bn_slot_t *slot);
 void bn_slot_drop_ahead (bn_mailbox_t *self, bn_slot_t *slot);
-/*  The chunk with the next event, which is decoded into slot->event, or NULL.  */
+/*  The chunk with the next event, which is decoded into slot->event and what is beside it, or NULL.
+ */
 bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot);
 /*  Takes it.  */
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item);

@@ -84,15 +84,17 @@ bn_chunk_t *bn_chunk_new (bn_mailbox_t *self, bn_slot_t *slot, const bn_section_
         .topic = {topic, topic_size},
         .offset = section->base,
         .end = section->base + section->count,
-        .foreign = is_foreign (self, section->topic),
+        .foreign = topic_size > 0 && is_foreign (self, section->topic),
     };
     return chunk;
 }
 
 bool bn_chunk_read (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader_t *reader)
 {
-    baton_err_t err = bn_batch_reader_init (reader, chunk->data, chunk->bytes,
-                                            (uint32_t)(chunk->end - chunk->offset));
+    uint32_t count = (uint32_t)(chunk->end - chunk->offset);
+    baton_err_t err = chunk->topic.size > 0
+                          ? bn_batch_reader_init (reader, chunk->data, chunk->bytes, count)
+                          : bn_mixed_reader_init (reader, chunk->data, chunk->bytes, count);
     if (err)
         bn_mailbox_fatal (self, err, "the events at offset %" PRIu64 " cannot be read",
                           chunk->offset);
@@ -109,14 +111,14 @@ bool bn_chunk_next (bn_mailbox_t *self, const bn_chunk_t *chunk, bn_batch_reader
     return read;
 }
 
-void bn_chunk_item (const bn_slot_t *slot, const bn_chunk_t *chunk, const bn_event_fields_t *event,
-                    bn_run_item_t *item)
+void bn_chunk_item (const bn_slot_t *slot, const bn_chunk_t *chunk, bn_text_t topic,
+                    const bn_event_fields_t *event, bn_run_item_t *item)
 {
     *item = (bn_run_item_t){
         .offset = chunk->offset,
         .generation = slot->generation,
         .partition = slot->index,
-        .topic = chunk->topic,
+        .topic = topic,
         .fields = *event,
         .blob = bn_blob_ref (chunk->payload ? chunk->payload : chunk->home),
         .topic_blob = chunk->payload ? bn_blob_ref (chunk->home) : NULL,
@@ -192,6 +194,14 @@ void bn_slot_cut_chunks (bn_mailbox_t *self, bn_slot_t *slot, bn_chunk_t *last)
     }
 }
 
+/*  What is beside the event that was read.  */
+static void tell_topic (const bn_mailbox_t *self, bn_slot_t *slot, const bn_chunk_t *chunk)
+{
+    bool mixed = chunk->topic.size == 0;
+    slot->topic = mixed ? slot->reader.topic : chunk->topic;
+    slot->foreign = mixed ? is_foreign (self, slot->topic) : chunk->foreign;
+}
+
 bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
 {
     bn_chunk_t *chunk = slot->chunk_first;
@@ -207,6 +217,7 @@ bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
             slot->peeked = bn_chunk_next (self, chunk, &slot->reader, &slot->event);
             if (!slot->peeked)
                 return NULL;
+            tell_topic (self, slot, chunk);
             continue;
         }
         bn_chunk_destroy (unlink_first (self, slot));
@@ -218,7 +229,7 @@ bn_chunk_t *bn_slot_peek (bn_mailbox_t *self, bn_slot_t *slot)
 void bn_slot_pop (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
 {
     bn_chunk_t *chunk = slot->chunk_first;
-    bn_chunk_item (slot, chunk, &slot->event, item);
+    bn_chunk_item (slot, chunk, slot->topic, &slot->event, item);
     slot->peeked = false;
     chunk->offset++;
     if (slot->reader.left == 0) {

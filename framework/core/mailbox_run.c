@@ -299,7 +299,7 @@ static bool peek_main (bn_mailbox_t *self, bn_slot_t *slot, bn_next_t *next)
         if (!chunk)
             return false;
         next->offset = chunk->offset;
-        next->foreign = is_foreign (chunk->foreign);
+        next->foreign = is_foreign (slot->foreign);
         key = slot->event.key;
     }
     next->key_hash = key.size ? bn_hash (key.text, key.size) : 0;

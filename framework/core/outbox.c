@@ -46,6 +46,7 @@
 #define ANSWER_TIMEOUT_MS  5000
 #define FLIGHTS_MAX        2
 #define PIPELINE_BYTES     (256 * 1024)
+#define MIXED_REQUESTS     15   /* in a row, before one is made without, to see how that is */
 #define RETRY_MIN_MS       200
 #define RETRY_MAX_MS       2000
 #define EVENT_BYTES        128  /* more than what an event adds to its texts, in its encoding */
@@ -84,6 +85,7 @@ struct bn_outbox {
     uint32_t flight_count;
     bool alone;                 /* the oldest was refused: it is tried again by itself */
     uint32_t groups_max;        /* in the next request; 0: as many as fit */
+    uint32_t mixed_left;        /* so many more requests with mixed sections */
     uint64_t sequence;          /* last one receipted */
 
     /*  during a step */
@@ -367,9 +369,16 @@ static void begin_flight (bn_outbox_t *self)
         return;
     flight_t *flight = &self->flights[self->flight_count];
     bn_sections_t *sections = bn_sections_new (self->partitions, self->message_bytes_max);
+    bool mixes = self->options.mixes || self->mixed_left > 0;
+    if (sections && mixes)
+        bn_sections_mix (sections);
     if (!sections)
         self->fx->failed = true;
     else if (fill (self, flight, sections)) {
+        if (bn_sections_scattered (sections))
+            self->mixed_left = MIXED_REQUESTS;
+        else if (self->mixed_left > 0)
+            self->mixed_left--;
         flight->sections = bn_sections_take (sections, &flight->section_count);
         self->fx->failed |= !flight->sections;
         self->flight_count++;

@@ -19,6 +19,7 @@ typedef struct {
     uint64_t producer_id;        /* random */
     uint32_t request_bytes_max;  /* payload of one PUBLISH; default 4 MiB; a group is never split */
     size_t pipeline_bytes;       /* what is worth a second request in flight; default 256 KiB */
+    bool mixes;                  /* always mixed sections; default: where topics are many */
     uint32_t answer_timeout_ms;  /* no answer for so long: RESET_LINK; default 5,000 */
 } bn_outbox_options_t;
 

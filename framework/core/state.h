@@ -66,6 +66,8 @@ typedef struct {
     uint64_t settled;       /* events settled since registration */
     uint64_t retried;       /* verdicts RETRY */
     uint64_t died;          /* events ever dead-lettered */
+    uint64_t mixed_base;    /* scratch of conductor_fanout.c: a mixed section, */
+    uint32_t mixed_count;   /*   and how many of its events the actor reads */
 } bn_actor_state_t;
 
 typedef struct {
@@ -86,9 +88,11 @@ typedef struct {
 } bn_producer_state_t;
 
 /*  Called by bn_state_apply for each section, after those before it and before it counts itself:
- *  the heads of topic->readers are what a fan-out header calls "previous".  */
+ *  the heads of topic->readers are what a fan-out header calls "previous". Of a mixed section, for
+ *  each run: `section` is what it stands for, without its bytes, and `whole` the mixed one, else
+ *  the same as section.  */
 typedef void (bn_state_section_fn) (const bn_topic_state_t *topic, const bn_section_t *section,
-                                    void *arg);
+                                    const bn_section_t *whole, void *arg);
 
 typedef struct {
     uint64_t journal_id;    /* 0: no GENESIS yet */

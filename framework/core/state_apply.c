@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/plant.h"
 #include "core/state_internal.h"
+#include "wire/mixed.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,6 +67,53 @@ static void count_section (bn_topic_state_t *topic, const bn_section_t *section)
     }
 }
 
+static void apply_section (bn_state_t *self, bn_topic_state_t *topic, const bn_section_t *section,
+                           const bn_section_t *whole)
+{
+    self->tail = section->base + section->count;
+    if (self->on_section)
+        self->on_section (topic, section, whole, self->on_section_arg);
+    count_section (topic, section);
+}
+
+/*  All topics of a mixed section are there before the first run counts. false: no memory.  */
+static bool ensure_topics (bn_state_t *self, const bn_section_t *mixed)
+{
+    const uint8_t *payload = mixed->payload.data;
+    for (uint32_t index = 0; index < mixed->count; index++) {
+        bn_mixed_event_t *event = &mixed->mixed[index];
+        bn_text_t topic = bn_mixed_topic (payload, event);
+        if (!event->topic_state && index > 0 && event[-1].topic_at == event->topic_at)
+            event->topic_state = event[-1].topic_state;
+        if (!event->topic_state)
+            event->topic_state = bn_state_topic_ensure (self, topic.text, topic.size);
+        if (!event->topic_state)
+            return false;
+    }
+    return true;
+}
+
+/*  As if each run were a section. A record that is read has none that are mixed.  */
+static baton_err_t apply_mixed (bn_state_t *self, const bn_section_t *mixed, char detail[256])
+{
+    if (!mixed->mixed)
+        return misfit (detail, "it has a mixed section");
+    if (!ensure_topics (self, mixed))
+        return no_memory (detail);
+    const uint8_t *payload = mixed->payload.data;
+    const bn_mixed_event_t *events = mixed->mixed;
+    for (uint32_t index = 0, run; index < mixed->count; index += run) {
+        run = bn_mixed_run (payload, events + index, mixed->count - index);
+        bn_section_t section = {.topic = bn_mixed_topic (payload, &events[index]),
+                                .partition = mixed->partition,
+                                .count = run,
+                                .base = mixed->base + index};
+        section.payload.size = bn_mixed_run_bytes (events[0].at, events + index, run);
+        apply_section (self, events[index].topic_state, &section, mixed);
+    }
+    return BATON_OK;
+}
+
 static baton_err_t apply_sections (bn_state_t *self, const bn_section_t *sections, uint32_t count,
                                    uint64_t base, uint64_t events, char detail[256])
 {
@@ -78,16 +126,19 @@ static baton_err_t apply_sections (bn_state_t *self, const bn_section_t *section
                            "section %" PRIu32 " has a partition, offset or count that does "
                            "not fit the record",
                            index);
+        next += section->count;
+        if (bn_is_mixed (section)) {
+            baton_err_t err = apply_mixed (self, section, detail);
+            if (err)
+                return err;
+            continue;
+        }
         bn_topic_state_t *topic = section->topic_state;
         if (!topic)
             topic = bn_state_topic_ensure (self, section->topic.text, section->topic.size);
         if (!topic)
             return no_memory (detail);
-        next += section->count;
-        self->tail = next;
-        if (self->on_section)
-            self->on_section (topic, section, self->on_section_arg);
-        count_section (topic, section);
+        apply_section (self, topic, section, section);
     }
     if (next - base != events)
         return misfit (detail, "its sections hold %" PRIu64 " events, the record says %" PRIu64,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/*  batch.h - events of one topic and partition, packed into one payload frame.
+/*  batch.h - events of one partition, packed into one payload frame.
  *
  *    payload = common *event
  *    common  = [id-prefix str, source str, time-us uint, datacontenttype str, dataschema str]
@@ -12,6 +12,12 @@
  *
  *  Attributes that are the same for a batch are sent once. The count is in the section that the
  *  payload belongs to. Event k of a section has the offset base + k.
+ *
+ *  A section has events of one topic, which its head names. A *mixed* section has events of
+ *  several; its head names none (""), and each event has a sixth element:
+ *
+ *    event   = [id, key str, time-delta-us int, data bin, ext, topic]
+ *    topic   = str / nil: that of the event before
  *
  *  INVARIANT B1: a payload that bn_batch_check accepted is read by bn_batch_next to its end without
  *  an error.  */
@@ -51,6 +57,8 @@ typedef struct {
     /*  Where the common id_prefix, source, datacontenttype and dataschema are in the payload.  */
     uint32_t common_at[4];
     uint32_t common_size[4];
+    uint32_t topic_at;       /* mixed: where the topic of the last event is, */
+    uint32_t topic_size;     /*   and its size */
 } bn_batch_writer_t;
 
 void bn_batch_writer_init (bn_batch_writer_t *self, size_t bytes_max);
@@ -61,6 +69,9 @@ void bn_batch_writer_fini (bn_batch_writer_t *self);
  *  (bytes_max, or a limit of event.h), MALFORMED (ext), ARGUMENT (a time too far from the first
  *  one), MEMORY.  */
 baton_err_t bn_batch_writer_add (bn_batch_writer_t *self, const bn_event_fields_t *event);
+/*  The same for a mixed section: all of its events come by this.  */
+baton_err_t bn_batch_writer_add_mixed (bn_batch_writer_t *self, bn_text_t topic,
+                                       const bn_event_fields_t *event);
 /*  Hands over the payload and starts anew; NULL: nothing in it or no memory.  */
 bn_blob_t *bn_batch_writer_take (bn_batch_writer_t *self, uint32_t *count);
 
@@ -69,9 +80,14 @@ typedef struct {
     bn_mp_t mp;              /* mp.err after the end: what was wrong */
     bn_event_fields_t common; /* id_prefix, source, time, types */
     uint32_t left;            /* events still to come */
+    bool mixed;
+    bn_text_t topic;          /* mixed: of the event read last; borrowed from the payload */
 } bn_batch_reader_t;
 
 baton_err_t bn_batch_reader_init (bn_batch_reader_t *self, const void *payload, size_t size,
+                                  uint32_t count);
+/*  The same for a mixed section.  */
+baton_err_t bn_mixed_reader_init (bn_batch_reader_t *self, const void *payload, size_t size,
                                   uint32_t count);
 /*  false at the end or on an error (self->mp.err). `event` has the common attributes filled in; the
  *  overrides in ext are applied.  */
@@ -96,6 +112,13 @@ typedef struct {
 baton_err_t bn_batch_check (const void *payload, size_t size, uint32_t count,
                             const bn_batch_limits_t *limits, uint32_t *event_index,
                             const char **what);
+/*  The same for a mixed section, of at most size / BN_MIXED_EVENT_BYTES_MIN events: says of each
+ *  where it is (events[count]). Topics are only checked for their size.  */
+struct bn_mixed_event;
+#define BN_MIXED_EVENT_BYTES_MIN 8
+baton_err_t bn_mixed_check (const void *payload, size_t size, uint32_t count,
+                            const bn_batch_limits_t *limits, struct bn_mixed_event *events,
+                            uint32_t *event_index, const char **what);
 /*  Cuts event `index` out as a payload of its own (count 1). NULL: no memory or bad payload.  */
 bn_blob_t *bn_batch_slice (const void *payload, size_t size, uint32_t count, uint32_t index);
 
@@ -106,6 +129,11 @@ bn_blob_t *bn_batch_slice (const void *payload, size_t size, uint32_t count, uin
 typedef struct bn_sections bn_sections_t;
 
 bn_sections_t *bn_sections_new (uint32_t partitions, size_t bytes_max);
+/*  While it is empty: all events of a partition go into one section, which is mixed.  */
+void bn_sections_mix (bn_sections_t *self);
+/*  Are there so many sections for the events that it would have been better to mix them? That is
+ *  so where most have an event or two, and a mixed one would have many.  */
+bool bn_sections_scattered (const bn_sections_t *self);
 void bn_sections_destroy (bn_sections_t **self_p);
 /*  Partition of an empty key: round robin, chosen per call by `spread` (spread mod partitions).
  *  TOO_LARGE: bytes_max would be passed; nothing was added.  */

@@ -7,12 +7,13 @@
  *  (B1) because nothing is read in two ways. Both are on the path of each event: no allocation.  */
 #include "base/assert.h"
 #include "base/hash.h"
-#include "wire/message.h"
+#include "wire/mixed.h"
 #include <string.h>
 
 /*  Extensions, those of a dead letter, and overrides.  */
 #define EXT_ENTRIES_MAX    (BATON_EXTENSIONS_COUNT_MAX + BATON_DEAD_EXTENSIONS_COUNT + 3)
 #define EXT_NAME_BYTES_MAX 20
+#define EVENT_FIRST        0x95 /* of a plain section: an array of 5 */
 
 static bool text_is (bn_text_t text, const char *name)
 {
@@ -70,11 +71,14 @@ static void read_ext (bn_mp_t *mp, bn_event_fields_t *event)
     event->ext_size = (size_t)(mp->at - start);
 }
 
-static void read_event (bn_mp_t *mp, const bn_event_fields_t *common, bn_event_fields_t *event)
+/*  All but the topic of one in a mixed section.  */
+static inline void read_event (bn_mp_t *mp, const bn_event_fields_t *common,
+                               bn_event_fields_t *event, uint32_t elements)
 {
+    const char *wrong = elements == 5 ? "event: not an array of 5" : "event: not an array of 6";
     *event = *common;
-    if (bn_mp_array (mp, 5, "event: not an array of 5") != 5)
-        bn_mp_fail (mp, BATON_ERR_MALFORMED, "event: not an array of 5");
+    if (bn_mp_array (mp, elements, wrong) != elements)
+        bn_mp_fail (mp, BATON_ERR_MALFORMED, wrong);
     if (bn_mp_peek (mp) == 's')
         event->id = read_text (mp, BATON_ID_BYTES_MAX, "id");
     else {
@@ -91,13 +95,31 @@ static void read_event (bn_mp_t *mp, const bn_event_fields_t *common, bn_event_f
     read_ext (mp, event);
 }
 
+static void read_topic (bn_mp_t *mp, bn_text_t *topic)
+{
+    if (!bn_mp_nil (mp))
+        *topic = read_text (mp, BATON_TOPIC_BYTES_MAX, "topic");
+    if (topic->size == 0)
+        bn_mp_fail (mp, BATON_ERR_TOPIC, "topic: there is none");
+}
+
 baton_err_t bn_batch_reader_init (bn_batch_reader_t *self, const void *payload, size_t size,
                                   uint32_t count)
 {
     bn_mp_init (&self->mp, payload, size);
     self->left = count;
+    self->mixed = false;
     read_common (&self->mp, &self->common);
     return self->mp.err;
+}
+
+baton_err_t bn_mixed_reader_init (bn_batch_reader_t *self, const void *payload, size_t size,
+                                  uint32_t count)
+{
+    baton_err_t err = bn_batch_reader_init (self, payload, size, count);
+    self->mixed = true;
+    self->topic = (bn_text_t){NULL, 0};
+    return err;
 }
 
 bool bn_batch_next (bn_batch_reader_t *self, bn_event_fields_t *event)
@@ -106,7 +128,9 @@ bool bn_batch_next (bn_batch_reader_t *self, bn_event_fields_t *event)
         bn_mp_end (&self->mp);
         return false;
     }
-    read_event (&self->mp, &self->common, event);
+    read_event (&self->mp, &self->common, event, self->mixed ? 6 : 5);
+    if (self->mixed)
+        read_topic (&self->mp, &self->topic);
     if (!bn_mp_ok (&self->mp)) {
         self->left = 0;
         return false;
@@ -284,12 +308,28 @@ static void check_event (bn_mp_t *mp, bn_event_fields_t *event, const bn_batch_l
     }
 }
 
-baton_err_t bn_batch_check (const void *payload, size_t size, uint32_t count,
-                            const bn_batch_limits_t *limits, uint32_t *event_index,
-                            const char **what)
+/*  The sixth element, and where the event is. What is cut out of the section starts with another
+ *  byte, so that the one that it replaces has to be this one.  */
+static void place (bn_mp_t *mp, const uint8_t *from, bn_text_t *topic, bn_mixed_event_t *event)
+{
+    const uint8_t *bare = mp->at;
+    read_topic (mp, topic);
+    if (*from != BN_MIXED_EVENT_FIRST)
+        bn_mp_fail (mp, BATON_ERR_MALFORMED, "event: not the shortest array of 6");
+    *event = (bn_mixed_event_t){.at = (uint32_t)(from - mp->start),
+                                .bare = (uint32_t)(bare - from),
+                                .topic_at = (uint32_t)((const uint8_t *)topic->text - mp->start),
+                                .topic_size = (uint32_t)topic->size};
+}
+
+/*  events NULL: a section of one topic.  */
+static inline baton_err_t check (const void *payload, size_t size, uint32_t count,
+                                 const bn_batch_limits_t *limits, bn_mixed_event_t *events,
+                                 uint32_t *event_index, const char **what)
 {
     bn_mp_t mp;
     bn_event_fields_t common, event;
+    bn_text_t topic = {NULL, 0};
     uint32_t index = 0;
     bn_mp_init (&mp, payload, size);
     if (count == 0 || count > BN_SECTION_EVENTS_MAX)
@@ -299,9 +339,14 @@ baton_err_t bn_batch_check (const void *payload, size_t size, uint32_t count,
     if (wrong)
         bn_mp_fail (&mp, BATON_ERR_MALFORMED, wrong);
     while (index < count && bn_mp_ok (&mp)) {
-        read_event (&mp, &common, &event);
+        const uint8_t *from = mp.at;
+        if (events && bn_mp_left (&mp) > 0 && *from == EVENT_FIRST)
+            bn_mp_fail (&mp, BATON_ERR_TOPIC, "topic: neither the section has one nor the event");
+        read_event (&mp, &common, &event, events ? 6 : 5);
         if (bn_mp_ok (&mp))
             check_event (&mp, &event, limits);
+        if (events && bn_mp_ok (&mp))
+            place (&mp, from, &topic, &events[index]);
         if (bn_mp_ok (&mp))
             index++;
     }
@@ -312,6 +357,39 @@ baton_err_t bn_batch_check (const void *payload, size_t size, uint32_t count,
     if (what)
         *what = mp.err_what;
     return mp.err;
+}
+
+baton_err_t bn_batch_check (const void *payload, size_t size, uint32_t count,
+                            const bn_batch_limits_t *limits, uint32_t *event_index,
+                            const char **what)
+{
+    return check (payload, size, count, limits, NULL, event_index, what);
+}
+
+baton_err_t bn_mixed_check (const void *payload, size_t size, uint32_t count,
+                            const bn_batch_limits_t *limits, bn_mixed_event_t *events,
+                            uint32_t *event_index, const char **what)
+{
+    bn_assert (count <= size / BN_MIXED_EVENT_BYTES_MIN && size <= UINT32_MAX);
+    return check (payload, size, count, limits, events, event_index, what);
+}
+
+baton_err_t bn_mixed_scan (const void *payload, size_t size, uint32_t count,
+                           bn_mixed_event_t *events)
+{
+    bn_batch_reader_t reader;
+    bn_assert (count <= size / BN_MIXED_EVENT_BYTES_MIN && size <= UINT32_MAX);
+    bn_mixed_reader_init (&reader, payload, size, count);
+    for (uint32_t i = 0; i < count && bn_mp_ok (&reader.mp); i++) {
+        const uint8_t *from = reader.mp.at;
+        bn_event_fields_t event;
+        read_event (&reader.mp, &reader.common, &event, 6);
+        if (bn_mp_ok (&reader.mp))
+            place (&reader.mp, from, &reader.topic, &events[i]);
+    }
+    if (bn_mp_ok (&reader.mp))
+        bn_mp_end (&reader.mp);
+    return reader.mp.err;
 }
 
 bn_blob_t *bn_batch_slice (const void *payload, size_t size, uint32_t count, uint32_t index)

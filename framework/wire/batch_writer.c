@@ -82,7 +82,9 @@ typedef struct {
     bool ext_as_is;   /* event->ext is copied */
     int64_t base_us;  /* common time */
     int64_t delta_us;
-    size_t bytes; /* all of it */
+    const bn_text_t *topic; /* of a mixed section's; NULL: of a plain one */
+    bool topic_same;        /* as the event before has */
+    size_t bytes;           /* all of it */
 } plan_t;
 
 static bn_text_t attribute (const bn_event_fields_t *event, int which)
@@ -214,6 +216,8 @@ static baton_err_t plan_event (const bn_batch_writer_t *self, const bn_event_fie
     baton_err_t err = plan_ext (plan, event);
     if (err)
         return err;
+    if (plan->topic)
+        bytes += plan->topic_same ? 1 : str_bytes (plan->topic->size);
     plan->bytes = bytes + 1 + str_bytes (event->key.size) + int_bytes (plan->delta_us) +
                   bin_bytes (event->data_size) + plan->ext_bytes;
     return BATON_OK;
@@ -274,7 +278,7 @@ static uint8_t *write_ext (uint8_t *at, const bn_event_fields_t *event, const pl
 
 static uint8_t *write_event (uint8_t *at, const bn_event_fields_t *event, const plan_t *plan)
 {
-    *at++ = 0x95;
+    *at++ = plan->topic ? 0x96 : 0x95;
     if (plan->id_number)
         at = bn_mp_put_uint (at, event->id_number);
     else if (event->id_number_set) {
@@ -301,10 +305,27 @@ void bn_batch_writer_fini (bn_batch_writer_t *self)
     self->count = 0;
 }
 
-baton_err_t bn_batch_writer_add (bn_batch_writer_t *self, const bn_event_fields_t *event)
+static uint8_t *write_topic (bn_batch_writer_t *self, uint8_t *at, const plan_t *plan)
+{
+    if (plan->topic_same) {
+        *at = 0xc0;
+        return at + 1;
+    }
+    at = put_str (at, *plan->topic);
+    self->topic_size = (uint32_t)plan->topic->size;
+    self->topic_at = (uint32_t)((size_t)(at - self->buffer.blob->data) - plan->topic->size);
+    return at;
+}
+
+static inline baton_err_t add (bn_batch_writer_t *self, const bn_text_t *topic,
+                               const bn_event_fields_t *event)
 {
     plan_t plan;
     memset (&plan, 0, sizeof (plan));
+    plan.topic = topic;
+    plan.topic_same =
+        topic && self->count > 0 && topic->size == self->topic_size &&
+        memcmp (topic->text, self->buffer.blob->data + self->topic_at, topic->size) == 0;
     baton_err_t err = plan_event (self, event, &plan);
     if (err)
         return err;
@@ -319,9 +340,23 @@ baton_err_t bn_batch_writer_add (bn_batch_writer_t *self, const bn_event_fields_
     if (plan.opens)
         at = write_common (self, at, event, &plan);
     at = write_event (at, event, &plan);
+    if (topic)
+        at = write_topic (self, at, &plan);
     bn_assert (at == end);
     self->count++;
     return BATON_OK;
+}
+
+baton_err_t bn_batch_writer_add (bn_batch_writer_t *self, const bn_event_fields_t *event)
+{
+    return add (self, NULL, event);
+}
+
+baton_err_t bn_batch_writer_add_mixed (bn_batch_writer_t *self, bn_text_t topic,
+                                       const bn_event_fields_t *event)
+{
+    bn_assert (topic.size >= 1 && topic.size <= BATON_TOPIC_BYTES_MAX);
+    return add (self, &topic, event);
 }
 
 bn_blob_t *bn_batch_writer_take (bn_batch_writer_t *self, uint32_t *count)

@@ -53,8 +53,10 @@ static void *pointer_at (const void *base, size_t at)
 
 static baton_err_t check_name (bn_check_t check, const char *text, size_t size)
 {
-    if (check == BN_CHECK_TOPIC)
+    if (check == BN_CHECK_TOPIC || (check == BN_CHECK_TOPIC_OR_NONE && size > 0))
         return bn_topic_valid (text, size) ? BATON_OK : BATON_ERR_TOPIC;
+    if (check == BN_CHECK_TOPIC_OR_NONE)
+        return BATON_OK;
     if (check == BN_CHECK_PATTERN)
         return bn_pattern_valid (text, size) ? BATON_OK : BATON_ERR_TOPIC;
     bool valid = check == BN_CHECK_ACTOR ? bn_actor_name_valid (text, size)

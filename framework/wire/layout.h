@@ -31,6 +31,7 @@ typedef enum {
 typedef enum {
     BN_CHECK_NONE,
     BN_CHECK_TOPIC,
+    BN_CHECK_TOPIC_OR_NONE, /* of a section: none if it is mixed */
     BN_CHECK_PATTERN,
     BN_CHECK_ACTOR,
     BN_CHECK_INSTANCE,

@@ -73,6 +73,7 @@ typedef struct bn_section {
     uint64_t base;        /* offset of the first one; 0 in PUBLISH and SETTLE */
     bn_slice_t payload;   /* blob counted if not NULL */
     void *topic_state;    /* borrowed; core's, once it has looked the topic up; else NULL */
+    struct bn_mixed_event *mixed; /* borrowed; core's: the events, if the topic is "" (mixed.h) */
 } bn_section_t;
 
 void bn_section_array_free (bn_section_t *sections, uint32_t count); /* NULL is fine */

@@ -21,18 +21,19 @@ const bn_layout_t bn_layout_policy =
                BN_U32 (bn_policy_t, backoff_max_ms, 0, DELAY_MS_MAX),
                BN_U32 (bn_policy_t, handler_deadline_ms, 1, DELAY_MS_MAX));
 
-#define SECTION_FIELDS                                                                             \
-    BN_TEXT (bn_section_t, topic, BATON_TOPIC_BYTES_MAX, BN_CHECK_TOPIC),                          \
+#define SECTION_FIELDS(check)                                                                      \
+    BN_TEXT (bn_section_t, topic, BATON_TOPIC_BYTES_MAX, check),                                   \
         BN_PARTITION (bn_section_t, partition),                                                    \
         BN_U32 (bn_section_t, count, 1, BN_SECTION_EVENTS_MAX)
 
-const bn_layout_t bn_layout_section = BN_LAYOUT (bn_section_t, "section", SECTION_FIELDS);
+const bn_layout_t bn_layout_section =
+    BN_LAYOUT (bn_section_t, "section", SECTION_FIELDS (BN_CHECK_TOPIC_OR_NONE));
 
-const bn_layout_t bn_layout_events_section =
-    BN_LAYOUT (bn_section_t, "section", SECTION_FIELDS, BN_U64 (bn_section_t, base));
+const bn_layout_t bn_layout_events_section = BN_LAYOUT (
+    bn_section_t, "section", SECTION_FIELDS (BN_CHECK_TOPIC), BN_U64 (bn_section_t, base));
 
 const bn_layout_t bn_layout_record_section =
-    BN_LAYOUT (bn_section_t, "section", SECTION_FIELDS,
+    BN_LAYOUT (bn_section_t, "section", SECTION_FIELDS (BN_CHECK_TOPIC_OR_NONE),
                {BN_AT (bn_section_t, payload.size), .kind = BN_FIELD_SIZE, .max = UINT32_MAX});
 
 #define PARKED_FIELDS                                                                              \
@@ -243,7 +244,7 @@ const bn_layout_t bn_layout_fanout =
 
 static const bn_layout_t s_bundled =
     BN_LAYOUT (bn_bundled_t, "section",
-               BN_TEXT (bn_bundled_t, topic, BATON_TOPIC_BYTES_MAX, BN_CHECK_TOPIC),
+               BN_TEXT (bn_bundled_t, topic, BATON_TOPIC_BYTES_MAX, BN_CHECK_TOPIC_OR_NONE),
                BN_PARTITION (bn_bundled_t, partition), BN_U64 (bn_bundled_t, base),
                BN_U32 (bn_bundled_t, count, 1, BN_SECTION_EVENTS_MAX),
                BN_U64 (bn_bundled_t, previous_end), BN_U32 (bn_bundled_t, bytes, 1, UINT32_MAX));

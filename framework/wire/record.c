@@ -6,6 +6,7 @@
 #include "wire/record.h"
 #include "base/assert.h"
 #include "wire/layout.h"
+#include "wire/mixed.h"
 #include "wire/topic.h"
 #include <stdio.h>
 #include <string.h>
@@ -71,9 +72,8 @@ static const bn_layout_t s_forget = {
     .field_count = 1,
     .fields = (const bn_field_t[]){{.name = "actor_id", .kind = BN_FIELD_U32, .max = UINT32_MAX}}};
 
-static const bn_layout_t s_lost =
-    BN_LAYOUT (bn_lost_record_t, "LOST", BN_U64 (bn_lost_record_t, first),
-               BN_U64 (bn_lost_record_t, last));
+static const bn_layout_t s_lost = BN_LAYOUT (
+    bn_lost_record_t, "LOST", BN_U64 (bn_lost_record_t, first), BN_U64 (bn_lost_record_t, last));
 
 static const bn_layout_t *layout_of (uint32_t type)
 {
@@ -116,6 +116,17 @@ static bn_section_t *sections_of (const bn_record_t *record, uint32_t *count)
     }
     *count = 0;
     return NULL;
+}
+
+static void set_sections (bn_record_t *record, bn_section_t *sections, uint32_t count)
+{
+    if (record->type == BN_RECORD_PUBLISH) {
+        record->publish.sections = sections;
+        record->publish.section_count = count;
+    } else if (record->type == BN_RECORD_SETTLE) {
+        record->settle.sections = sections;
+        record->settle.section_count = count;
+    }
 }
 
 /*  ---- encoding ---- */
@@ -195,6 +206,19 @@ static void attach_payloads (bn_mp_t *mp, bn_section_t *sections, uint32_t count
         bn_mp_fail (mp, BATON_ERR_MALFORMED, "bytes follow the last payload");
 }
 
+/*  Payloads, bases, and mixed sections by their parts.  */
+static void complete_sections (bn_mp_t *mp, bn_record_t *record, uint64_t base,
+                               const uint8_t *payloads, size_t size)
+{
+    uint32_t count;
+    bn_section_t *sections = sections_of (record, &count);
+    attach_payloads (mp, sections, count, base, payloads, size);
+    baton_err_t err = bn_mp_ok (mp) ? bn_mixed_take_apart (&sections, &count) : BATON_OK;
+    if (err)
+        bn_mp_fail (mp, err, "a mixed section");
+    set_sections (record, sections, count);
+}
+
 static void check_record (const bn_record_t *record, bn_mp_t *mp)
 {
     if (record->type == BN_RECORD_ASSIGN)
@@ -236,9 +260,7 @@ baton_err_t bn_record_decode (bn_record_t *record, uint32_t type, uint64_t base,
     bn_layout_read (layout, &mp, &record->genesis);
     bn_mp_end (&mp);
     if (bn_mp_ok (&mp)) {
-        uint32_t count;
-        bn_section_t *sections = sections_of (record, &count);
-        attach_payloads (&mp, sections, count, base, payloads, payloads_size);
+        complete_sections (&mp, record, base, payloads, payloads_size);
         check_record (record, &mp);
     }
     if (mp.err)
@@ -275,10 +297,9 @@ baton_err_t bn_record_sections (uint32_t type, uint64_t base, const void *body, 
     if (bn_mp_ok (&mp))
         bn_layout_read_list (&layout->fields[layout->field_count - 1], &mp, &record.genesis);
     bn_mp_end (&mp);
-    if (bn_mp_ok (&mp)) {
-        *sections = sections_of (&record, count);
-        attach_payloads (&mp, *sections, *count, base, payloads, payloads_size);
-    }
+    if (bn_mp_ok (&mp))
+        complete_sections (&mp, &record, base, payloads, payloads_size);
+    *sections = sections_of (&record, count);
     if (mp.err) {
         bn_record_fini (&record);
         *sections = NULL;

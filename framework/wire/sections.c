@@ -10,22 +10,31 @@
  *  has a key. Keys from before that moment are taken to be in the last section of their partition.
  *  Without memory for a table a section is opened too many, no more.
  *
+ *  Where topics are so many that a section has an event or two all the same, the sections of a
+ *  partition are mixed into one (mixed.h), which needs no table: its events are in the order in
+ *  which they came. Who wants a few of its topics gets it taken apart, in more pieces than sections
+ *  would have been. So it is for the caller to say, who knows how the last requests were.
+ *
  *  INVARIANT N1: the events of one key, read through the sections in their order, come in the order
  *  in which they were added (G3). So do those without a key in one topic and partition.  */
 #include "base/assert.h"
 #include "base/hash.h"
-#include "wire/message.h"
+#include "wire/mixed.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define NONE        UINT32_MAX
 #define TABLE_SLOTS 1024 /* at first */
+/*  Scattered: fewer events a section, and more sections a partition.  */
+#define SCATTERED_EVENTS   4
+#define SCATTERED_SECTIONS 4
 
 typedef struct {
     bn_batch_writer_t writer;
     uint32_t partition;
     uint32_t topic_size;
     size_t topic_at; /* in `topics` */
+    size_t parts;    /* mixed: bytes of its parts, at most */
 } open_section_t;
 
 typedef struct {
@@ -48,14 +57,15 @@ struct bn_sections {
     uint32_t capacity;
     open_section_t *items; /* owned */
     bn_buffer_t topics;    /* of the sections, one behind the other */
-    bool mixed;            /* there is a second topic: the tables are kept */
+    bool mixes;            /* one section for each partition, for all topics */
+    bool many;             /* there is a second topic: the tables are kept */
     table_t by_topic;      /* topic and partition -> its last section */
     table_t by_key;        /* key -> the last section that has it */
     uint32_t added;        /* section of the event added last */
     uint32_t partitions;
     struct {
-        uint32_t last;  /* index of its last section, or NONE */
-        uint32_t mixed; /* the same, from when `mixed` was set */
+        uint32_t last;   /* index of its last section, or NONE */
+        uint32_t before; /* the same, from when `many` was set */
     } by_partition[];
 };
 
@@ -130,7 +140,7 @@ static void empty (bn_sections_t *self)
     table_fini (&self->by_topic);
     table_fini (&self->by_key);
     bn_buffer_clear (&self->topics);
-    self->mixed = false;
+    self->many = false;
     self->count = 0;
     self->events = 0;
     self->bytes = 0;
@@ -167,12 +177,12 @@ static uint64_t topic_hash (const bn_sections_t *self, const char *topic, size_t
 }
 
 /*  The second topic: from now on the tables are kept.  */
-static void mix (bn_sections_t *self)
+static void keep_tables_from_here (bn_sections_t *self)
 {
-    self->mixed = true;
+    self->many = true;
     for (uint32_t i = 0; i < self->partitions; i++) {
         uint32_t last = self->by_partition[i].last;
-        self->by_partition[i].mixed = last;
+        self->by_partition[i].before = last;
         if (last == NONE)
             continue;
         const open_section_t *section = &self->items[last];
@@ -181,15 +191,29 @@ static void mix (bn_sections_t *self)
     }
 }
 
+static size_t common_bytes (const open_section_t *section)
+{
+    return section->writer.common_at[3] + section->writer.common_size[3];
+}
+
+/*  One more event, of whatever topic and size, keeps the parts below BN_MIXED_PARTS_MAX.  */
+static bool takes_more (const bn_sections_t *self, const open_section_t *section)
+{
+    if (section->writer.count == BN_SECTION_EVENTS_MAX)
+        return false;
+    return !self->mixes || section->parts + common_bytes (section) <=
+                               BN_MIXED_PARTS_MAX * section->writer.buffer.size;
+}
+
 /*  The section that an event may join, or NONE. key_hash 0: it has no key. *hash is that of topic
  *  and partition, if it was needed.  */
 static uint32_t find (const bn_sections_t *self, const char *topic, size_t topic_size,
                       uint32_t partition, uint64_t key_hash, uint64_t *hash)
 {
     uint32_t last = self->by_partition[partition].last;
-    if (last != NONE && is_topic (self, last, topic, topic_size))
+    if (last != NONE && (self->mixes || is_topic (self, last, topic, topic_size)))
         return last;
-    if (last == NONE || !self->mixed)
+    if (last == NONE || !self->many)
         return NONE;
     *hash = topic_hash (self, topic, topic_size, partition);
     uint32_t found = table_get (&self->by_topic, *hash);
@@ -200,7 +224,7 @@ static uint32_t find (const bn_sections_t *self, const char *topic, size_t topic
         return found;
     uint32_t with_key = table_get (&self->by_key, key_hash);
     if (with_key == NONE)
-        with_key = self->by_partition[partition].mixed;
+        with_key = self->by_partition[partition].before;
     return with_key == NONE || with_key <= found ? found : NONE;
 }
 
@@ -218,12 +242,15 @@ static open_section_t *open_section (bn_sections_t *self, const char *topic, siz
     }
     open_section_t *section = &self->items[self->count];
     section->topic_at = self->topics.size;
+    if (self->mixes)
+        topic_size = 0;
     bn_buffer_append (&self->topics, topic, topic_size);
     if (self->topics.failed) {
         self->topics.failed = false; /* nothing was appended: what is in it stays good */
         return NULL;
     }
     bn_batch_writer_init (&section->writer, self->bytes_max);
+    section->parts = 0;
     section->partition = partition;
     section->topic_size = (uint32_t)topic_size;
     return section;
@@ -235,7 +262,7 @@ static void keep_tables (bn_sections_t *self, uint32_t index, bool opened, uint6
                          uint64_t key_hash)
 {
     const open_section_t *section = &self->items[index];
-    if (!self->mixed)
+    if (!self->many)
         return;
     if (opened && !hash)
         hash = topic_hash (self, topic_of (self, section), section->topic_size, section->partition);
@@ -259,10 +286,10 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
     uint64_t hash = 0;
     uint32_t found = find (self, topic, topic_size, partition, key_hash, &hash);
     open_section_t *section = found == NONE ? NULL : &self->items[found];
-    bool fits = section && section->writer.count < BN_SECTION_EVENTS_MAX;
+    bool fits = section && takes_more (self, section);
     if (!fits) {
-        if (!self->mixed && self->count && !is_topic (self, 0, topic, topic_size))
-            mix (self);
+        if (!self->mixes && !self->many && self->count && !is_topic (self, 0, topic, topic_size))
+            keep_tables_from_here (self);
         if (self->count == BN_SECTIONS_MAX)
             return BATON_ERR_TOO_LARGE;
         section = open_section (self, topic, topic_size, partition);
@@ -271,7 +298,10 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
     }
     size_t before = section->writer.buffer.size;
     section->writer.buffer.bound = before + (self->bytes_max - self->bytes);
-    baton_err_t err = bn_batch_writer_add (&section->writer, event);
+    baton_err_t err =
+        self->mixes
+            ? bn_batch_writer_add_mixed (&section->writer, (bn_text_t){topic, topic_size}, event)
+            : bn_batch_writer_add (&section->writer, event);
     if (err) {
         if (!fits) {
             bn_batch_writer_fini (&section->writer);
@@ -285,9 +315,26 @@ baton_err_t bn_sections_add (bn_sections_t *self, const char *topic, size_t topi
     }
     keep_tables (self, found, !fits, hash, key_hash);
     self->added = found;
+    section->parts += section->writer.buffer.size - before + (fits ? common_bytes (section) : 0);
     self->bytes += section->writer.buffer.size - before;
     self->events++;
     return BATON_OK;
+}
+
+void bn_sections_mix (bn_sections_t *self)
+{
+    bn_assert (self->count == 0);
+    self->mixes = true;
+}
+
+bool bn_sections_scattered (const bn_sections_t *self)
+{
+    uint32_t partitions = 0;
+    if (self->mixes || !self->many || self->events >= self->count * SCATTERED_EVENTS)
+        return false;
+    for (uint32_t i = 0; i < self->partitions; i++)
+        partitions += self->by_partition[i].last != NONE;
+    return self->count >= partitions * SCATTERED_SECTIONS;
 }
 
 void bn_sections_last (const bn_sections_t *self, uint32_t *section, uint32_t *place)
@@ -322,7 +369,8 @@ bn_section_t *bn_sections_take (bn_sections_t *self, uint32_t *count)
     if (!sections)
         return NULL;
     char *topics = (char *)(sections + self->count);
-    memcpy (topics, bn_buffer_data (&self->topics), self->topics.size);
+    if (self->topics.size)
+        memcpy (topics, bn_buffer_data (&self->topics), self->topics.size);
     for (uint32_t i = 0; i < self->count; i++) {
         open_section_t *item = &self->items[i];
         uint32_t events = 0;

@@ -10,7 +10,7 @@
  *  by the events between them, is what an event costs on that path.
  *
  *  The paths of many topics have 1,000 of them and 64 partitions, so that nearly every event is a
- *  section of its own.  */
+ *  section of its own; those that are mixed have a section for each partition instead.  */
 
 #include "base/crc32c.h"
 #include "base/hash.h"
@@ -48,6 +48,7 @@ typedef struct {
     uint64_t sequence;
     uint64_t request;
     bench_machines_t *machines; /* owned; of the path that is run, or NULL */
+    bool mixes;
 } s_bench_t;
 
 /*  What is wrong here is a defect of the program: there is nobody to tell but its user.  */
@@ -272,6 +273,8 @@ static void s_many_encode (s_bench_t *self)
 {
     bn_sections_t *sections = bn_sections_new (MANY, 64 * 1024 * 1024);
     s_must (sections, "many-encode");
+    if (self->mixes)
+        bn_sections_mix (sections);
     for (uint32_t i = 0; i < EVENTS; i++) {
         bn_event_fields_t fields = s_fields (self, i);
         const char *topic = self->topics[(i + i / KEYS) % TOPICS];
@@ -317,6 +320,17 @@ static void s_start_many (s_bench_t *self)
     s_must (self->machines, "many");
 }
 
+static void s_start_mixed_encode (s_bench_t *self)
+{
+    self->mixes = true;
+}
+
+static void s_start_mixed (s_bench_t *self)
+{
+    self->mixes = true;
+    s_start_many (self);
+}
+
 static void s_start_emit (s_bench_t *self)
 {
     self->machines = bench_machines_new (PARTITIONS, true);
@@ -340,6 +354,9 @@ static const struct {
                {"many-encode", s_many_encode, NULL},
                {"many-conduct", s_many_conduct, s_start_many},
                {"many-handle", s_many_handle, s_start_many},
+               {"mixed-encode", s_many_encode, s_start_mixed_encode},
+               {"mixed-conduct", s_many_conduct, s_start_mixed},
+               {"mixed-handle", s_many_handle, s_start_mixed},
                {"emit", s_emit, s_start_emit}};
 
 #define PATH_COUNT (sizeof (s_paths) / sizeof (s_paths[0]))

@@ -2,9 +2,11 @@
 
 /*  fuzz_batch.c - payloads of sections. Oracles: what bn_batch_check accepts, the reader reads to
  *  its end (B1); each event of it can be cut out, is accepted alone, and goes through the writer
- *  and back with nothing changed. What is refused does no harm to the reader either.  */
+ *  and back with nothing changed. What is refused does no harm to the reader either. The same bytes
+ *  as a mixed section: what is accepted is read to its end, and each of its parts is accepted.  */
 #include "fuzz.h"
-#include "wire/message.h"
+#include "wire/mixed.h"
+#include <stdlib.h>
 #include <string.h>
 
 static bool same_bytes (const void *a, size_t a_size, const void *b, size_t b_size)
@@ -74,6 +76,57 @@ static uint32_t read_all (const uint8_t *bytes, size_t size, uint32_t count, boo
     return read;
 }
 
+static void check_parts (const uint8_t *bytes, size_t size, uint32_t count,
+                         const bn_mixed_event_t *events, const bn_batch_limits_t *limits)
+{
+    size_t parts = 0;
+    for (uint32_t i = 0, run; i < count; i += run) {
+        run = bn_mixed_run (bytes, events + i, count - i);
+        size_t part_size = bn_mixed_run_bytes (events[0].at, events + i, run);
+        uint8_t *part = malloc (part_size);
+        uint32_t index;
+        const char *what;
+        bn_mixed_run_write (part, bytes, events[0].at, events + i, run);
+        FUZZ_CHECK (bn_batch_check (part, part_size, run, limits, &index, &what) == BATON_OK);
+        free (part);
+        parts += part_size;
+    }
+    FUZZ_CHECK (parts == bn_mixed_parts_bytes (bytes, events, count));
+    bn_section_t *sections = calloc (1, sizeof *sections);
+    sections->count = count;
+    sections->payload = (bn_slice_t){NULL, bytes, size};
+    uint32_t section_count = 1;
+    baton_err_t err = bn_mixed_take_apart (&sections, &section_count);
+    FUZZ_CHECK (err == BATON_OK || err == BATON_ERR_TOPIC || err == BATON_ERR_TOO_LARGE);
+    FUZZ_CHECK ((err == BATON_ERR_TOO_LARGE) == (parts > BN_MIXED_PARTS_MAX * size));
+    bn_section_array_free (sections, section_count);
+}
+
+static void check_mixed (const uint8_t *bytes, size_t size, uint32_t count,
+                         const bn_batch_limits_t *limits)
+{
+    static bn_mixed_event_t events[255], again[255];
+    uint32_t index;
+    const char *what;
+    if (count > size / BN_MIXED_EVENT_BYTES_MIN)
+        return;
+    baton_err_t err = bn_mixed_check (bytes, size, count, limits, events, &index, &what);
+    baton_err_t scan_err = bn_mixed_scan (bytes, size, count, again);
+    FUZZ_CHECK ((err != BATON_OK) == (what != NULL) && index <= count);
+    FUZZ_CHECK (err || !scan_err);
+    bn_batch_reader_t reader;
+    bn_event_fields_t event;
+    uint32_t read = 0;
+    if (bn_mixed_reader_init (&reader, bytes, size, count) == BATON_OK)
+        for (; bn_batch_next (&reader, &event); read++)
+            FUZZ_CHECK (err || (same (reader.topic, bn_mixed_topic (bytes, &events[read])) &&
+                                memcmp (&events[read], &again[read], sizeof *events) == 0));
+    if (err)
+        return;
+    FUZZ_CHECK (read == count && reader.mp.err == BATON_OK);
+    check_parts (bytes, size, count, events, limits);
+}
+
 int LLVMFuzzerTestOneInput (const uint8_t *bytes, size_t size)
 {
     if (size < 1)
@@ -84,6 +137,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *bytes, size_t size)
     const bn_batch_limits_t limits = {0, 1, BATON_DATA_BYTES_MAX};
     uint32_t index;
     const char *what;
+    check_mixed (bytes, size, count, &limits);
     baton_err_t err = bn_batch_check (bytes, size, count, &limits, &index, &what);
     FUZZ_CHECK ((err != BATON_OK) == (what != NULL));
     uint32_t read = read_all (bytes, size, count, err == BATON_OK, &limits);

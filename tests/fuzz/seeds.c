@@ -115,7 +115,7 @@ static void write_bundle (void)
     bn_blob_unref (&header);
 }
 
-static void write_batch (void)
+static void write_batch (bool mixed)
 {
     static const uint8_t ext[] = "\x82\xadtraceparent12\xa1x\xa1z\xa0";
     bn_batch_writer_t writer;
@@ -133,12 +133,18 @@ static void write_batch (void)
                                    .data_size = 6,
                                    .ext = i == 2 ? ext : NULL,
                                    .ext_size = i == 2 ? sizeof (ext) - 1 : 0};
-        if (bn_batch_writer_add (&writer, &event))
+        bn_text_t topic = {i < 2 ? "t" : "t.u", i < 2 ? 1 : 3};
+        if (mixed ? bn_batch_writer_add_mixed (&writer, topic, &event)
+                  : bn_batch_writer_add (&writer, &event))
             abort ();
     }
-    uint32_t count;
-    bn_blob_t *payload = bn_batch_writer_take (&writer, &count);
-    write_blob ("batch", 0, (uint8_t)count, payload);
+    bn_section_t section = {.topic = {"", 0}};
+    bn_blob_t *payload = bn_batch_writer_take (&writer, &section.count);
+    section.payload = (bn_slice_t){payload, payload->data, payload->size};
+    bn_record_t record = {.type = BN_RECORD_PUBLISH, .publish = {7, 1, &section, 1}};
+    if (mixed)
+        write_blob ("record", g_sample_count, BN_RECORD_PUBLISH, bn_record_encode (&record));
+    write_blob ("batch", mixed, (uint8_t)section.count, payload);
     bn_batch_writer_fini (&writer);
 }
 
@@ -186,7 +192,8 @@ int main (int argc, char **argv)
     write_records ();
     write_fanout ();
     write_bundle ();
-    write_batch ();
+    write_batch (false);
+    write_batch (true);
     write_core ();
     write_texts ();
     return 0;

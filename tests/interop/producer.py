@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """A producer in Python, from framework/docs/protocol.md alone.
 
-    producer.py ENDPOINT TOPIC < lines of "KEY JSON"      one receipted event each, batched by 100
+    producer.py ENDPOINT TOPIC... < lines of "KEY JSON"   one receipted event each, batched by 100;
+                                                          topics take turns, in mixed sections
 """
 import json, os, sys, time
 import msgpack, zmq
@@ -47,16 +48,19 @@ class Producer:
             h = (h ^ byte) * 1099511628211 % (1 << 64)
         return (h ^ (h >> 32)) % self.partitions
 
-    def publish(self, topic, events):
-        """events: (key, data) pairs. Returns the offset of the first one."""
-        sections = {}
+    def publish(self, topics, events):
+        """events: (key, data) pairs; of several topics each has the next. Returns the offset of the
+        first one."""
+        sections, mixed = {}, len(topics) > 1
         for key, data in events:
             self.count += 1
             id = f"{self.id:016x}-{self.count}"
-            event = msgpack.packb([id, key, 0, msgpack.packb(data), None])
+            topic = [topics[self.count % len(topics)]] if mixed else []
+            event = msgpack.packb([id, key, 0, msgpack.packb(data), None, *topic])
             sections.setdefault(self.partition(key), []).append(event)
         common = msgpack.packb(["", self.source, time.time_ns() // 1000, "", ""])
-        heads = [[topic, partition, len(rows)] for partition, rows in sections.items()]
+        heads = [["" if mixed else topics[0], partition, len(rows)]
+                 for partition, rows in sections.items()]
         payloads = [common + b"".join(rows) for rows in sections.values()]
         while True:  # again as it was, until there is a receipt
             reply = self.ask(PUBLISH, [self.id, self.sequence + 1, heads], payloads)
@@ -73,5 +77,5 @@ if __name__ == "__main__":
     producer = Producer(sys.argv[1], "/interop/python")
     rows = [line.split(" ", 1) for line in sys.stdin if line.strip()]
     for at in range(0, len(rows), 100):
-        producer.publish(sys.argv[2], [(key, json.loads(text)) for key, text in rows[at:at + 100]])
+        producer.publish(sys.argv[2:], [(key, json.loads(text)) for key, text in rows[at:at + 100]])
     print(len(rows))

@@ -22,9 +22,10 @@ class Interop(harness.System):
         return self.start(name, [sys.executable, HERE / f"{name}.py", self.endpoint, *arguments],
                           **options)
 
-    def publish_from_python(self, topic, events):
+    def publish_from_python(self, topics, events):
+        topics = [topics] if isinstance(topics, str) else topics
         text = "".join(f"{event['key']} {json.dumps(event)}\n" for event in events)
-        done = subprocess.run([sys.executable, str(HERE / "producer.py"), self.endpoint, topic],
+        done = subprocess.run([sys.executable, str(HERE / "producer.py"), self.endpoint, *topics],
                               input=text, capture_output=True, text=True,
                               timeout=harness.DEADLINE_S)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -47,6 +48,34 @@ class Interop(harness.System):
         self.settled("worker", len(KEYS) * PER_KEY)
         self.assert_all_handled(self.log("worker"), KEYS, PER_KEY)
         self.assert_ordered(self.log("worker"))
+
+    def test_python_publishes_mixed_sections_for_actors_of_all_and_of_a_part(self):
+        """Live and from the journal; in Python, which FETCHes, and in C, which has bundles."""
+        topics = [f"jobs.t{n}" for n in range(7)]
+        events = load(KEYS, PER_KEY)
+        self.start_orchestrator()
+        self.start_probe("all", ["jobs.*"])
+        self.start_probe("part", topics[:2])
+        self.python("actor", "reader", "jobs.*", "jobs-seen")
+        for name in ("all", "part", "reader"):
+            wait_for(f"{name} has joined", lambda: (self.actor_status(name) or {}).get("instances"))
+        self.publish_from_python(topics, events)
+        self.start_probe("late", ["jobs.*"], options=["--start", "beginning"])
+        for name in ("all", "late", "reader"):
+            self.settled(name, len(events))
+        self.seen("jobs-seen")
+        for name in ("all", "late"):
+            self.assert_all_handled(self.log(name), KEYS, PER_KEY)
+            self.assert_ordered(self.log(name))
+        published = self.read("jobs.*")
+        self.assertEqual({e["type"] for e in published}, set(topics))
+        offsets = [e["offset"] for e in published if e["type"] in topics[:2]]
+        self.settled("part", len(offsets))
+        self.assertEqual(sorted({r["offset"] for r in self.log("part") if r["what"] == "end"}),
+                         offsets)
+        self.assertEqual({r["topic"] for r in self.log("part")}, set(topics[:2]))
+        self.stop(self.orchestrator)
+        self.baton("journal", "verify", self.dir / "data")
 
     def test_an_actor_in_python_handles_what_c_publishes_and_emits_once(self):
         self.start_orchestrator()

@@ -230,6 +230,7 @@ void sim_clients_init (sim_t *sim)
                                        .producer_id = 7000 + i,
                                        .request_bytes_max = sim->config.request_bytes,
                                        .pipeline_bytes = i % 2 ? SIZE_MAX : 1, /* never, always */
+                                       .mixes = i / 2 % 2 == 0,
                                        .answer_timeout_ms = 700};
         producer->id = options.producer_id;
         producer->outbox = sim_must (bn_outbox_new (&options));

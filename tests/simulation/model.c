@@ -201,15 +201,30 @@ static void set_wanted (sim_log_t *log, uint32_t a, bool wanted)
     log->wanted = wanted ? log->wanted | 1u << a : log->wanted & ~(1u << a);
 }
 
+/*  The parts of a mixed section have a blob in common; it was sent as a whole, with a topic or a
+ *  nil for each event.  */
+static void measure_sections (sim_model_t *model, const bn_section_t *sections, uint32_t count)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const bn_blob_t *blob = sections[i].payload.blob;
+        bool part = blob && i > 0 && sections[i - 1].payload.blob == blob;
+        bytes = (part ? bytes : 0) + sections[i].payload.size;
+        if (blob)
+            bytes += sections[i].topic.size + sections[i].count;
+        if (bytes > model->section_bytes_max)
+            model->section_bytes_max = bytes;
+    }
+}
+
 static void add_events (sim_t *sim, const bn_section_t *sections, uint32_t count)
 {
     sim_model_t *model = sim->model;
+    measure_sections (model, sections, count);
     for (uint32_t i = 0; i < count && !sim->failed; i++) {
         const bn_section_t *section = &sections[i];
         bn_batch_reader_t reader;
         bn_event_fields_t event;
-        if (section->payload.size > model->section_bytes_max)
-            model->section_bytes_max = section->payload.size;
         bn_batch_reader_init (&reader, section->payload.data, section->payload.size,
                               section->count);
         for (uint32_t k = 0; k < section->count; k++) {

@@ -583,32 +583,59 @@ const char *harness_key (harness_t *self, uint32_t partition, uint32_t n)
     }
 }
 
-bn_section_t harness_section (harness_t *self, const char *topic, const char *key, uint32_t n)
+static bn_event_fields_t event_of (harness_t *self, const char *key)
 {
-    bn_batch_writer_t writer;
-    bn_batch_writer_init (&writer, 1024 * 1024);
-    for (uint32_t index = 0; index < n; index++) {
-        bn_event_fields_t event = {.id_prefix = text_of ("e"),
-                                   .id_number_set = true,
-                                   .id_number = ++self->random,
-                                   .key = text_of (key),
-                                   .source = text_of ("/test"),
-                                   .time_us = 1,
-                                   .datacontenttype = text_of (""),
-                                   .dataschema = text_of (""),
-                                   .data = (const uint8_t *)"\x01",
-                                   .data_size = 1};
-        assert_int_equal (bn_batch_writer_add (&writer, &event), BATON_OK);
-    }
+    return (bn_event_fields_t){.id_prefix = text_of ("e"),
+                               .id_number_set = true,
+                               .id_number = ++self->random,
+                               .key = text_of (key),
+                               .source = text_of ("/test"),
+                               .time_us = 1,
+                               .data = (const uint8_t *)"\x01",
+                               .data_size = 1};
+}
+
+static bn_section_t take_section (harness_t *self, bn_batch_writer_t *writer, const char *topic,
+                                  const char *key)
+{
     bn_section_t section = {.topic = text_of (topic), .partition = harness_partition (self, key)};
-    bn_blob_t *payload = bn_batch_writer_take (&writer, &section.count);
-    bn_batch_writer_fini (&writer);
+    bn_blob_t *payload = bn_batch_writer_take (writer, &section.count);
+    bn_batch_writer_fini (writer);
     assert_non_null (payload);
     section.payload = (bn_slice_t){.data = payload->data, .size = payload->size};
     self->payloads = realloc (self->payloads, (self->payload_count + 1) * sizeof (bn_blob_t *));
     assert_non_null (self->payloads);
     self->payloads[self->payload_count++] = payload;
     return section;
+}
+
+bn_section_t harness_section (harness_t *self, const char *topic, const char *key, uint32_t n)
+{
+    bn_batch_writer_t writer;
+    bn_batch_writer_init (&writer, 1024 * 1024);
+    for (uint32_t index = 0; index < n; index++) {
+        bn_event_fields_t event = event_of (self, key);
+        assert_int_equal (bn_batch_writer_add (&writer, &event), BATON_OK);
+    }
+    return take_section (self, &writer, topic, key);
+}
+
+bn_section_t harness_mixed (harness_t *self, const char *topics, const char *key, uint32_t bytes)
+{
+    bn_batch_writer_t writer;
+    bn_batch_writer_init (&writer, 64 * 1024 * 1024);
+    static const uint8_t data[1 << 18];
+    assert_true (bytes <= sizeof data);
+    while (*topics) {
+        bn_text_t topic = {topics, strcspn (topics, " ")};
+        bn_event_fields_t event = event_of (self, key);
+        event.data = data;
+        event.data_size = bytes;
+        event.datacontenttype = text_of ("application/octet-stream");
+        assert_int_equal (bn_batch_writer_add_mixed (&writer, topic, &event), BATON_OK);
+        topics += topic.size + (topics[topic.size] == ' ');
+    }
+    return take_section (self, &writer, "", key);
 }
 
 baton_err_t harness_publish (harness_t *self, uint64_t route, uint64_t producer, uint64_t sequence,

@@ -72,6 +72,9 @@ size_t harness_fanouts (harness_t *self);
 uint64_t harness_hello (harness_t *self, bn_role_t role, uint64_t incarnation); /* a new route */
 /*  n events of the key, data "1"; partition is the key's. The payload is the harness's.  */
 bn_section_t harness_section (harness_t *self, const char *topic, const char *key, uint32_t n);
+/*  A mixed section: an event of the key in each of the topics, which are separated by spaces, with
+ *  so many bytes of data.  */
+bn_section_t harness_mixed (harness_t *self, const char *topics, const char *key, uint32_t bytes);
 uint32_t harness_partition (harness_t *self, const char *key);
 /*  A key of that partition, which differs for each n. Borrowed until the next call.  */
 const char *harness_key (harness_t *self, uint32_t partition, uint32_t n);

@@ -247,7 +247,9 @@ void box_refuse (box_t *self, const bn_message_t *to, baton_err_t err, uint64_t 
     feed (self, bn_error_encode (to->request, err, detail, "the test says so"), NULL, 0);
 }
 
-bn_section_t box_section (const char *topic, uint32_t partition, uint64_t base, const char *keys)
+/*  topics NULL: all events are of `topic`; else one for each, separated by spaces.  */
+static bn_section_t section_of (const char *topic, const char *topics, uint32_t partition,
+                                uint64_t base, const char *keys)
 {
     bn_batch_writer_t writer;
     bn_batch_writer_init (&writer, 16 * 1024 * 1024);
@@ -266,7 +268,12 @@ bn_section_t box_section (const char *topic, uint32_t partition, uint64_t base, 
                                    .time_us = 1700000000000000,
                                    .data = data,
                                    .data_size = sizeof data};
-        assert_int_equal (bn_batch_writer_add (&writer, &event), BATON_OK);
+        bn_text_t own = {topics, topics ? strcspn (topics, " ") : 0};
+        assert_int_equal (topics ? bn_batch_writer_add_mixed (&writer, own, &event)
+                                 : bn_batch_writer_add (&writer, &event),
+                          BATON_OK);
+        if (topics)
+            topics += own.size + (topics[own.size] == ' ');
         offset++;
     }
     bn_section_t section = {.topic = {topic, strlen (topic)}, .partition = partition, .base = base};
@@ -275,6 +282,16 @@ bn_section_t box_section (const char *topic, uint32_t partition, uint64_t base, 
     section.payload = (bn_slice_t){blob, blob->data, blob->size};
     bn_batch_writer_fini (&writer);
     return section;
+}
+
+bn_section_t box_section (const char *topic, uint32_t partition, uint64_t base, const char *keys)
+{
+    return section_of (topic, NULL, partition, base, keys);
+}
+
+bn_section_t box_mixed (const char *topics, uint32_t partition, uint64_t base, const char *keys)
+{
+    return section_of ("", topics, partition, base, keys);
 }
 
 void box_section_free (bn_section_t *section)

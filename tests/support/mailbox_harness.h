@@ -70,6 +70,8 @@ void box_refuse (box_t *self, const bn_message_t *to, baton_err_t err, uint64_t 
 /*  Events of the keys (separated by spaces, "-": none), data {offset}. Free with box_section_free.
  *  */
 bn_section_t box_section (const char *topic, uint32_t partition, uint64_t base, const char *keys);
+/*  A mixed one: an event of each of the topics, which are separated by spaces.  */
+bn_section_t box_mixed (const char *topics, uint32_t partition, uint64_t base, const char *keys);
 void box_section_free (bn_section_t *section);
 
 /*  The n-th key (by number) that hashes to the partition. In a ring of static texts.  */

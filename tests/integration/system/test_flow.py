@@ -2,6 +2,7 @@
 """The fan-out: gaps and tail loss forced by tiny high-water marks; slow actors beside fast ones."""
 
 import json
+import shutil
 
 import harness
 from harness import load, wait_for
@@ -57,6 +58,27 @@ class Flow(harness.System):
         self.wait_settled("worker", 20)
         ends = [r["n"] for r in self.log("worker") if r["what"] == "end"]
         self.assertEqual(ends, list(range(1, 21)))
+
+    def test_many_topics_are_counted_the_same_live_and_from_the_journal(self):
+        """So many that the producer mixes them (protocol.md, mixed sections)."""
+        self.start_orchestrator(sync="interval")
+        self.start_probe("keeper", ["bench.>"])  # so that nothing of it is forgotten
+        wait_for("it has joined", lambda: self.actor_status("keeper"))
+        self.baton("bench", "--connect", self.endpoint, "--topics", 150, "--events", 30000,
+                   "--size", 40)
+        self.wait_settled("keeper", 30000)
+        self.stop(self.processes.pop())
+        before = self.status()["topics"]
+        self.assertEqual(len(before), 150)
+        self.assertEqual(sum(topic["events"] for topic in before), 30000)
+        self.kill(self.orchestrator)
+        shutil.rmtree(self.dir / "data" / "views")
+        self.start_orchestrator()
+        self.assertEqual(self.status()["topics"], before)
+        events = self.read("bench.>")
+        self.assertEqual([event["offset"] for event in events], list(range(30000)))
+        self.stop(self.orchestrator)
+        self.baton("journal", "verify", self.dir / "data")
 
     def test_a_new_actor_starts_where_it_asks(self):
         self.start_orchestrator()

@@ -447,6 +447,48 @@ static void test_a_bundle_of_small_and_large_sections (void **state)
     box_fini (&box);
 }
 
+/*  A mixed section is one section; its events have topics of their own.  */
+static void test_a_mixed_section_is_taken_event_by_event (void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"orders.placed", "orders.paid", "orders.paid",
+                                         "orders.placed", "orders.shipped"};
+    box_t box;
+    box_start (&box, NULL);
+    bn_section_t sections[] = {
+        box_mixed ("orders.placed orders.paid orders.paid orders.placed", 0, 0, "- - - -"),
+        box_section ("orders.shipped", 0, 4, "-")};
+    const uint64_t previous[] = {0, 4};
+    box_bundle (&box, sections, previous, 2);
+    for (int i = 0; i < 2; i++)
+        box_section_free (&sections[i]); /* what was taken is the mailbox's own */
+    uint64_t offset = 0;
+    while (box.run) {
+        char verdicts[8] = "";
+        for (uint32_t i = 0; i < box.run->count; i++, offset++) {
+            const bn_run_item_t *item = &box.run->items[i];
+            assert_int_equal (item->offset, offset);
+            assert_int_equal (item->topic.size, strlen (topics[offset]));
+            assert_memory_equal (item->topic.text, topics[offset], item->topic.size);
+            assert_int_equal (item->fields.id_number, offset);
+            verdicts[i] = 'a';
+        }
+        box_handle (&box, verdicts);
+    }
+    assert_int_equal (offset, 5);
+    assert_int_equal (box_settlement (box_settled (&box), 0)->floor, 5);
+
+    /*  Seen in part already: the rest of it is taken.  */
+    bn_section_t again = box_mixed ("orders.placed orders.paid orders.placed", 0, 3, "- - -");
+    const uint64_t behind = 0;
+    box_bundle (&box, &again, &behind, 1);
+    assert_null (box.run);
+    const bn_message_t *fetch = box_expect (&box, BN_FETCH);
+    assert_int_equal (fetch->fetch.partitions[0].from, 5);
+    box_section_free (&again);
+    box_fini (&box);
+}
+
 static void test_a_bundle_that_lies_is_repaired (void **state)
 {
     (void)state;
@@ -531,6 +573,7 @@ int main (void)
         cmocka_unit_test (test_an_unreadable_journal_is_waited_for),
         cmocka_unit_test (test_a_bundle_is_many_sections),
         cmocka_unit_test (test_a_bundle_of_small_and_large_sections),
+        cmocka_unit_test (test_a_mixed_section_is_taken_event_by_event),
         cmocka_unit_test (test_a_bundle_that_lies_is_repaired),
         cmocka_unit_test (test_a_bundle_for_another_is_ignored),
         cmocka_unit_test (test_the_channel_is_heard_while_there_are_partitions),

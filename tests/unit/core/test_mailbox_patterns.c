@@ -212,6 +212,32 @@ static void what_this_build_does_not_know_is_given_up (void **state)
     box_fini (&box);
 }
 
+static void of_a_mixed_section_only_what_it_does_not_know (void **state)
+{
+    (void)state;
+    box_t box;
+    box_start (&box, NULL);
+    bn_section_t section =
+        box_mixed ("orders.placed stock.moved stock.moved orders.paid", 0, 0, "a b b c");
+    const uint64_t previous = 0;
+    box_bundle (&box, &section, &previous, 1);
+    box_section_free (&section);
+    box_assert_run (&box, "0 3");
+    box_handle (&box, "aa");
+    const bn_message_t *settle = box_settled (&box);
+    const bn_settlement_t *settlement = box_settlement (settle, 0);
+    assert_int_equal (settlement->floor, 4);
+    assert_int_equal (settlement->died_count, 2);
+    assert_int_equal (settlement->died[0].offset, 1);
+    assert_int_equal (settlement->died[1].offset, 2);
+    bn_event_fields_t letter = box_event (&settle->settle.sections[0], 1);
+    bn_text_t value;
+    assert_true (bn_ext_get (letter.ext, letter.ext_size, "deadtopic", &value));
+    assert_int_equal (value.size, 11);
+    assert_memory_equal (value.text, "stock.moved", value.size);
+    box_fini (&box);
+}
+
 /*  A parked one as well, and in its turn: what waits behind it of its key is next.  */
 static void what_is_parked_is_given_up_as_well (void **state)
 {
@@ -353,6 +379,7 @@ int main (void)
         cmocka_unit_test (an_outcome_beyond_the_limit_starts_the_partition_anew),
         cmocka_unit_test (a_settle_under_way_outlives_the_limit),
         cmocka_unit_test (what_this_build_does_not_know_is_given_up),
+        cmocka_unit_test (of_a_mixed_section_only_what_it_does_not_know),
         cmocka_unit_test (what_is_parked_is_given_up_as_well),
         cmocka_unit_test (they_are_given_up_some_at_a_time),
         cmocka_unit_test (they_stop_at_the_limit_of_the_dead),

@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 #include "base/prng.h"
-#include "wire/message.h"
+#include "wire/mixed.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -242,6 +242,112 @@ static void test_the_number_of_sections_is_bounded (void **state)
     bn_sections_destroy (&sections);
 }
 
+/*  What is read of mixed sections, in the order of the sections: "topic/number ...", the events of
+ *  each key in order (N1).  */
+static void assert_mixed (const bn_section_t *sections, uint32_t count, uint32_t events)
+{
+    uint64_t last_of[PARTITIONS] = {0};
+    uint32_t read = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bn_batch_reader_t reader;
+        bn_event_fields_t fields;
+        assert_int_equal (sections[i].topic.size, 0);
+        assert_int_equal (bn_mixed_reader_init (&reader, sections[i].payload.data,
+                                                sections[i].payload.size, sections[i].count),
+                          BATON_OK);
+        while (bn_batch_next (&reader, &fields)) {
+            char topic[32];
+            snprintf (topic, sizeof topic, "topic.%u", (unsigned)(fields.id_number % 50));
+            assert_int_equal (reader.topic.size, strlen (topic));
+            assert_memory_equal (reader.topic.text, topic, reader.topic.size);
+            assert_true (fields.id_number >= last_of[sections[i].partition]);
+            last_of[sections[i].partition] = fields.id_number + 1;
+            read++;
+        }
+        assert_int_equal (reader.mp.err, BATON_OK);
+    }
+    assert_int_equal (read, events);
+}
+
+static void add_scattered (bn_sections_t *sections, uint64_t first, uint32_t count)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        char topic[32];
+        snprintf (topic, sizeof topic, "topic.%u", (unsigned)(i % 50));
+        assert_int_equal (add (sections, topic, key_of (i % PARTITIONS), i, 0), BATON_OK);
+    }
+}
+
+static void test_mixed_there_is_one_section_for_a_partition (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+    bn_sections_mix (sections);
+    add_scattered (sections, 0, 400);
+    uint32_t section, place;
+    bn_sections_last (sections, &section, &place);
+    assert_int_equal (section, 3);
+    assert_int_equal (place, 99);
+    assert_int_equal (bn_sections_count (sections), PARTITIONS);
+    assert_false (bn_sections_scattered (sections));
+    uint32_t count;
+    bn_section_t *array = bn_sections_take (sections, &count);
+    assert_mixed (array, count, 400);
+    bn_section_array_free (array, count);
+    bn_sections_destroy (&sections);
+}
+
+static void test_scattered_are_many_topics_with_few_events (void **state)
+{
+    (void)state;
+    bn_sections_t *sections = bn_sections_new (PARTITIONS, 1 << 20);
+    assert_false (bn_sections_scattered (sections));
+    add_scattered (sections, 0, 8); /* two for each partition */
+    assert_false (bn_sections_scattered (sections));
+    add_scattered (sections, 8, 8); /* four */
+    assert_true (bn_sections_scattered (sections));
+    /*  Events that may join the sections of their topics fill them; one key would not let them.  */
+    add_scattered (sections, 16, 100);
+    assert_true (bn_sections_scattered (sections));
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_int_equal (add (sections, "topic.1", "", 116 + i, i), BATON_OK);
+    assert_false (bn_sections_scattered (sections));
+    bn_sections_destroy (&sections);
+}
+
+/*  Short events with long attributes in common: apart they would be far more than mixed, so there
+ *  are more sections.  */
+static void test_parts_are_bounded (void **state)
+{
+    (void)state;
+    char source[1000];
+    memset (source, 's', sizeof source);
+    bn_sections_t *sections = bn_sections_new (1, 1 << 20);
+    bn_sections_mix (sections);
+    for (uint64_t i = 0; i < 200; i++) {
+        bn_event_fields_t fields = event ("", i);
+        fields.source = (bn_text_t){source, sizeof source};
+        assert_int_equal (bn_sections_add (sections, i % 2 ? "a" : "b", 1, &fields, 0), BATON_OK);
+    }
+    uint32_t count;
+    bn_section_t *array = bn_sections_take (sections, &count);
+    assert_in_range (count, 2, 199);
+    for (uint32_t i = 0; i < count; i++) {
+        bn_mixed_event_t events[200];
+        assert_int_equal (
+            bn_mixed_scan (array[i].payload.data, array[i].payload.size, array[i].count, events),
+            BATON_OK);
+        assert_in_range (bn_mixed_parts_bytes (array[i].payload.data, events, array[i].count), 1,
+                         BN_MIXED_PARTS_MAX * array[i].payload.size);
+        /*  And not sooner than need be: one more run would have been too much, or nearly so.  */
+        if (i + 1 < count)
+            assert_true (bn_mixed_parts_bytes (array[i].payload.data, events, array[i].count) >
+                         (BN_MIXED_PARTS_MAX - 1) * array[i].payload.size - sizeof source);
+    }
+    bn_section_array_free (array, count);
+    bn_sections_destroy (&sections);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +359,9 @@ int main (void)
         cmocka_unit_test (test_events_without_a_key_are_spread),
         cmocka_unit_test (test_at_the_bound_nothing_is_added),
         cmocka_unit_test (test_the_number_of_sections_is_bounded),
+        cmocka_unit_test (test_mixed_there_is_one_section_for_a_partition),
+        cmocka_unit_test (test_scattered_are_many_topics_with_few_events),
+        cmocka_unit_test (test_parts_are_bounded),
     };
     return cmocka_run_group_tests_name ("wire.sections", tests, NULL, NULL);
 }
