@@ -49,8 +49,8 @@ class Producer:
         return (h ^ (h >> 32)) % self.partitions
 
     def publish(self, topics, events):
-        """events: (key, data) pairs; of several topics (or one) each has the next. Returns the offset of the
-        first one."""
+        """events: (key, data) pairs; of several topics each has the next. Returns the offset of
+        the first one."""
         topics = [topics] if isinstance(topics, str) else topics
         sections, mixed = {}, len(topics) > 1
         for key, data in events:
