@@ -28,6 +28,7 @@
 
 #define FETCH_RETRY_MS     200 /* after the first refusal, then twice as long each time */
 #define FETCH_RETRY_MS_MAX 5000
+#define SUSPICION_DIVISOR  4 /* of heartbeat_ms: until a beat that tells what is lost */
 
 /*  ---- room -------------------------------------------------------------------------------- */
 
@@ -244,16 +245,20 @@ void bn_mailbox_head (bn_mailbox_t *self, uint32_t partition, uint64_t head)
         return;
     if (head > slot->until)
         head = slot->until;
-    if (head > slot->position && slot->position == slot->beat_position &&
-        !BN_PLANT (tail_loss_ignored)) {
-        /*  Behind, and nothing has come since the last beat: it was lost without a successor.  */
+    bool stuck = slot->position == slot->beat_position;
+    if (slot->beat_head > slot->position && stuck && !BN_PLANT (tail_loss_ignored)) {
+        /*  What the last beat told has not come since: it was lost without a successor.  */
         if (!slot->missing && !slot->asked_epoch) {
             slot->missing = true;
             self->stats.tail_losses++;
         }
         if (head > slot->known)
             slot->known = head;
-    }
+    } else if (head > slot->position && stuck)
+        /*  Lost, or on its way and late, as all things are on a busy machine: the next beat tells.
+         */
+        bn_mailbox_beat_early (self, self->heartbeat_ms / SUSPICION_DIVISOR);
+    slot->beat_head = head;
     slot->beat_position = slot->position;
 }
 
@@ -585,8 +590,7 @@ void bn_mailbox_subscribe_pump (bn_mailbox_t *self)
             /*  What is published before the subscription has reached the orchestrator is lost to us
              *  without a word: have the heads early.  */
             self->quick_beats = BN_QUICK_BEATS;
-            if (self->beat_at_ms > self->now.mono_ms + BN_QUICK_BEAT_MS)
-                self->beat_at_ms = self->now.mono_ms + BN_QUICK_BEAT_MS;
+            bn_mailbox_beat_early (self, BN_QUICK_BEAT_MS);
         }
     }
     subscribe_channel (self, any);

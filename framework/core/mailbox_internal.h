@@ -180,6 +180,7 @@ typedef struct {
     uint64_t position;      /* all sections for us below were received */
     uint64_t known;         /* a section ends here that must be received */
     uint64_t beat_position; /* position at the last BEAT */
+    uint64_t beat_head;     /* that it told; 0: none yet */
     uint64_t until;         /* what begins here is for newer patterns; BN_NO_OFFSET: no limit */
     uint64_t careful_until;
     uint64_t gap_ms[BN_GAPS_MAX]; /* when the last gaps were */
@@ -327,6 +328,8 @@ void bn_mailbox_rejoin (bn_mailbox_t *self);
 void bn_mailbox_refused (bn_mailbox_t *self, uint32_t partition);
 /*  The part of every refusal that is the same for all requests; true: dealt with.  */
 bool bn_mailbox_common_error (bn_mailbox_t *self, const bn_error_t *error);
+/*  The next heartbeat in wait_ms at the latest.  */
+void bn_mailbox_beat_early (bn_mailbox_t *self, uint32_t wait_ms);
 void bn_mailbox_link_pump (bn_mailbox_t *self);
 void bn_mailbox_leave_pump (bn_mailbox_t *self);
 uint64_t bn_mailbox_link_due (const bn_mailbox_t *self);

@@ -127,6 +127,12 @@ static void heartbeat (bn_mailbox_t *self)
     self->beat_at_ms = self->now.mono_ms + wait_ms;
 }
 
+void bn_mailbox_beat_early (bn_mailbox_t *self, uint32_t wait_ms)
+{
+    if (self->beat_at_ms > self->now.mono_ms + wait_ms)
+        self->beat_at_ms = self->now.mono_ms + wait_ms;
+}
+
 static void leave (bn_mailbox_t *self, bn_leave_t reason, uint32_t partition, uint64_t offset)
 {
     bn_message_t message = {.type = BN_LEAVE,
