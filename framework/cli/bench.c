@@ -42,8 +42,10 @@ static const char s_about[] =
     "keys take turns; every actor gets every event. receipt is the time from publishing to\n"
     "the receipt, delivery from publishing to the handler. Without --rate the producers publish "
     "as\n"
-    "fast as they are let, and latencies are then those of a full queue; with --rate they count\n"
-    "from when an event was due. With --stages, handled and delivery are those of the last stage.";
+    "fast as they are let, and latencies are then those of a full queue; with --rate an event that\n"
+    "could not be published in time, because others before it took long, counts from when it was\n"
+    "due; timer is how late the producers woke, and not counted in. With --stages, handled and\n"
+    "delivery are those of the last stage.";
 
 static const char s_details[] =
     "Exit codes: 0 ok, 1 something failed or stalled, 2 wrong usage, 69 no answer from the\n"
@@ -417,6 +419,7 @@ static bool s_add_up (const s_run_t *self, bn_bench_totals_t *totals)
 {
     bn_histogram_init (&totals->receipt);
     bn_histogram_init (&totals->delivery);
+    bn_histogram_init (&totals->late);
     totals->first_ns = UINT64_MAX;
     for (size_t i = 0; i < self->count; i++) {
         const s_child_t *child = &self->children[i];
@@ -435,6 +438,9 @@ static bool s_add_up (const s_run_t *self, bn_bench_totals_t *totals)
         uint64_t *latest = is_actor ? &totals->handled_last_ns : &totals->receipt_last_ns;
         if (!bn_histogram_take (is_actor ? &totals->delivery : &totals->receipt,
                                 json_object_get (child->result, "latency")))
+            return false;
+        if (!is_actor &&
+            !bn_histogram_take (&totals->late, json_object_get (child->result, "late")))
             return false;
         *(is_actor ? &totals->handled : &totals->receipts) += events;
         *latest = last_ns > *latest ? last_ns : *latest;

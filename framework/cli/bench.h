@@ -9,7 +9,7 @@
  *    producer       "result JSON" when everything has its receipt
  *
  *  JSON: {"events":N,"first_ns":T,"last_ns":T,"user_us":T,"system_us":T,"memory_kib":N,
- *  "latency":HISTOGRAM}; user_us and system_us are processor time of the whole life of the process,
+ *  "latency":HISTOGRAM}, of a producer also "late":HISTOGRAM, how late it woke; user_us and system_us are processor time of the whole life of the process,
  *  memory_kib is the most that it had resident; times are CLOCK_MONOTONIC,
  *  which is the same in all processes of a machine.  */
 #ifndef BN_BENCH_H
@@ -54,6 +54,7 @@ typedef struct {
 
 typedef struct {
     bn_histogram_t receipt, delivery;
+    bn_histogram_t late; /* how late the producers' timers were; not counted in the two */
     uint64_t receipts, handled;
     uint64_t first_ns, receipt_last_ns, handled_last_ns;
     bn_bench_usage_t usage[3]; /* by role; zeros for an orchestrator that is not ours */

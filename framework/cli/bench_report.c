@@ -104,6 +104,8 @@ void bn_bench_print (const bn_bench_t *bench, const bn_bench_place_t *place,
             bench->rate ? "" : " (of a full queue: no --rate was given)");
     s_print_latency ("receipt", &totals->receipt);
     s_print_latency ("delivery", &totals->delivery);
+    if (bench->rate)
+        s_print_latency ("timer", &totals->late);
 }
 
 static json_t *s_usage_json (const bn_bench_t *bench, const bn_bench_totals_t *totals)
@@ -125,7 +127,8 @@ static json_t *s_usage_json (const bn_bench_t *bench, const bn_bench_totals_t *t
 static json_t *s_latency_json (const bn_histogram_t *latency)
 {
     json_t *object = json_object ();
-    json_object_set_new (object, "min_us", json_real ((double)latency->min / 1e3));
+    json_object_set_new (object, "min_us",
+                         json_real (latency->count ? (double)latency->min / 1e3 : 0));
     json_object_set_new (
         object, "mean_us",
         json_real (latency->count ? latency->sum / (double)latency->count / 1e3 : 0));
@@ -162,6 +165,8 @@ void bn_bench_print_json (const bn_bench_t *bench, const bn_bench_place_t *place
     json_object_set_new (object, "usage", s_usage_json (bench, totals));
     json_object_set_new (object, "receipt_latency", s_latency_json (&totals->receipt));
     json_object_set_new (object, "delivery_latency", s_latency_json (&totals->delivery));
+    if (bench->rate)
+        json_object_set_new (object, "timer_late", s_latency_json (&totals->late));
     char *text = object ? json_dumps (object, JSON_COMPACT | JSON_REAL_PRECISION (9)) : NULL;
     if (text)
         puts (text);

@@ -68,21 +68,26 @@ static uint64_t s_us (struct timeval time)
     return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
 }
 
-/*  What this process has used so far, its start included.  */
+/*  What this process has used so far, its start included. late: of a producer; or NULL.  */
 static void s_say_result (uint64_t events, uint64_t first_ns, uint64_t last_ns,
-                          const bn_histogram_t *latency)
+                          const bn_histogram_t *latency, const bn_histogram_t *late)
 {
     bn_buffer_t text;
     struct rusage usage;
     getrusage (RUSAGE_SELF, &usage);
     bn_buffer_init (&text, RESULT_BYTES_MAX);
     bn_histogram_put (latency, &text);
+    int latency_size = (int)text.size;
+    if (late)
+        bn_histogram_put (late, &text);
+    const char *texts = (const char *)bn_buffer_data (&text);
     if (!text.failed)
         s_say ("result {\"events\":%" PRIu64 ",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64
                ",\"user_us\":%" PRIu64 ",\"system_us\":%" PRIu64
-               ",\"memory_kib\":%ld,\"latency\":%.*s}\n",
+               ",\"memory_kib\":%ld,\"latency\":%.*s%s%.*s}\n",
                events, first_ns, last_ns, s_us (usage.ru_utime), s_us (usage.ru_stime),
-               usage.ru_maxrss, (int)text.size, (char *)bn_buffer_data (&text));
+               usage.ru_maxrss, latency_size, texts, late ? ",\"late\":" : "",
+               (int)text.size - latency_size, texts + latency_size);
     bn_buffer_fini (&text);
 }
 
@@ -118,7 +123,7 @@ int bn_bench_orchestrator (const bn_bench_t *bench)
     bn_histogram_t none;
     bn_histogram_init (&none);
     if (!code)
-        s_say_result (0, 0, 0, &none);
+        s_say_result (0, 0, 0, &none, NULL);
     close (signals);
     return code;
 }
@@ -203,7 +208,8 @@ int bn_bench_actor (const bn_bench_t *bench)
     pthread_join (reporter, NULL);
     if (err)
         bn_failure ("bench", err, "actor: %s", baton_actor_error_text (self.actor));
-    s_say_result (atomic_load (&self.handled), self.first_ns, self.last_ns, &self.latency);
+    s_say_result (atomic_load (&self.handled), self.first_ns, self.last_ns, &self.latency,
+                  NULL);
     baton_actor_destroy (&self.actor);
     close (self.signals);
     return err ? BN_EXIT_FAILED : BN_EXIT_OK;
@@ -219,6 +225,7 @@ typedef struct {
     uint64_t refused;
     uint64_t last_ns;
     bn_histogram_t latency;
+    bn_histogram_t late; /* how late this process woke for an event */
 } s_producer_t;
 
 static void s_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void *arg)
@@ -236,17 +243,22 @@ static void s_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void *
     bn_histogram_add (&self->latency, self->last_ns > sent_ns ? self->last_ns - sent_ns : 0);
 }
 
-/*  Sleeps until the k-th event is due, and returns when that was: latencies are counted from then,
- *  so that a stall is charged to all that it delayed.  */
-static uint64_t s_due_ns (uint64_t start_ns, uint64_t k, double interval_ns)
+/*  Sleeps until the k-th event is due, and returns from when its latency counts: from when it was
+ *  due, if publishing those before it took that long, so that a stall is charged to all that it
+ *  delayed. But if this process slept, from when it woke: that the machine's timer was late says
+ *  nothing about what is measured, and is told beside it.  */
+static uint64_t s_await_turn (s_producer_t *self, uint64_t start_ns, uint64_t k, double interval_ns)
 {
     uint64_t due_ns = start_ns + (uint64_t)((double)k * interval_ns);
     struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000u),
                            .tv_nsec = (long)(due_ns % 1000000000u)};
-    while (bn_clock_mono_ns () < due_ns &&
-           clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
-        ;
-    return due_ns;
+    uint64_t now_ns = bn_clock_mono_ns ();
+    if (now_ns >= due_ns)
+        return due_ns;
+    while ((now_ns = bn_clock_mono_ns ()) < due_ns)
+        clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+    bn_histogram_add (&self->late, now_ns - due_ns);
+    return now_ns;
 }
 
 /*  The number in digits, without the detour over printf; returns its end.  */
@@ -299,7 +311,7 @@ static baton_err_t s_produce (const bn_bench_t *bench, s_producer_t *self, uint6
         memset (padding, 'x', bench->size);
     for (uint64_t k = 0; k < events && !err; k++) {
         if (interval_ns > 0)
-            sent_ns = s_due_ns (start_ns, k, interval_ns) | SAMPLE_BIT;
+            sent_ns = s_await_turn (self, start_ns, k, interval_ns) | SAMPLE_BIT;
         else if (k % SAMPLE_EVENTS == 0 || k + 1 == events)
             sent_ns = bn_clock_mono_ns () | SAMPLE_BIT;
         else
@@ -322,6 +334,7 @@ int bn_bench_producer (const bn_bench_t *bench)
     baton_producer_t *producer = NULL;
     baton_data_t *data = baton_data_new ();
     bn_histogram_init (&self.latency);
+    bn_histogram_init (&self.late);
     bn_log_setup ("producer", BN_LOG_TEXT, BN_LOG_WARNING);
     baton_producer_options_t options = {.endpoint = bench->connect.endpoint,
                                         .source = "/baton/bench",
@@ -340,7 +353,8 @@ int bn_bench_producer (const bn_bench_t *bench)
     if (err)
         bn_failure ("bench", err, "producer: %s", baton_err_text (err));
     else
-        s_say_result (self.receipts - self.refused, start_ns, self.last_ns, &self.latency);
+        s_say_result (self.receipts - self.refused, start_ns, self.last_ns, &self.latency,
+                      &self.late);
     baton_producer_destroy (&producer);
     baton_data_destroy (&data);
     free (self.sent_ns);

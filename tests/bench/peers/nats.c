@@ -61,12 +61,8 @@ bool peer_nats_producer (peer_load_t *load)
     bool ok = event && nats_open (&self, load);
     load->first_ns = peer_now_ns ();
     for (uint64_t k = 0; ok && k < load->events; k++) {
-        uint64_t due_ns = peer_due_ns (load, load->first_ns, k);
-        struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000),
-                               .tv_nsec = (long)(due_ns % 1000000000)};
-        while (load->rate && peer_now_ns () < due_ns)
-            clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
-        peer_fill (load, event, due_ns);
+        uint64_t from_ns = peer_await_turn (load, peer_due_ns (load, load->first_ns, k));
+        peer_fill (load, event, from_ns);
         natsStatus status = js_PublishAsync (self.js, PEER_NAME, event, (int)load->size, NULL);
         ok = status == NATS_OK || nats_failed (status);
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define SAMPLE_EVENTS 16 /* as in baton bench: without a rate one of so many is timed */
 
@@ -26,25 +27,37 @@ uint64_t peer_due_ns (const peer_load_t *load, uint64_t start_ns, uint64_t k)
     return k % SAMPLE_EVENTS == 0 || k + 1 == load->events ? peer_now_ns () : 0;
 }
 
-void peer_fill (const peer_load_t *load, char *event, uint64_t due_ns)
+uint64_t peer_await_turn (const peer_load_t *load, uint64_t due_ns)
 {
-    memcpy (event, &due_ns, sizeof due_ns);
-    memset (event + sizeof due_ns, 'x', load->size - sizeof due_ns);
+    struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000),
+                           .tv_nsec = (long)(due_ns % 1000000000)};
+    uint64_t now_ns = load->rate ? peer_now_ns () : due_ns;
+    if (now_ns >= due_ns)
+        return due_ns;
+    while ((now_ns = peer_now_ns ()) < due_ns)
+        clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+    return now_ns;
+}
+
+void peer_fill (const peer_load_t *load, char *event, uint64_t from_ns)
+{
+    memcpy (event, &from_ns, sizeof from_ns);
+    memset (event + sizeof from_ns, 'x', load->size - sizeof from_ns);
 }
 
 bool peer_handle (peer_load_t *load, const void *event, uint64_t size)
 {
-    uint64_t due_ns;
+    uint64_t from_ns;
     if (size != load->size)
         return peer_failed ("an event of %" PRIu64 " bytes", size);
-    memcpy (&due_ns, event, sizeof due_ns);
+    memcpy (&from_ns, event, sizeof from_ns);
     load->done++;
-    if (!due_ns)
+    if (!from_ns)
         return true;
     load->last_ns = peer_now_ns ();
     if (!load->first_ns)
         load->first_ns = load->last_ns;
-    bn_histogram_add (&load->latency, load->last_ns > due_ns ? load->last_ns - due_ns : 0);
+    bn_histogram_add (&load->latency, load->last_ns > from_ns ? load->last_ns - from_ns : 0);
     return true;
 }
 

@@ -7,8 +7,8 @@
  *  acknowledgements that are sent together. A receipt is what the system calls an acknowledged
  *  publish; a system without one (the bare proxy) has none.
  *
- *  An event is `size` bytes: the time at which it was due, in nanoseconds of CLOCK_MONOTONIC, or 0
- *  if it is not timed, and padding.  */
+ *  An event is `size` bytes: the time from which its latency counts, in nanoseconds of
+ *  CLOCK_MONOTONIC, or 0 if it is not timed, and padding.  */
 #ifndef PEER_H
 #define PEER_H
 
@@ -49,7 +49,11 @@ uint64_t peer_now_ns (void);
 /*  When the k-th event of a producer that started at start_ns is due; without a rate: now for each
  *  sixteenth event, else 0.  */
 uint64_t peer_due_ns (const peer_load_t *load, uint64_t start_ns, uint64_t k);
-void peer_fill (const peer_load_t *load, char *event, uint64_t due_ns);
+/*  Sleeps until then, if that is not past, and returns from when the event's latency counts: when
+ *  this process woke; without a sleep, when the event was due (as in baton bench).  */
+uint64_t peer_await_turn (const peer_load_t *load, uint64_t due_ns);
+/*  from_ns: from when its latency counts; 0: it is not timed.  */
+void peer_fill (const peer_load_t *load, char *event, uint64_t from_ns);
 /*  A consumer has an event in hand; false: it is not one of ours.  */
 bool peer_handle (peer_load_t *load, const void *event, uint64_t size);
 /*  Tells whoever started the process that the consumer waits for events.  */

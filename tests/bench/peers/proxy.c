@@ -75,12 +75,8 @@ bool peer_proxy_producer (peer_load_t *load)
     load->first_ns = peer_now_ns ();
     uint64_t gathered = 0;
     for (uint64_t k = 0; k < load->events; k++) {
-        uint64_t due_ns = peer_due_ns (load, load->first_ns, k);
-        struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000),
-                               .tv_nsec = (long)(due_ns % 1000000000)};
-        while (load->rate && peer_now_ns () < due_ns)
-            clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
-        peer_fill (load, batch + gathered++ * load->size, due_ns);
+        uint64_t from_ns = peer_await_turn (load, peer_due_ns (load, load->first_ns, k));
+        peer_fill (load, batch + gathered++ * load->size, from_ns);
         if (gathered < per_message && k + 1 < load->events)
             continue;
         if (zmq_send (socket, batch, gathered * load->size, 0) < 0)

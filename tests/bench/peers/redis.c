@@ -79,7 +79,7 @@ bool peer_redis_producer (peer_load_t *load)
     uint64_t window = load->window ? load->window : 2000;
     load->first_ns = peer_now_ns ();
     for (uint64_t k = 0; ok && k < load->events; k++) {
-        uint64_t due_ns = peer_due_ns (load, load->first_ns, k);
+        uint64_t due_ns = peer_due_ns (load, load->first_ns, k), from_ns = due_ns;
         while (ok && load->rate && peer_now_ns () < due_ns) {
             if (load->done < k)
                 ok = take_receipts (redis, load, k, true, due_ns);
@@ -92,8 +92,9 @@ bool peer_redis_producer (peer_load_t *load)
                     ppoll (NULL, 0, &left, NULL);
                 }
             }
+            from_ns = peer_now_ns (); /* as in peer_await_turn */
         }
-        peer_fill (load, event, due_ns);
+        peer_fill (load, event, from_ns);
         ok = ok && redisAppendCommand (redis, "XADD " PEER_NAME " * d %b", event,
                                        (size_t)load->size) == REDIS_OK;
         if (load->rate)
