@@ -138,8 +138,8 @@ static uint64_t left_out (const bn_conductor_t *self, const bn_actor_state_t *ac
         for (uint32_t reader = 0; reader < topic->reader_count && !kept; reader++)
             for (uint32_t index = 0;
                  topic->readers[reader] == actor && index < self->state->partitions; index++)
-                if (topic->end_by_partition[index] > actor->partitions[index].floor)
-                    main_line[index] += topic->count_by_partition[index];
+                if (topic->partitions[index].end > actor->partitions[index].floor)
+                    main_line[index] += topic->partitions[index].count;
     }
     uint64_t count = 0;
     for (uint32_t index = 0; index < self->state->partitions; index++) {

@@ -60,8 +60,7 @@ static void actor_free (bn_actor_state_t *actor, uint32_t partitions)
 static void topic_free (bn_topic_state_t *topic)
 {
     free (topic->name);
-    free (topic->end_by_partition);
-    free (topic->count_by_partition);
+    free (topic->partitions);
     free (topic->readers);
     free (topic);
 }
@@ -234,9 +233,8 @@ bn_topic_state_t *bn_state_topic_ensure (bn_state_t *self, const char *name, siz
     if (!topic)
         return NULL;
     topic->name = malloc (size + 1);
-    topic->end_by_partition = calloc (self->partition_room, sizeof (uint64_t));
-    topic->count_by_partition = calloc (self->partition_room, sizeof (uint64_t));
-    bool ok = topic->name && topic->end_by_partition && topic->count_by_partition;
+    topic->partitions = calloc (self->partition_room, sizeof *topic->partitions);
+    bool ok = topic->name && topic->partitions;
     if (ok) {
         memcpy (topic->name, name, size);
         topic->name[size] = '\0';

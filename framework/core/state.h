@@ -71,11 +71,15 @@ typedef struct {
 } bn_actor_state_t;
 
 typedef struct {
+    uint64_t end;           /* of the last section; 0: none */
+    uint64_t count;         /* events ever */
+} bn_topic_partition_t;
+
+typedef struct {
     char *name;             /* owned */
     uint64_t events;        /* ever */
     uint64_t bytes;         /* payload bytes, ever */
-    uint64_t *end_by_partition;   /* owned; end of the last section; 0: none */
-    uint64_t *count_by_partition; /* owned; events ever */
+    bn_topic_partition_t *partitions; /* owned; P of them */
     bn_actor_state_t **readers;   /* owned array; actors whose patterns match, by id; a cache */
     uint32_t reader_count;
 } bn_topic_state_t;

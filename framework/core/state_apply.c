@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AHEAD 8 /* events of a mixed section whose topics are on their way to the cache */
+
 static baton_err_t misfit (char detail[256], const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 
@@ -57,8 +59,8 @@ static void count_section (bn_topic_state_t *topic, const bn_section_t *section)
     uint64_t end = section->base + section->count;
     topic->events += section->count;
     topic->bytes += section->payload.size;
-    topic->end_by_partition[section->partition] = end;
-    topic->count_by_partition[section->partition] += section->count;
+    topic->partitions[section->partition].end = end;
+    topic->partitions[section->partition].count += section->count;
     for (uint32_t index = 0; index < topic->reader_count; index++) {
         bn_actor_partition_t *partition = &topic->readers[index]->partitions[section->partition];
         partition->head = end;
@@ -93,6 +95,14 @@ static bool ensure_topics (bn_state_t *self, const bn_section_t *mixed)
     return true;
 }
 
+/*  Where topics are thousands and partitions many, what is counted of a topic is in no cache.  */
+static void prefetch_topic (const bn_mixed_event_t *event, uint32_t partition)
+{
+    const bn_topic_state_t *topic = event->topic_state;
+    __builtin_prefetch (&topic->partitions[partition], 1);
+    __builtin_prefetch (topic->readers);
+}
+
 /*  As if each run were a section. A record that is read has none that are mixed.  */
 static baton_err_t apply_mixed (bn_state_t *self, const bn_section_t *mixed, char detail[256])
 {
@@ -102,6 +112,8 @@ static baton_err_t apply_mixed (bn_state_t *self, const bn_section_t *mixed, cha
         return no_memory (detail);
     const uint8_t *payload = mixed->payload.data;
     const bn_mixed_event_t *events = mixed->mixed;
+    for (uint32_t index = 0; index < mixed->count && index < AHEAD; index++)
+        prefetch_topic (&events[index], mixed->partition);
     for (uint32_t index = 0, run; index < mixed->count; index += run) {
         run = bn_mixed_run (payload, events + index, mixed->count - index);
         bn_section_t section = {.topic = bn_mixed_topic (payload, &events[index]),
@@ -109,6 +121,8 @@ static baton_err_t apply_mixed (bn_state_t *self, const bn_section_t *mixed, cha
                                 .count = run,
                                 .base = mixed->base + index};
         section.payload.size = bn_mixed_run_bytes (events[0].at, events + index, run);
+        if (index + AHEAD < mixed->count)
+            prefetch_topic (&events[index + AHEAD], mixed->partition);
         apply_section (self, events[index].topic_state, &section, mixed);
     }
     return BATON_OK;
@@ -195,10 +209,10 @@ static void start_partition (const bn_state_t *self, const bn_actor_state_t *act
         const bn_topic_state_t *topic = bn_map_value (node);
         if (!bn_state_topic_is_read_by (topic, actor))
             continue;
-        if (topic->end_by_partition[index] > partition->head)
-            partition->head = topic->end_by_partition[index];
-        if (topic->end_by_partition[index] > start)
-            partition->pending += topic->count_by_partition[index];
+        if (topic->partitions[index].end > partition->head)
+            partition->head = topic->partitions[index].end;
+        if (topic->partitions[index].end > start)
+            partition->pending += topic->partitions[index].count;
     }
     if (partition->floor >= partition->head) {
         partition->pending = 0;

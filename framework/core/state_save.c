@@ -180,8 +180,8 @@ static bool save_topic (saver_t *self, const bn_topic_state_t *topic, uint32_t p
     put_u64 (self, topic->bytes);
     msgpack_pack_array (&self->packer, 2 * (size_t)partitions);
     for (uint32_t index = 0; index < partitions; index++) {
-        put_u64 (self, topic->end_by_partition[index]);
-        put_u64 (self, topic->count_by_partition[index]);
+        put_u64 (self, topic->partitions[index].end);
+        put_u64 (self, topic->partitions[index].count);
     }
     return end_item (self);
 }
@@ -397,8 +397,8 @@ static baton_err_t restore_topic (bn_state_t *self, const char *name, size_t siz
     topic->bytes = bn_mp_uint (mp, UINT64_MAX, "bytes");
     uint32_t numbers = bn_mp_array (mp, 2 * self->partition_room, "partitions");
     for (uint32_t index = 0; index < numbers / 2; index++) {
-        topic->end_by_partition[index] = bn_mp_uint (mp, UINT64_MAX, "end");
-        topic->count_by_partition[index] = bn_mp_uint (mp, UINT64_MAX, "count");
+        topic->partitions[index].end = bn_mp_uint (mp, UINT64_MAX, "end");
+        topic->partitions[index].count = bn_mp_uint (mp, UINT64_MAX, "count");
     }
     return BATON_OK;
 }
@@ -511,13 +511,10 @@ static bool shrink_topic (const bn_state_t *self, bn_topic_state_t *topic)
 {
     bool empty = true;
     for (uint32_t index = self->partitions; index < self->partition_room; index++)
-        empty = empty && topic->end_by_partition[index] == 0;
-    void *smaller = realloc (topic->end_by_partition, self->partitions * sizeof (uint64_t));
+        empty = empty && topic->partitions[index].end == 0;
+    void *smaller = realloc (topic->partitions, self->partitions * sizeof *topic->partitions);
     if (smaller)
-        topic->end_by_partition = smaller;
-    smaller = realloc (topic->count_by_partition, self->partitions * sizeof (uint64_t));
-    if (smaller)
-        topic->count_by_partition = smaller;
+        topic->partitions = smaller;
     return empty;
 }
 
