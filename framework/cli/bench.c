@@ -42,10 +42,10 @@ static const char s_about[] =
     "keys take turns; every actor gets every event. receipt is the time from publishing to\n"
     "the receipt, delivery from publishing to the handler. Without --rate the producers publish "
     "as\n"
-    "fast as they are let, and latencies are then those of a full queue; with --rate an event that\n"
-    "could not be published in time, because others before it took long, counts from when it was\n"
-    "due; timer is how late the producers woke, and not counted in. With --stages, handled and\n"
-    "delivery are those of the last stage.";
+    "fast as they are let, and latencies are then those of a full queue; with --rate an event\n"
+    "that could not be published in time, because those before it took long, counts from when\n"
+    "it was due, and timer is how late the producers woke, which is not counted in. With\n"
+    "--stages, handled and delivery are those of the last stage.";
 
 static const char s_details[] =
     "Exit codes: 0 ok, 1 something failed or stalled, 2 wrong usage, 69 no answer from the\n"

@@ -9,9 +9,9 @@
  *    producer       "result JSON" when everything has its receipt
  *
  *  JSON: {"events":N,"first_ns":T,"last_ns":T,"user_us":T,"system_us":T,"memory_kib":N,
- *  "latency":HISTOGRAM}, of a producer also "late":HISTOGRAM, how late it woke; user_us and system_us are processor time of the whole life of the process,
- *  memory_kib is the most that it had resident; times are CLOCK_MONOTONIC,
- *  which is the same in all processes of a machine.  */
+ *  "latency":HISTOGRAM}, of a producer also "late":HISTOGRAM, how late it woke; user_us and
+ *  system_us are processor time of the whole life of the process, memory_kib is the most that it
+ *  had resident; times are CLOCK_MONOTONIC, which is the same in all processes of a machine.  */
 #ifndef BN_BENCH_H
 #define BN_BENCH_H
 
@@ -35,7 +35,7 @@ typedef struct {
     uint64_t rate; /* events per second, all producers together; 0: no limit */
     const char *sync;
     uint64_t keep_awake_ms; /* of an orchestrator of ours */
-    const char *data_dir; /* orchestrator: where; else: the folder in which to make one */
+    const char *data_dir;   /* orchestrator: where; else: the folder in which to make one */
     bool as_json;
     /*  of a child  */
     const char *role;

@@ -208,8 +208,7 @@ int bn_bench_actor (const bn_bench_t *bench)
     pthread_join (reporter, NULL);
     if (err)
         bn_failure ("bench", err, "actor: %s", baton_actor_error_text (self.actor));
-    s_say_result (atomic_load (&self.handled), self.first_ns, self.last_ns, &self.latency,
-                  NULL);
+    s_say_result (atomic_load (&self.handled), self.first_ns, self.last_ns, &self.latency, NULL);
     baton_actor_destroy (&self.actor);
     close (self.signals);
     return err ? BN_EXIT_FAILED : BN_EXIT_OK;

@@ -150,7 +150,6 @@ static bool initialise (baton_producer_t *self, const baton_producer_options_t *
     self->inflight_bytes_max = options->inflight_bytes_max;
     self->on_receipt = options->on_receipt;
     self->on_receipt_arg = options->on_receipt_arg;
-    self->last = &self->first;
     self->pid = getpid ();
 
     pthread_condattr_t attributes;
@@ -334,10 +333,8 @@ static bool append (baton_producer_t *self, bn_outbox_group_t *group)
         item->spread = (uint32_t)self->next_id;
         item->fields.id_number = self->next_id++;
     }
-    *self->last = group;
-    self->last = &group->next;
-    self->list_bytes += group->bytes;
-    bool to_wake = self->list_bytes >= self->wanted_bytes;
+    bn_outbox_groups_add (&self->list, group);
+    bool to_wake = self->list.bytes >= self->wanted_bytes;
     if (to_wake)
         self->wanted_bytes = SIZE_MAX;
     self->inflight_bytes += group->bytes;

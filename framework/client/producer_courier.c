@@ -124,34 +124,22 @@ static void step (baton_producer_t *self, bn_outbox_event_t event)
     do_effects (self);
 }
 
-static void drop_groups (bn_outbox_group_t *group)
-{
-    while (group) {
-        bn_outbox_group_t *next = group->next;
-        bn_outbox_group_destroy (&group);
-        group = next;
-    }
-}
-
 /*  Takes the whole list and gives it to the outbox, if it has so many bytes, and any at all. False:
  *  it has not, and who makes it so wakes this thread.  */
 static bool take_groups (baton_producer_t *self, size_t bytes)
 {
     pthread_mutex_lock (&self->lock);
-    bn_outbox_group_t *group = self->list_bytes >= bytes ? self->first : NULL;
-    self->wanted_bytes = group ? SIZE_MAX : bytes;
-    if (group) {
-        self->first = NULL;
-        self->last = &self->first;
-        self->list_bytes = 0;
-    }
+    bn_outbox_groups_t groups = {.bytes = 0};
+    bool taken = self->list.first && self->list.bytes >= bytes;
+    if (taken)
+        bn_outbox_groups_join (&groups, &self->list);
+    self->wanted_bytes = taken ? SIZE_MAX : bytes;
     self->ended |= self->closing;
     pthread_mutex_unlock (&self->lock);
-    if (group && !self->ended)
-        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
-    else
-        drop_groups (group);
-    return group != NULL;
+    if (taken && !self->ended)
+        step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUPS, .groups = &groups});
+    bn_outbox_groups_destroy (&groups);
+    return taken;
 }
 
 void bn_producer_wake (baton_producer_t *self)
@@ -288,10 +276,8 @@ bool bn_producer_may_send (baton_producer_t *self, const bn_outbox_group_t *grou
         pthread_mutex_unlock (&self->machine);
         return false;
     }
-    bn_assert (self->first == group && !group->next);
-    self->first = NULL;
-    self->last = &self->first;
-    self->list_bytes = 0;
+    bn_assert (self->list.first == group && !group->next);
+    bn_outbox_groups_shift (&self->list);
     self->wanted_bytes = bn_outbox_pipeline_bytes (self->outbox);
     return true;
 }
@@ -299,7 +285,9 @@ bool bn_producer_may_send (baton_producer_t *self, const bn_outbox_group_t *grou
 void bn_producer_send (baton_producer_t *self, bn_outbox_group_t *group)
 {
     bn_assert (self->effects.count == 0 && !self->unsent && !self->ended); /* P4 */
-    step_outbox (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
+    bn_outbox_groups_t groups = {.bytes = 0};
+    bn_outbox_groups_add (&groups, group);
+    step_outbox (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUPS, .groups = &groups});
     const bn_outbox_effect_t *effect = self->effects.items;
     bool sends =
         !self->effects.failed && self->effects.count == 1 && effect->kind == BN_OUTBOX_SEND;

@@ -30,11 +30,9 @@ struct baton_producer {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* clock monotonic; done_ticket, inflight, welcomed, err or closing */
     /*  Under the lock.  */
-    bn_outbox_group_t *first; /* published and not yet taken for the outbox; owned */
-    bn_outbox_group_t **last;
-    bn_blob_t *chunk; /* counted; that small groups are copied into; NULL: none yet */
+    bn_outbox_groups_t list; /* published and not yet taken for the outbox */
+    bn_blob_t *chunk;        /* counted; that small groups are copied into; NULL: none yet */
     size_t chunk_used;
-    size_t list_bytes;
     size_t wanted_bytes; /* with so many in the list the courier wants to be woken; SIZE_MAX: not */
     uint64_t last_ticket;
     uint64_t done_ticket;

@@ -58,7 +58,7 @@ typedef enum { LINK_DOWN, LINK_GREETING, LINK_READY, LINK_OVER } link_state_t;
 
 /*  A request that waits for its receipt.  */
 typedef struct {
-    bn_outbox_group_t *groups; /* owned */
+    bn_outbox_groups_t groups;
     uint32_t group_count;
     bn_section_t *sections;    /* owned */
     uint32_t section_count;
@@ -78,9 +78,7 @@ struct bn_outbox {
     uint64_t asked_ms;
     uint64_t hold_ms;           /* nothing is sent before; retriable refusals */
     uint64_t retry_ms;          /* the next delay */
-    bn_outbox_group_t *queue;              /* waiting groups, owned */
-    bn_outbox_group_t **queue_end;
-    size_t queue_bytes;
+    bn_outbox_groups_t queue;              /* waiting */
     flight_t flights[FLIGHTS_MAX];         /* oldest first */
     uint32_t flight_count;
     bool alone;                 /* the oldest was refused: it is tried again by itself */
@@ -216,20 +214,11 @@ static void finish_group (bn_outbox_t *self, bn_outbox_group_t *group, baton_err
 
 /*  ---- the queue and the request in flight ---- */
 
-static void destroy_groups (bn_outbox_group_t *group)
-{
-    while (group) {
-        bn_outbox_group_t *next = group->next;
-        bn_outbox_group_destroy (&group);
-        group = next;
-    }
-}
-
 static void flight_fini (flight_t *self)
 {
-    destroy_groups (self->groups);
+    bn_outbox_groups_destroy (&self->groups);
     bn_section_array_free (self->sections, self->section_count);
-    *self = (flight_t){.groups = NULL};
+    *self = (flight_t){.group_count = 0};
 }
 
 /*  Takes the oldest one out; its contents are the caller's.  */
@@ -238,7 +227,7 @@ static flight_t take_oldest (bn_outbox_t *self)
     flight_t oldest = self->flights[0];
     self->flight_count--;
     memmove (self->flights, self->flights + 1, self->flight_count * sizeof *self->flights);
-    self->flights[self->flight_count] = (flight_t){.groups = NULL};
+    self->flights[self->flight_count] = (flight_t){.group_count = 0};
     return oldest;
 }
 
@@ -247,17 +236,10 @@ static void requeue_flights (bn_outbox_t *self)
 {
     while (self->flight_count > 0) {
         flight_t *flight = &self->flights[--self->flight_count];
-        bn_outbox_group_t **end = &flight->groups;
-        for (; *end; end = &(*end)->next)
-            self->queue_bytes += (*end)->bytes;
-        *end = self->queue;
-        self->queue = flight->groups;
-        flight->groups = NULL;
+        bn_outbox_groups_join (&flight->groups, &self->queue);
+        bn_outbox_groups_join (&self->queue, &flight->groups);
         flight_fini (flight);
     }
-    self->queue_end = &self->queue;
-    while (*self->queue_end)
-        self->queue_end = &(*self->queue_end)->next;
     self->alone = false;
 }
 
@@ -284,14 +266,6 @@ static size_t group_bytes (const bn_outbox_group_t *group)
     for (uint32_t i = 0; i < group->count; i++)
         bytes += event_bytes (&group->items[i]);
     return bytes;
-}
-
-static void unqueue (bn_outbox_t *self)
-{
-    self->queue_bytes -= self->queue->bytes;
-    self->queue = self->queue->next;
-    if (!self->queue)
-        self->queue_end = &self->queue;
 }
 
 /*  Can it never be sent, because it is more than a message holds, or more sections than it may?  */
@@ -329,43 +303,39 @@ static bool add_group (bn_outbox_t *self, bn_sections_t *sections, bn_outbox_gro
 /*  Moves groups from the queue into `sections` and into flight, as many as may go together.  */
 static bool fill (bn_outbox_t *self, flight_t *flight, bn_sections_t *sections)
 {
-    bn_outbox_group_t **end = &flight->groups;
-    while (self->queue && (self->groups_max == 0 || flight->group_count < self->groups_max)) {
-        bn_outbox_group_t *group = self->queue;
+    while (self->queue.first && (self->groups_max == 0 || flight->group_count < self->groups_max)) {
+        bn_outbox_group_t *group = self->queue.first;
         size_t more = group_bytes (group);
         char text[160];
-        if (!flight->groups && never_fits (self, group, more, text)) {
+        if (!flight->groups.first && never_fits (self, group, more, text)) {
             if (self->flight_count > 0)
                 break; /* O1 */
-            unqueue (self);
+            bn_outbox_groups_shift (&self->queue);
             finish_group (self, group, BATON_ERR_TOO_LARGE, BN_NO_OFFSET, text);
             continue;
         }
         /*  Each event may open a section of its own: `more` counts it.  */
         uint32_t count = bn_sections_count (sections);
         size_t bytes = bn_sections_bytes (sections) + count * (size_t) SECTION_BYTES;
-        if (flight->groups && (bytes + more > self->options.request_bytes_max ||
+        if (flight->groups.first && (bytes + more > self->options.request_bytes_max ||
                                count + group->count > BN_SECTIONS_MAX))
             break;
         if (!add_group (self, sections, group))
             return false;
-        unqueue (self);
-        group->next = NULL;
-        *end = group;
-        end = &group->next;
+        bn_outbox_groups_add (&flight->groups, bn_outbox_groups_shift (&self->queue));
         flight->group_count++;
     }
-    return flight->groups != NULL;
+    return flight->groups.first != NULL;
 }
 
 /*  Makes the next request of what waits; behind another one only if it is worth it.  */
 static void begin_flight (bn_outbox_t *self)
 {
     bool behind = self->flight_count > 0;
-    if (!self->queue || self->flight_count == FLIGHTS_MAX)
+    if (!self->queue.first || self->flight_count == FLIGHTS_MAX)
         return;
     if (behind && (self->alone || self->groups_max > 0 ||
-                   self->queue_bytes < self->options.pipeline_bytes))
+                   self->queue.bytes < self->options.pipeline_bytes))
         return;
     flight_t *flight = &self->flights[self->flight_count];
     bn_sections_t *sections = bn_sections_new (self->partitions, self->message_bytes_max);
@@ -489,9 +459,7 @@ static void take_receipt (bn_outbox_t *self, const bn_receipt_t *receipt)
         self->groups_max = self->groups_max > UINT32_MAX / 2 ? 0 : self->groups_max * 2;
     flight_t flight = take_oldest (self);
     place_sections (&flight, receipt->base);
-    while (flight.groups) { /* O1 */
-        bn_outbox_group_t *group = flight.groups;
-        flight.groups = group->next;
+    for (bn_outbox_group_t *group; (group = bn_outbox_groups_shift (&flight.groups));) { /* O1 */
         finish_group (self, group, BATON_OK, offset_of (&flight, group), NULL);
     }
     flight_fini (&flight);
@@ -510,8 +478,8 @@ static void refuse_oldest (bn_outbox_t *self, const bn_error_t *error)
     snprintf (text, sizeof text, "%.*s", (int) error->text.size, error->text.text);
     flight_t flight = take_oldest (self);
     requeue_flights (self); /* what was to follow gets this sequence */
-    finish_group (self, flight.groups, (baton_err_t) error->code, BN_NO_OFFSET, text);
-    flight.groups = NULL;
+    finish_group (self, bn_outbox_groups_shift (&flight.groups), (baton_err_t) error->code,
+                  BN_NO_OFFSET, text);
     flight_fini (&flight);
 }
 
@@ -579,15 +547,6 @@ static void take_message (bn_outbox_t *self, const bn_outbox_event_t *event)
 
 /*  ---- steps ---- */
 
-static void take_groups (bn_outbox_t *self, bn_outbox_group_t *group)
-{
-    *self->queue_end = group;
-    for (; group; group = group->next) {
-        self->queue_bytes += group->bytes;
-        self->queue_end = &group->next;
-    }
-}
-
 /*  When the oldest question was asked; NEVER_MS: none is open.  */
 static uint64_t asked_since_ms (const bn_outbox_t *self)
 {
@@ -627,8 +586,8 @@ void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
     self->now = event->now;
     self->random = event->random;
     if (self->link == LINK_OVER) {
-        if (event->kind == BN_OUTBOX_GROUP)
-            destroy_groups (event->group);
+        if (event->kind == BN_OUTBOX_GROUPS)
+            bn_outbox_groups_destroy (event->groups);
         return;
     }
     switch (event->kind) {
@@ -642,8 +601,8 @@ void bn_outbox_step (bn_outbox_t *self, const bn_outbox_event_t *event,
     case BN_OUTBOX_MESSAGE:
         take_message (self, event);
         break;
-    case BN_OUTBOX_GROUP:
-        take_groups (self, event->group);
+    case BN_OUTBOX_GROUPS:
+        bn_outbox_groups_join (&self->queue, event->groups);
         break;
     case BN_OUTBOX_TICK:
         tick (self);
@@ -660,7 +619,7 @@ uint64_t bn_outbox_due_ms (const bn_outbox_t *self)
     uint64_t since_ms = asked_since_ms (self);
     if (since_ms != NEVER_MS)
         return since_ms + self->options.answer_timeout_ms;
-    bool wants = self->link == LINK_GREETING || self->flight_count > 0 || self->queue;
+    bool wants = self->link == LINK_GREETING || self->flight_count > 0 || self->queue.first;
     return wants ? self->hold_ms : NEVER_MS;
 }
 
@@ -698,7 +657,6 @@ bn_outbox_t *bn_outbox_new (const bn_outbox_options_t *options)
         self->options.pipeline_bytes = PIPELINE_BYTES;
     self->producer_id = options->producer_id;
     self->retry_ms = RETRY_MIN_MS;
-    self->queue_end = &self->queue;
     return self;
 }
 
@@ -707,7 +665,7 @@ void bn_outbox_destroy (bn_outbox_t **self_p)
     bn_outbox_t *self = *self_p;
     if (!self)
         return;
-    destroy_groups (self->queue);
+    bn_outbox_groups_destroy (&self->queue);
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++)
         flight_fini (&self->flights[i]);
     free (self);

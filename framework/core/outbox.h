@@ -31,7 +31,7 @@ typedef struct {
 } bn_outbox_item_t;
 
 typedef struct bn_outbox_group {
-    struct bn_outbox_group *next; /* GROUP: the one that was published after it */
+    struct bn_outbox_group *next; /* of bn_outbox_groups_t */
     uint64_t ticket;
     bn_outbox_item_t *items;     /* owned */
     uint32_t count;
@@ -45,11 +45,64 @@ typedef struct bn_outbox_group {
 
 void bn_outbox_group_destroy (bn_outbox_group_t **self_p);
 
+/*  Groups in the order in which they were published. What is known of all of them is kept beside
+ *  them: who only hands them on need not visit each, whose memory another processor has just
+ *  written.  */
+typedef struct {
+    bn_outbox_group_t *first;    /* owned, with those that hang on it by `next` */
+    bn_outbox_group_t *last;     /* of them; only while there is a first */
+    size_t bytes;                /* sum of theirs */
+} bn_outbox_groups_t;
+
+/*  The group becomes the last one.  */
+static inline void bn_outbox_groups_add (bn_outbox_groups_t *self, bn_outbox_group_t *group)
+{
+    group->next = NULL;
+    if (self->first)
+        self->last->next = group;
+    else
+        self->first = group;
+    self->last = group;
+    self->bytes += group->bytes;
+}
+
+/*  All of `more` behind it; `more` is empty then.  */
+static inline void bn_outbox_groups_join (bn_outbox_groups_t *self, bn_outbox_groups_t *more)
+{
+    if (!more->first)
+        return;
+    if (self->first)
+        self->last->next = more->first;
+    else
+        self->first = more->first;
+    self->last = more->last;
+    self->bytes += more->bytes;
+    *more = (bn_outbox_groups_t){.bytes = 0};
+}
+
+/*  The first one, which is the caller's now; or NULL.  */
+static inline bn_outbox_group_t *bn_outbox_groups_shift (bn_outbox_groups_t *self)
+{
+    bn_outbox_group_t *group = self->first;
+    if (group) {
+        self->first = group->next;
+        self->bytes -= group->bytes;
+        group->next = NULL;
+    }
+    return group;
+}
+
+static inline void bn_outbox_groups_destroy (bn_outbox_groups_t *self)
+{
+    for (bn_outbox_group_t *group; (group = bn_outbox_groups_shift (self));)
+        bn_outbox_group_destroy (&group);
+}
+
 typedef enum {
     BN_OUTBOX_LINK_UP,
     BN_OUTBOX_LINK_DOWN,
     BN_OUTBOX_MESSAGE,
-    BN_OUTBOX_GROUP,             /* `group`, and what hangs on it by `next`, pass to the outbox */
+    BN_OUTBOX_GROUPS,            /* `groups` pass to the outbox */
     BN_OUTBOX_TICK
 } bn_outbox_event_kind_t;
 
@@ -59,7 +112,7 @@ typedef struct {
     uint64_t random;
     const bn_frame_t *frames;    /* MESSAGE; borrowed during the step */
     size_t frame_count;
-    bn_outbox_group_t *group;    /* GROUP */
+    bn_outbox_groups_t *groups;  /* GROUPS; borrowed, empty after the step */
 } bn_outbox_event_t;
 
 typedef enum {

@@ -230,14 +230,12 @@ static void s_gather (s_bench_t *self)
 {
     bn_blob_t *blob =
         bn_blob_new (EVENTS * (sizeof (bn_outbox_group_t) + sizeof (bn_outbox_item_t)));
-    bn_outbox_group_t *first = NULL, **last = &first;
+    bn_outbox_groups_t groups = {.bytes = 0};
     s_must (blob, "gather");
-    for (uint32_t i = 0; i < EVENTS; i++) {
-        *last = s_group (self, blob, i);
-        last = &(*last)->next;
-    }
+    for (uint32_t i = 0; i < EVENTS; i++)
+        bn_outbox_groups_add (&groups, s_group (self, blob, i));
     bn_blob_unref (&blob);
-    bn_outbox_event_t event = {.kind = BN_OUTBOX_GROUP, .group = first};
+    bn_outbox_event_t event = {.kind = BN_OUTBOX_GROUPS, .groups = &groups};
     bn_outbox_step (self->outbox, &event, &self->effects);
     bn_message_t receipt = {.type = BN_RECEIPT,
                             .receipt = {.sequence = ++self->sequence, .count = EVENTS}};

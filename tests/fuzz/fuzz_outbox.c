@@ -91,7 +91,9 @@ static void publish (world_t *self)
                                                         .data_size = 1},
                                              .spread = which};
     }
-    step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
+    bn_outbox_groups_t groups = {.bytes = 0};
+    bn_outbox_groups_add (&groups, group);
+    step (self, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUPS, .groups = &groups});
 }
 
 static void answer (world_t *self)

@@ -103,7 +103,10 @@ static void produce (sim_t *sim, uint32_t index)
     for (uint32_t i = 0; i < count; i++)
         make_event (sim, &group->items[i], group->blob->data + i * (FIXED + padding), padding);
     sim->stats.events += count;
-    sim_producer_step (sim, index, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
+    bn_outbox_groups_t groups = {.bytes = 0};
+    bn_outbox_groups_add (&groups, group);
+    sim_producer_step (sim, index,
+                       (bn_outbox_event_t){.kind = BN_OUTBOX_GROUPS, .groups = &groups});
     if (producer->groups_made < sim->config.groups)
         sim_push (sim, sim->now_us + sim_below (sim, sim->config.produce_gap_us * 2), EVENT_PRODUCE,
                   index, 0, 0);

@@ -289,7 +289,9 @@ static inline uint64_t publish_as (rig_t *rig, const char *topic, const char *ke
     }
     group->ticket = ++rig->ticket;
     group->bytes = bytes * group->count;
-    step (rig, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUP, .group = group});
+    bn_outbox_groups_t groups = {.bytes = 0};
+    bn_outbox_groups_add (&groups, group);
+    step (rig, (bn_outbox_event_t){.kind = BN_OUTBOX_GROUPS, .groups = &groups});
     return rig->ticket;
 }
 
