@@ -14,7 +14,8 @@ static int64_t (*real_pwrite) (bn_vfs_t *self, bn_vfile_t *file, const void *byt
                                uint64_t at);
 static int reserve_error, pwrite_error;
 static unsigned reserved;
-static size_t zeros; /* bytes written that were all zero, in calls of more than a page */
+static size_t zeros;    /* bytes written that were all zero, in calls of more than a page */
+static unsigned ragged; /* of those calls, that did not begin and end with a page */
 
 static int counting_reserve (bn_vfs_t *self, bn_vfile_t *file, uint64_t size)
 {
@@ -30,20 +31,26 @@ static int64_t counting_pwrite (bn_vfs_t *self, bn_vfile_t *file, const void *by
     if (zero && pwrite_error)
         return -pwrite_error;
     zeros += zero ? size : 0;
+    ragged += zero && (at % BN_PAGE_BYTES != 0 || size % BN_PAGE_BYTES != 0);
     return real_pwrite (self, file, bytes, size, at);
 }
 
-static void open_counting (fixture_t *f)
+static void open_counting_with (fixture_t *f, uint32_t segment_bytes)
 {
-    fixture_init (f, 1, SEGMENT);
+    fixture_init (f, 1, segment_bytes);
     assert_int_equal (fixture_open (f, 0), BATON_OK);
     real_reserve = f->vfs->reserve;
     real_pwrite = f->vfs->pwrite;
     f->vfs->reserve = counting_reserve;
     f->vfs->pwrite = counting_pwrite;
     reserve_error = pwrite_error = 0;
-    reserved = 0;
+    reserved = ragged = 0;
     zeros = 0;
+}
+
+static void open_counting (fixture_t *f)
+{
+    open_counting_with (f, SEGMENT);
 }
 
 /*  All records are there, now and after a power cut.  */
@@ -68,6 +75,21 @@ static void small_writes_get_a_segment_of_zeros (void **state)
         assert_int_equal (fixture_append (&f, 1), BATON_OK);
     assert_int_equal (reserved, 0);
     assert_true (zeros >= SEGMENT);
+    check_and_fini (&f);
+}
+
+/*  Only whole pages go past the page cache, also where preparing keeps pace with writing.  */
+static void zeros_go_in_whole_pages (void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_counting_with (&f, 4u << 20);
+    size_t size;
+    while (!bn_disk_bytes (f.disk, "journal/00000000000000000002.seg", &size))
+        assert_int_equal (fixture_append (&f, 7), BATON_OK);
+    assert_int_equal (reserved, 0);
+    assert_true (zeros >= 4u << 20);
+    assert_int_equal (ragged, 0);
     check_and_fini (&f);
 }
 
@@ -183,6 +205,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (small_writes_get_a_segment_of_zeros),
+        cmocka_unit_test (zeros_go_in_whole_pages),
         cmocka_unit_test (large_writes_get_one_that_is_reserved),
         cmocka_unit_test (what_is_reserved_is_filled_when_there_is_time),
         cmocka_unit_test (where_nothing_can_be_reserved_zeros_do),
