@@ -6,6 +6,7 @@
 #include "shell/log.h"
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,10 @@
 /*  "ACTOR-JOURNAL-OFFSET-INDEX", at most.  */
 #define ID_BYTES    (BATON_NAME_BYTES_MAX + 1 + 16 + 1 + 20 + 1 + 10 + 1)
 #define CHUNK_BYTES (64u * 1024) /* memory that small emissions share */
-#define SMALL_BYTES (4u * 1024)  /* a larger emission has memory of its own */
-#define LOG_MS      1000         /* a retry is logged that often; the rest is counted */
+#define ALIGNMENT   _Alignof(max_align_t)
+#define SMALL_BYTES (4u * 1024) /* a larger emission has memory of its own */
+#define LOG_MS      1000        /* a retry is logged that often; the rest is counted */
+_Static_assert(offsetof (bn_blob_t, data) % ALIGNMENT == 0, "what lies in a blob is aligned");
 _Static_assert(ID_BYTES - 1 <= BATON_ID_BYTES_MAX, "the id of an emitted event fits");
 
 bool bn_context_init (baton_context_t *self, const bn_context_options_t *options)
@@ -46,7 +49,10 @@ static void discard_emissions (bn_run_item_t *item)
 {
     for (uint32_t i = 0; i < item->emission_count; i++)
         bn_blob_unref (&item->emissions[i].blob);
-    free (item->emissions);
+    if (item->emission_home)
+        bn_blob_unref (&item->emission_home);
+    else
+        free (item->emissions);
     item->emissions = NULL;
     item->emission_count = 0;
 }
@@ -128,15 +134,28 @@ static baton_err_t refuse (baton_context_t *self, baton_err_t err)
     return err;
 }
 
+/*  Most handlers emit one: its entry lies where its bytes do, at *at, which is moved on.  */
+static void place_first (baton_context_t *self, bn_blob_t *blob, uint8_t **at)
+{
+    self->item->emissions = (bn_emission_t *)*at;
+    self->item->emission_home = bn_blob_ref (blob);
+    self->emission_room = 1;
+    *at += sizeof (bn_emission_t);
+}
+
 static bool reserve_emission (baton_context_t *self)
 {
     bn_run_item_t *item = self->item;
     if (item->emission_count < self->emission_room)
         return true;
-    uint32_t room = self->emission_room ? self->emission_room * 2 : 1; /* most emit one */
-    bn_emission_t *emissions = realloc (item->emissions, room * sizeof *emissions);
+    uint32_t room = self->emission_room * 2;
+    bn_emission_t *before = item->emission_home ? NULL : item->emissions;
+    bn_emission_t *emissions = realloc (before, room * sizeof *emissions);
     if (!emissions)
         return false;
+    if (item->emission_home)
+        memcpy (emissions, item->emissions, item->emission_count * sizeof *emissions);
+    bn_blob_unref (&item->emission_home);
     item->emissions = emissions;
     self->emission_room = room;
     return true;
@@ -176,7 +195,7 @@ static bn_blob_t *take_room (baton_context_t *self, size_t size, uint8_t **at)
         *at = blob ? blob->data : NULL;
         return blob;
     }
-    if (!self->chunk || CHUNK_BYTES - self->chunk_used < size) {
+    if (!self->chunk || self->chunk_used > CHUNK_BYTES - size) {
         bn_blob_unref (&self->chunk);
         self->chunk = bn_blob_new (CHUNK_BYTES);
         self->chunk_used = 0;
@@ -184,7 +203,7 @@ static bn_blob_t *take_room (baton_context_t *self, size_t size, uint8_t **at)
             return NULL;
     }
     *at = self->chunk->data + self->chunk_used;
-    self->chunk_used += size;
+    self->chunk_used += (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     return bn_blob_ref (self->chunk);
 }
 
@@ -235,7 +254,7 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
 
     bn_default_extension_t extensions[3];
     if (!self->wall_us)
-        self->wall_us = bn_clock_now ().wall_us;
+        self->wall_us = bn_clock_wall_us ();
     bn_publication_defaults_t defaults = {
         .source = {self->options.source, strlen (self->options.source)},
         .time_us = (int64_t)self->wall_us,
@@ -249,7 +268,10 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
         return BATON_ERR_TOO_LARGE;
     }
     uint8_t *at = NULL;
-    bn_blob_t *blob = take_room (self, bytes, &at);
+    bool first = self->emission_room == 0;
+    bn_blob_t *blob = take_room (self, bytes + (first ? sizeof (bn_emission_t) : 0), &at);
+    if (blob && first)
+        place_first (self, blob, &at);
     if (!blob || !reserve_emission (self)) {
         bn_blob_unref (&blob);
         snprintf (what, BN_WHAT_BYTES, "out of memory");

@@ -102,6 +102,7 @@ void bn_mailbox_destroy (bn_mailbox_t **self_p)
     *self_p = NULL;
     for (uint32_t i = 0; i < BN_PARTITIONS_MAX; i++)
         bn_slot_forget (self, &self->slots[i]);
+    bn_outcomes_fini (self);
     bn_run_destroy (&self->begin_run);
     bn_map_destroy (&self->due);
     bn_map_destroy (&self->wanted);

@@ -58,6 +58,7 @@ typedef struct {
     bn_result_t result;       /* filled in by the runner */
     char *reason;             /* owned; filled in by the runner, RETRY and REJECT; NULL: none */
     bn_emission_t *emissions; /* owned; filled in by the runner, ACK only */
+    bn_blob_t *emission_home; /* counted; what the array lies in; NULL: it is malloc's */
     uint32_t emission_count;
 } bn_run_item_t;
 

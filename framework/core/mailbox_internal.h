@@ -24,13 +24,14 @@
 #define BN_OFFSETS_MAX  256 /* in one FETCH by offset */
 #define BN_GAPS_MAX     3   /* more within BN_GAPS_MS: live from FETCH for a while */
 #define BN_GAPS_MS      10000
-#define BN_RUN_FIRST    64   /* events in the first run; later ones by what handlers take */
+#define BN_RUN_FIRST    64 /* events in the first run; later ones by what handlers take */
 #define BN_QUICK_BEATS                                                                             \
     4 /* early heartbeats after a subscription: 50, 100, 200, 400, 800 ms after it */
 #define BN_QUICK_BEAT_MS 50
 #define BN_REJOIN_MS     500   /* between two HELLOs on one connection */
 #define BN_LEAVE_MS      2000  /* waiting for LEFT */
 #define BN_DRAIN_MS      10000 /* waiting for the last settle after a stop */
+#define BN_SPARE_MAX     4096  /* outcomes that are kept to be used again */
 #define BN_HANDOVER_MS   5000  /* handling what newer patterns leave to us, after a stop */
 
 /*  Requests; at most one of each is in flight (G7).  */
@@ -70,12 +71,12 @@ typedef struct bn_chunk {
     bn_blob_t *payload;  /* counted; NULL: it was copied */
     const uint8_t *data; /* of the payload */
     size_t bytes;        /* of the payload; on account of prefetch_bytes */
-    bn_text_t topic;   /* "": the section is mixed, its events have theirs */
-    uint64_t previous; /* kept ahead: from its chain */
-    uint64_t end;      /* of the section */
-    uint64_t offset;   /* of the next event */
-    uint64_t from;     /* events below are not wanted */
-    bool foreign;      /* none of our patterns matches the topic; not of a mixed one */
+    bn_text_t topic;     /* "": the section is mixed, its events have theirs */
+    uint64_t previous;   /* kept ahead: from its chain */
+    uint64_t end;        /* of the section */
+    uint64_t offset;     /* of the next event */
+    uint64_t from;       /* events below are not wanted */
+    bool foreign;        /* none of our patterns matches the topic; not of a mixed one */
 } bn_chunk_t;
 
 typedef enum {
@@ -121,6 +122,7 @@ typedef struct bn_outcome {
     uint32_t attempts;        /* PARK, DIED; else of the call that was acknowledged */
     char *reason;             /* owned; PARK: of this attempt, as SETTLE takes it; NULL: none */
     bn_emission_t *emissions; /* owned; DIED: the dead letter */
+    bn_blob_t *emission_home; /* as in bn_run_item_t */
     uint32_t emission_count;
     size_t bytes;             /* upper bound of what it adds to a message */
     bn_text_t topic;          /* ACK, DONE with emissions: the event, for a dead letter if the */
@@ -230,8 +232,8 @@ struct bn_mailbox {
     bn_mailbox_options_t options;
     char **prefixes; /* owned; literal prefixes to subscribe to */
     uint32_t prefix_count;
-    bn_blob_t *channel;         /* owned; subscribed to; NULL: not */
-    uint32_t channel_actor_id;  /* that it is for */
+    bn_blob_t *channel;        /* owned; subscribed to; NULL: not */
+    uint32_t channel_actor_id; /* that it is for */
 
     /*  during a step */
     bn_mailbox_effects_t *fx;
@@ -277,7 +279,7 @@ struct bn_mailbox {
     bool run_out;
     uint32_t run_most; /* events in the next run: twice what the last one came to, within limits */
     uint32_t run_last; /* events in the last one: at first, room is made for as many */
-    uint32_t turn; /* partition that is first in the next run */
+    uint32_t turn;     /* partition that is first in the next run */
     bool careful_turn;
     bn_careful_t careful;
     bn_run_t *begin_run; /* owned */
@@ -285,6 +287,8 @@ struct bn_mailbox {
     uint64_t careful_epoch;
     uint64_t begin_at_ms;
 
+    bn_outcome_t *spare; /* owned; outcomes to be used again: each event that emits has one */
+    uint32_t spare_count;
     size_t unsettled_bytes; /* of outcomes */
     size_t relief_bytes;    /* of those whose events were parked before, in this too */
     uint64_t settle_at_ms;  /* not before */
@@ -295,7 +299,7 @@ struct bn_mailbox {
 
     bool expired; /* left; until the run is back */
     bool stopping;
-    uint64_t stop_at_ms; /* when to give up on the last settle */
+    uint64_t stop_at_ms;        /* when to give up on the last settle */
     uint64_t handover_until_ms; /* stopping: when to give up on what is below `until` */
     bn_mailbox_stats_t stats;
 };
@@ -306,7 +310,7 @@ void bn_mailbox_log (bn_mailbox_t *self, bn_log_level_t level, const char *forma
     __attribute__ ((format (printf, 3, 4)));
 void bn_mailbox_no_memory (bn_mailbox_t *self);
 void bn_run_item_fini (bn_run_item_t *item);
-void bn_emissions_free (bn_emission_t *emissions, uint32_t count);
+void bn_emissions_free (bn_emission_t *emissions, uint32_t count, bn_blob_t *home);
 
 /*  ---- mailbox.c ---- */
 void bn_mailbox_fatal (bn_mailbox_t *self, baton_err_t err, const char *format, ...)
@@ -357,7 +361,11 @@ void bn_slot_flush_held (bn_slot_t *slot, uint64_t below);
 void bn_slot_push_ready (bn_slot_t *slot, bn_outcome_t *outcome);
 /*  What it adds to a message is so much from now on.  */
 void bn_outcome_account (bn_mailbox_t *self, bn_outcome_t *outcome, size_t bytes);
+/*  All zero; NULL: no memory.  */
+bn_outcome_t *bn_outcome_new (bn_mailbox_t *self);
 void bn_outcome_destroy (bn_mailbox_t *self, bn_outcome_t *outcome);
+/*  Those that were kept to be used again; none is in use any more.  */
+void bn_outcomes_fini (bn_mailbox_t *self);
 bn_parked_entry_t *bn_parked_add (bn_mailbox_t *self, bn_slot_t *slot, const bn_parked_t *parked,
                                   bool settled);
 void bn_parked_remove (bn_mailbox_t *self, bn_slot_t *slot, bn_parked_entry_t *entry);

@@ -234,14 +234,40 @@ void bn_outcome_account (bn_mailbox_t *self, bn_outcome_t *outcome, size_t bytes
     outcome->bytes = bytes;
 }
 
+bn_outcome_t *bn_outcome_new (bn_mailbox_t *self)
+{
+    bn_outcome_t *outcome = self->spare;
+    if (!outcome)
+        return calloc (1, sizeof *outcome);
+    self->spare = outcome->next;
+    self->spare_count--;
+    *outcome = (bn_outcome_t){.next = NULL};
+    return outcome;
+}
+
 void bn_outcome_destroy (bn_mailbox_t *self, bn_outcome_t *outcome)
 {
     bn_outcome_account (self, outcome, 0);
-    bn_emissions_free (outcome->emissions, outcome->emission_count);
+    bn_emissions_free (outcome->emissions, outcome->emission_count, outcome->emission_home);
     bn_blob_unref (&outcome->blob);
     bn_blob_unref (&outcome->topic_blob);
     free (outcome->reason);
-    free (outcome);
+    if (self->spare_count == BN_SPARE_MAX) {
+        free (outcome);
+        return;
+    }
+    outcome->next = self->spare;
+    self->spare = outcome;
+    self->spare_count++;
+}
+
+void bn_outcomes_fini (bn_mailbox_t *self)
+{
+    for (bn_outcome_t *outcome; (outcome = self->spare);) {
+        self->spare = outcome->next;
+        free (outcome);
+    }
+    self->spare_count = 0;
 }
 
 static void append (bn_outcomes_t *list, bn_outcome_t *outcome)

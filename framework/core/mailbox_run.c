@@ -41,7 +41,7 @@ typedef struct {
 static bn_outcome_t *outcome_new (bn_mailbox_t *self, bn_outcome_kind_t kind,
                                   const bn_run_item_t *item)
 {
-    bn_outcome_t *outcome = calloc (1, sizeof *outcome);
+    bn_outcome_t *outcome = bn_outcome_new (self);
     if (!outcome) {
         bn_mailbox_no_memory (self);
         return NULL;
@@ -77,7 +77,7 @@ static bn_outcome_t *died (bn_mailbox_t *self, const bn_run_item_t *item, uint32
     outcome->attempts = attempts;
     outcome->emissions = bn_mailbox_dead_letter (self, &source);
     if (!outcome->emissions) {
-        free (outcome);
+        bn_outcome_destroy (self, outcome);
         bn_mailbox_no_memory (self);
         return NULL;
     }
@@ -94,8 +94,10 @@ static bn_outcome_t *acknowledged (bn_mailbox_t *self, bn_run_item_t *item)
     if (!outcome)
         return NULL;
     outcome->emissions = item->emissions;
+    outcome->emission_home = item->emission_home;
     outcome->emission_count = item->emission_count;
     item->emissions = NULL;
+    item->emission_home = NULL;
     item->emission_count = 0;
     if (outcome->emission_count > 0) {
         outcome->topic = item->topic;
@@ -573,8 +575,9 @@ uint64_t bn_mailbox_run_due (const bn_mailbox_t *self)
 /*  Back in front of what is still in the queue.  */
 static void give_back (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
 {
-    bn_emissions_free (item->emissions, item->emission_count);
+    bn_emissions_free (item->emissions, item->emission_count, item->emission_home);
     item->emissions = NULL;
+    item->emission_home = NULL;
     item->emission_count = 0;
     free (item->reason);
     item->reason = NULL;
