@@ -47,13 +47,9 @@ void bn_context_begin (baton_context_t *self, bn_run_item_t *item, const bn_cros
 
 static void discard_emissions (bn_run_item_t *item)
 {
-    for (uint32_t i = 0; i < item->emission_count; i++)
-        bn_blob_unref (&item->emissions[i].blob);
-    if (item->emission_home)
-        bn_blob_unref (&item->emission_home);
-    else
-        free (item->emissions);
+    bn_emissions_free (item->emissions, item->emission_count, item->emissions_within);
     item->emissions = NULL;
+    item->emissions_within = false;
     item->emission_count = 0;
 }
 
@@ -134,29 +130,21 @@ static baton_err_t refuse (baton_context_t *self, baton_err_t err)
     return err;
 }
 
-/*  Most handlers emit one: its entry lies where its bytes do, at *at, which is moved on.  */
-static void place_first (baton_context_t *self, bn_blob_t *blob, uint8_t **at)
-{
-    self->item->emissions = (bn_emission_t *)*at;
-    self->item->emission_home = bn_blob_ref (blob);
-    self->emission_room = 1;
-    *at += sizeof (bn_emission_t);
-}
-
+/*  Room for one more entry behind the first.  */
 static bool reserve_emission (baton_context_t *self)
 {
     bn_run_item_t *item = self->item;
     if (item->emission_count < self->emission_room)
         return true;
     uint32_t room = self->emission_room * 2;
-    bn_emission_t *before = item->emission_home ? NULL : item->emissions;
-    bn_emission_t *emissions = realloc (before, room * sizeof *emissions);
+    bn_emission_t *emissions =
+        realloc (item->emissions_within ? NULL : item->emissions, room * sizeof *emissions);
     if (!emissions)
         return false;
-    if (item->emission_home)
+    if (item->emissions_within)
         memcpy (emissions, item->emissions, item->emission_count * sizeof *emissions);
-    bn_blob_unref (&item->emission_home);
     item->emissions = emissions;
+    item->emissions_within = false;
     self->emission_room = room;
     return true;
 }
@@ -267,19 +255,19 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
                   self->options.emit_bytes_max);
         return BATON_ERR_TOO_LARGE;
     }
+    /*  Most handlers emit one: its entry lies where its bytes do.  */
+    bn_run_item_t *item = self->item;
+    bool first = item->emission_count == 0;
     uint8_t *at = NULL;
-    bool first = self->emission_room == 0;
     bn_blob_t *blob = take_room (self, bytes + (first ? sizeof (bn_emission_t) : 0), &at);
-    if (blob && first)
-        place_first (self, blob, &at);
-    if (!blob || !reserve_emission (self)) {
+    if (!blob || !(first || reserve_emission (self))) {
         bn_blob_unref (&blob);
         snprintf (what, BN_WHAT_BYTES, "out of memory");
         return BATON_ERR_MEMORY;
     }
 
-    bn_run_item_t *item = self->item;
-    bn_emission_t *emission = &item->emissions[item->emission_count];
+    bn_emission_t *emission = first ? (bn_emission_t *)at : &item->emissions[item->emission_count];
+    at += first ? sizeof *emission : 0;
     *emission = (bn_emission_t){.blob = blob};
     char *id = (char *)at;
     size_t id_size = put_id (self, id);
@@ -295,6 +283,11 @@ static baton_err_t emit (baton_context_t *self, const baton_publication_t *publi
         emission->fields.id = (bn_text_t){id, id_size};
     }
     emission->spread = emission->fields.key.size ? 0 : (uint32_t)bn_hash (id, id_size);
+    if (first) {
+        item->emissions = emission;
+        item->emissions_within = true;
+        self->emission_room = 1;
+    }
     item->emission_count++;
     self->emitted_bytes += account;
     return BATON_OK;

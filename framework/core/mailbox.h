@@ -58,7 +58,7 @@ typedef struct {
     bn_result_t result;       /* filled in by the runner */
     char *reason;             /* owned; filled in by the runner, RETRY and REJECT; NULL: none */
     bn_emission_t *emissions; /* owned; filled in by the runner, ACK only */
-    bn_blob_t *emission_home; /* counted; what the array lies in; NULL: it is malloc's */
+    bool emissions_within;    /* the array lies in the blob of its first one; else it is malloc's */
     uint32_t emission_count;
 } bn_run_item_t;
 
@@ -72,6 +72,8 @@ typedef struct {
 } bn_run_t;
 
 void bn_run_destroy (bn_run_t **self_p);
+/*  within: as emissions_within.  */
+void bn_emissions_free (bn_emission_t *emissions, uint32_t count, bool within);
 
 typedef enum {
     BN_MAILBOX_LINK_UP, /* a fresh connection: HELLO goes first */

@@ -77,25 +77,25 @@ void bn_mailbox_no_memory (bn_mailbox_t *self)
     self->fx->failed = true;
 }
 
-void bn_emissions_free (bn_emission_t *emissions, uint32_t count, bn_blob_t *home)
+void bn_emissions_free (bn_emission_t *emissions, uint32_t count, bool within)
 {
-    for (uint32_t i = 0; i < count; i++)
+    bn_blob_t *first = count > 0 ? emissions[0].blob : NULL;
+    for (uint32_t i = 1; i < count; i++)
         bn_blob_unref (&emissions[i].blob);
-    if (home)
-        bn_blob_unref (&home);
-    else
+    if (!within)
         free (emissions);
+    bn_blob_unref (&first);
 }
 
 void bn_run_item_fini (bn_run_item_t *item)
 {
-    bn_emissions_free (item->emissions, item->emission_count, item->emission_home);
+    bn_emissions_free (item->emissions, item->emission_count, item->emissions_within);
     bn_blob_unref (&item->blob);
     bn_blob_unref (&item->topic_blob);
     free (item->reason);
     item->reason = NULL;
     item->emissions = NULL;
-    item->emission_home = NULL;
+    item->emissions_within = false;
     item->emission_count = 0;
 }
 

@@ -122,7 +122,7 @@ typedef struct bn_outcome {
     uint32_t attempts;        /* PARK, DIED; else of the call that was acknowledged */
     char *reason;             /* owned; PARK: of this attempt, as SETTLE takes it; NULL: none */
     bn_emission_t *emissions; /* owned; DIED: the dead letter */
-    bn_blob_t *emission_home; /* as in bn_run_item_t */
+    bool emissions_within;    /* as in bn_run_item_t */
     uint32_t emission_count;
     size_t bytes;             /* upper bound of what it adds to a message */
     bn_text_t topic;          /* ACK, DONE with emissions: the event, for a dead letter if the */
@@ -310,7 +310,6 @@ void bn_mailbox_log (bn_mailbox_t *self, bn_log_level_t level, const char *forma
     __attribute__ ((format (printf, 3, 4)));
 void bn_mailbox_no_memory (bn_mailbox_t *self);
 void bn_run_item_fini (bn_run_item_t *item);
-void bn_emissions_free (bn_emission_t *emissions, uint32_t count, bn_blob_t *home);
 
 /*  ---- mailbox.c ---- */
 void bn_mailbox_fatal (bn_mailbox_t *self, baton_err_t err, const char *format, ...)

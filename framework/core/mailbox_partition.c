@@ -248,7 +248,7 @@ bn_outcome_t *bn_outcome_new (bn_mailbox_t *self)
 void bn_outcome_destroy (bn_mailbox_t *self, bn_outcome_t *outcome)
 {
     bn_outcome_account (self, outcome, 0);
-    bn_emissions_free (outcome->emissions, outcome->emission_count, outcome->emission_home);
+    bn_emissions_free (outcome->emissions, outcome->emission_count, outcome->emissions_within);
     bn_blob_unref (&outcome->blob);
     bn_blob_unref (&outcome->topic_blob);
     free (outcome->reason);

@@ -94,10 +94,10 @@ static bn_outcome_t *acknowledged (bn_mailbox_t *self, bn_run_item_t *item)
     if (!outcome)
         return NULL;
     outcome->emissions = item->emissions;
-    outcome->emission_home = item->emission_home;
+    outcome->emissions_within = item->emissions_within;
     outcome->emission_count = item->emission_count;
     item->emissions = NULL;
-    item->emission_home = NULL;
+    item->emissions_within = false;
     item->emission_count = 0;
     if (outcome->emission_count > 0) {
         outcome->topic = item->topic;
@@ -575,9 +575,9 @@ uint64_t bn_mailbox_run_due (const bn_mailbox_t *self)
 /*  Back in front of what is still in the queue.  */
 static void give_back (bn_mailbox_t *self, bn_slot_t *slot, bn_run_item_t *item)
 {
-    bn_emissions_free (item->emissions, item->emission_count, item->emission_home);
+    bn_emissions_free (item->emissions, item->emission_count, item->emissions_within);
     item->emissions = NULL;
-    item->emission_home = NULL;
+    item->emissions_within = false;
     item->emission_count = 0;
     free (item->reason);
     item->reason = NULL;

@@ -338,9 +338,9 @@ static bool to_dead_letter (bn_mailbox_t *self, const bn_slot_t *slot, bn_outcom
     bn_emission_t *letter = bn_mailbox_dead_letter (self, &source);
     if (!letter)
         return no_memory (self);
-    bn_emissions_free (outcome->emissions, outcome->emission_count, outcome->emission_home);
+    bn_emissions_free (outcome->emissions, outcome->emission_count, outcome->emissions_within);
     outcome->emissions = letter;
-    outcome->emission_home = NULL;
+    outcome->emissions_within = false;
     outcome->emission_count = 1;
     outcome->kind = BN_OUTCOME_DIED;
     bn_outcome_account (self, outcome, 64 + bn_emission_bytes (letter));
