@@ -291,14 +291,19 @@ int64_t bn_window_read (bn_window_t *self, uint64_t at, size_t size, const uint8
         self->bytes = grown;
         self->capacity = wanted;
     }
+    /*  Behind the head of a large record its body was begun, mostly.  */
+    size_t kept = forwards ? (size_t)(self->at + self->size - at) : 0;
+    if (kept > 0)
+        memmove (self->bytes, self->bytes + (at - self->at), kept);
     self->size = 0;
-    int64_t rc = self->vfs->pread (self->vfs, self->file, self->bytes, wanted, at);
+    int64_t rc =
+        self->vfs->pread (self->vfs, self->file, self->bytes + kept, wanted - kept, at + kept);
     if (rc < 0)
         return rc;
     self->at = at;
-    self->size = (size_t)rc;
+    self->size = kept + (size_t)rc;
     *bytes = self->bytes;
-    return self->size < size ? rc : (int64_t)size;
+    return (int64_t)(self->size < size ? self->size : size);
 }
 
 int64_t bn_framed_read (bn_window_t *window, uint64_t tag, uint64_t at, bool with_body,

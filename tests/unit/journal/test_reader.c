@@ -453,9 +453,46 @@ static void rot_is_not_said_before_the_file_was_opened_again (void **state)
     assert_true (failed >= 3);
 }
 
+/*  ---- how much is read ---- */
+
+static int64_t (*real_pread) (bn_vfs_t *self, bn_vfile_t *file, void *bytes, size_t size,
+                              uint64_t at);
+static uint64_t bytes_read;
+
+static int64_t counting_pread (bn_vfs_t *self, bn_vfile_t *file, void *bytes, size_t size,
+                               uint64_t at)
+{
+    int64_t rc = real_pread (self, file, bytes, size, at);
+    bytes_read += rc > 0 ? (uint64_t)rc : 0;
+    return rc;
+}
+
+/*  What was read ahead of a body, with its head, is not read again with the rest of it.  */
+static void each_byte_of_large_records_is_read_once (void **state)
+{
+    (void)state;
+    fixture_t f;
+    enum { RECORDS = 100, SEGMENT = 16u << 20 };
+    fixture_init (&f, 1, SEGMENT);
+    open_large (&f, 0);
+    write_large (&f, RECORDS);
+    learn (&f);
+    real_pread = f.vfs->pread;
+    f.vfs->pread = counting_pread;
+    bytes_read = 0;
+    for (uint64_t n = 1; n <= RECORDS; n++)
+        expect_large (&f, n);
+    f.vfs->pread = real_pread;
+    uint64_t written = RECORDS * (uint64_t)(LARGE_BODY + BN_FRAME_BYTES);
+    assert_true (bytes_read >= written);
+    assert_true (bytes_read < written + (512u << 10)); /* read ahead behind the last one */
+    fixture_fini (&f);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (each_byte_of_large_records_is_read_once),
         cmocka_unit_test (more_segments_than_are_indexed_in_detail_are_found),
         cmocka_unit_test (an_old_segment_is_walked_through_once),
         cmocka_unit_test (an_index_without_memory_is_only_slower),
