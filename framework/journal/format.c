@@ -333,10 +333,12 @@ int64_t bn_framed_read (bn_window_t *window, uint64_t tag, uint64_t at, bool wit
         *bad = "the file ends within the record";
         return 0;
     }
-    rc = bn_window_read (window, at + BN_FRAME_BYTES, (size_t)size, &framed->body);
+    /*  With the head: who comes back to this record finds all of it in the window.  */
+    rc = bn_window_read (window, at, BN_FRAME_BYTES + (size_t)size, &bytes);
     if (rc < 0)
         return rc;
-    if ((uint64_t)rc < size)
+    framed->body = bytes + BN_FRAME_BYTES;
+    if ((uint64_t)rc < BN_FRAME_BYTES + size)
         *bad = "the file ends within the record";
     else if (!BN_PLANT (body_unchecked) &&
              bn_crc32c (0, framed->body, (size_t)size) != framed->frame.body_crc)

@@ -8,7 +8,9 @@
  *  segment, so that old segments are walked through once and not at each seek.
  *
  *  There is one cursor. A seek that lies ahead of it, with no entry in between, goes on from it:
- *  one fetch after the other at the tail costs neither an open nor a search.
+ *  one fetch after the other at the tail costs neither an open nor a search. One that lies in the
+ *  record before it, because not all of that could be sent at once, goes back to it: it is still in
+ *  the window.
  *
  *  INVARIANT S1: a record with sequence > durable is never shown, and bytes that were read before
  *                its sequence became durable are not used for it.
@@ -45,6 +47,7 @@ struct bn_journal_reader {
 
     bn_extent_t cursor; /* the next record; time_us unused */
     bool placed;        /* the cursor is somewhere */
+    bn_extent_t before; /* the record that ends at the cursor; sequence 0: not known */
     uint64_t noted;     /* position where the last extent was looked for */
 
     bn_vfile_t *file; /* of `file_segment`; NULL: none */
@@ -229,7 +232,8 @@ static void place (bn_journal_reader_t *self, const bn_extent_t *extent)
 {
     self->cursor = *extent;
     self->placed = true;
-    self->noted = extent->position;
+    self->noted = self->cursor.position;
+    self->before.sequence = 0;
 }
 
 static baton_err_t rot (const bn_journal_reader_t *self, const char *reason, char detail[512])
@@ -408,6 +412,7 @@ static void advance (bn_journal_reader_t *self, const bn_framed_t *framed)
         self->cursor.time_us = framed->frame.time_us;
         bn_journal_reader_learn (self, &self->cursor, 1);
     }
+    self->before = self->cursor;
     self->cursor.position = framed->end;
     self->cursor.sequence = framed->frame.sequence + 1;
     self->cursor.base = framed->frame.base + framed->frame.count;
@@ -486,9 +491,13 @@ static bool reached (const goal_t *goal, const bn_frame_t *frame)
 static baton_err_t seek (bn_journal_reader_t *self, const goal_t *goal, char detail[512])
 {
     const bn_extent_t *best = best_extent (self, goal);
-    bool stay = self->placed && !goal->by_time && self->cursor.base <= goal->value &&
-                self->cursor.sequence >= best->sequence;
-    if (!stay)
+    bool near = self->placed && !goal->by_time;
+    bool back = near && self->before.sequence > 0 && self->before.base <= goal->value &&
+                goal->value < self->cursor.base;
+    bool stay = near && self->cursor.base <= goal->value && self->cursor.sequence >= best->sequence;
+    if (back)
+        place (self, &self->before);
+    else if (!stay)
         place (self, best);
     for (;;) {
         bn_framed_t framed;
