@@ -60,6 +60,8 @@ def measure(bench, program, folder, rounds, quick, wanted):
             for name in there:
                 if "rate" in load and "batches" in name:
                     continue  # waits for a full batch: says nothing about latency
+                if load.get("rate") != LATENCY["rate"] and "fdatasync" in name:
+                    continue  # more than a disk can do, each by itself
                 count = events if "proxy" in name else peer_events
                 quiet_disk()
                 try:

@@ -26,6 +26,7 @@ PEERS = {
     "NATS JetStream": ("nats", "nats-server", [], {}),
     "zmq_proxy": ("proxy", None, [], {}),
     "zmq_proxy, batches": ("proxy", None, [], {"window": 64000}),
+    "4 KiB + fdatasync": ("disk", None, [], {}),  # no system, but what each that syncs waits for
 }
 START_S = 20
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -98,6 +99,8 @@ class Peer:
         return process
 
     def measure(self, events, size, rate, groups):
+        if self.system == "disk":
+            return self.measure_disk(events, size, rate)
         server = self.start_server()
         common = {"endpoint": self.endpoint, "events": events, "size": size}
         consumers = [self.role("consumer", group=f"g{i}", **common) for i in range(groups)]
@@ -116,6 +119,13 @@ class Peer:
                 "together_us": processor_us / events, "server_us": used * 1e6 / events,
                 **{name: max(r[name] for r in results[1:])
                    for name in ("p50_us", "p90_us", "p99_us", "p99.9_us")}}
+
+    def measure_disk(self, events, size, rate):
+        result = self.result(self.role("producer", events=events, size=size, rate=rate))
+        seconds = (result["last_ns"] - result["first_ns"]) / 1e9
+        return {"handled_per_second": events / seconds, "server_us": 0,
+                "together_us": (result["user_us"] + result["system_us"]) / events,
+                **{name: result[name] for name in ("p50_us", "p90_us", "p99_us", "p99.9_us")}}
 
     def result(self, child):
         try:

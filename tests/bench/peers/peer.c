@@ -89,7 +89,7 @@ static const struct {
     {"nats", "producer", peer_nats_producer},   {"nats", "consumer", peer_nats_consumer},
 #endif
     {"proxy", "server", peer_proxy_server},     {"proxy", "producer", peer_proxy_producer},
-    {"proxy", "consumer", peer_proxy_consumer},
+    {"proxy", "consumer", peer_proxy_consumer}, {"disk", "producer", peer_disk_producer},
 };
 
 static bool take (peer_load_t *load, char *argument)

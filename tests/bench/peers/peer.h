@@ -39,6 +39,7 @@ bool peer_redis_producer (peer_load_t *load);
 bool peer_redis_consumer (peer_load_t *load);
 bool peer_nats_producer (peer_load_t *load);
 bool peer_nats_consumer (peer_load_t *load);
+bool peer_disk_producer (peer_load_t *load);
 bool peer_proxy_server (peer_load_t *load);
 bool peer_proxy_producer (peer_load_t *load);
 bool peer_proxy_consumer (peer_load_t *load);
