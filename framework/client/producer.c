@@ -47,7 +47,7 @@
 #include <unistd.h>
 
 #define DEFAULT_ENDPOINT   "tcp://127.0.0.1:7711"
-#define INFLIGHT_BYTES     (16u * 1024 * 1024)
+#define INFLIGHT_BYTES     (32u * 1024 * 1024)
 #define INFLIGHT_BYTES_MIN (64u * 1024)
 #define REQUEST_BYTES_MAX  (4u * 1024 * 1024) /* of one PUBLISH; a larger group is refused */
 #define ALIGNMENT          _Alignof(max_align_t)

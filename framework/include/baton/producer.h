@@ -32,7 +32,7 @@ typedef struct {
     const char *endpoint;         /* default "tcp://127.0.0.1:7711" */
     const char *source;           /* CloudEvents source, 1..BATON_ATTRIBUTE_BYTES_MAX of UTF-8;
                                      default "/producers/HOST/PID" */
-    size_t inflight_bytes_max;    /* unreceipted bytes; default 16 MiB, at least 64 KiB */
+    size_t inflight_bytes_max;    /* unreceipted bytes in memory; default 32 MiB, at least 64 KiB */
     uint32_t connect_timeout_ms;  /* for baton_producer_new: default 0 = do not wait; else wait that
                                      long for the orchestrator and fail with UNREACHABLE */
     baton_receipt_fn *on_receipt; /* may be NULL */
