@@ -181,12 +181,14 @@ static void send_bundles (bn_conductor_t *self)
     self->bundled_bytes = 0;
 }
 
-/*  The sections of a record are mostly for the same actor. NULL: nobody has joined as it.  */
+/*  The sections of a record are for a few actors, again and again. NULL: nobody has joined as it.
+ */
 static const bn_actor_live_t *live_of (bn_conductor_t *self, const bn_actor_state_t *actor)
 {
-    if (!self->bundling_for || self->bundling_for->state != actor)
-        self->bundling_for = bn_map_get_u64 (self->live, actor->id);
-    return self->bundling_for;
+    bn_live_cached_t *cached = &self->bundled_for[actor->id % BN_LIVE_CACHED];
+    if (cached->actor != actor)
+        *cached = (bn_live_cached_t){actor, bn_map_get_u64 (self->live, actor->id)};
+    return cached->live;
 }
 
 /*  What is gathered for the owner of the actor's partition, with room for one more section. NULL:
@@ -349,6 +351,8 @@ bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record,
     self->fanout_body = body;
     self->fanout_position = body->size - payload;
     self->bundling = mixed || (count > 1 && payload / count < self->options.bundle_section_bytes);
+    if (self->bundling)
+        memset (self->bundled_for, 0, sizeof self->bundled_for);
     self->state->on_section = fan_out;
     self->state->on_section_arg = self;
     bool ok = bn_conductor_apply (self, record, events);
@@ -356,7 +360,6 @@ bool bn_conductor_apply_events (bn_conductor_t *self, const bn_record_t *record,
     self->state->on_section = NULL;
     self->state->on_section_arg = NULL;
     self->fanout_body = NULL;
-    self->bundling_for = NULL;
     bn_conductor_wake (self);
     return ok;
 }

@@ -28,14 +28,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BN_DEAD_PAGE_MAX     1000
-#define BN_JOINS_REMEMBERED  64
-#define BN_PARK_MS_MAX       (7ull * 86400 * 1000)
+#define BN_DEAD_PAGE_MAX    1000
+#define BN_JOINS_REMEMBERED 64
+#define BN_PARK_MS_MAX      (7ull * 86400 * 1000)
 
 typedef struct bn_session bn_session_t;
 typedef struct bn_instance bn_instance_t;
 typedef struct bn_actor_live bn_actor_live_t;
 typedef struct bn_bundling bn_bundling_t; /* conductor_fanout.c */
+
+#define BN_LIVE_CACHED 256
+
+typedef struct {
+    const bn_actor_state_t *actor; /* borrowed; NULL: free */
+    const bn_actor_live_t *live;   /* borrowed; NULL: nobody has joined as it */
+} bn_live_cached_t;
 
 struct bn_session {
     uint64_t route;
@@ -49,7 +56,7 @@ struct bn_session {
     bool woken;
     uint64_t waits_until_ms;
     bn_session_t *woken_next;
-    uint64_t fetching;       /* number of the last FETCH by partitions; 0: none */
+    uint64_t fetching;                   /* number of the last FETCH by partitions; 0: none */
     uint64_t fetches[BN_PARTITIONS_MAX]; /* from where; BN_NO_OFFSET: not in it */
 };
 
@@ -60,7 +67,7 @@ struct bn_instance {
     bn_session_t *session; /* NULL: its connection is gone, or it has not come back yet */
     uint64_t deadline_ms;  /* without a session: taken for dead then */
     uint64_t version;      /* of its assignment */
-    uint64_t in_flight;       /* received and not settled, as its last heartbeat said */
+    uint64_t in_flight;    /* received and not settled, as its last heartbeat said */
     bool dirty;            /* the assignment has changed and it was not told */
     bool stale;            /* joined with older patterns: gets nothing from floor_max on */
     bool drains;           /* stale, with the former ones: takes what is left from before the cut */
@@ -74,7 +81,7 @@ struct bn_instance {
 typedef struct {
     char name[BATON_NAME_BYTES_MAX + 1];
     uint64_t incarnation;
-    uint32_t revision;     /* of the actor's patterns, that it has; 0: older ones */
+    uint32_t revision; /* of the actor's patterns, that it has; 0: older ones */
 } bn_joined_before_t;
 
 struct bn_actor_live {
@@ -104,8 +111,8 @@ struct bn_conductor {
     uint32_t waiting_reads; /* of them */
     uint32_t instances;     /* of all actors */
     bool started;
-    uint64_t due_ms; /* next tick */
-    uint64_t stepped_ms;      /* the last step */
+    uint64_t due_ms;     /* next tick */
+    uint64_t stepped_ms; /* the last step */
 
     /*  The step at hand.  */
     bn_time_t now;
@@ -119,10 +126,10 @@ struct bn_conductor {
     size_t fanout_position; /* of the next section's payload in it */
     size_t whole_position;  /* of the payload of the mixed section at hand */
     bool bundling;          /* they go out in bundles */
-    const bn_actor_live_t *bundling_for; /* borrowed, for this record: the last actor of those */
-    bn_bundling_t *bundlings; /* the last one begun first */
-    size_t bundled_bytes;   /* in all of them */
-    bn_chain_t *chain;      /* scratch, owned; options.actors_max entries */
+    bn_live_cached_t bundled_for[BN_LIVE_CACHED]; /* for this record, by the actor's number */
+    bn_bundling_t *bundlings;                     /* the last one begun first */
+    size_t bundled_bytes;                         /* in all of them */
+    bn_chain_t *chain;                            /* scratch, owned; options.actors_max entries */
     size_t chain_capacity;
     bn_mixed_event_t *mixed; /* owned; of the mixed sections of the request at hand */
     size_t mixed_capacity;
