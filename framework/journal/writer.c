@@ -247,8 +247,10 @@ static baton_err_t keep_pace (bn_journal_writer_t *self, uint64_t written, char 
     self->owed += PREPARE_PER_BYTE * written;
     if (!reserve && self->owed < PREPARE_BYTES)
         return BATON_OK;
-    /*  Whole pieces: they go past the page cache.  */
-    uint64_t bytes = self->owed / PREPARE_BYTES * PREPARE_BYTES;
+    /*  Whole pieces go past the page cache; less than one is owed only where nothing can be
+     *  reserved and segments are small.  */
+    uint64_t unit = self->owed < PREPARE_BYTES ? BN_PAGE_BYTES : PREPARE_BYTES;
+    uint64_t bytes = self->owed / unit * unit;
     self->owed -= bytes;
     baton_err_t err = prepare (self, bytes, reserve, detail);
     return err == BATON_ERR_DISK_FULL ? BATON_OK : err; /* the roll will tell, if it comes to it */
