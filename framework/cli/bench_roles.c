@@ -72,22 +72,22 @@ static uint64_t s_us (struct timeval time)
 static void s_say_result (uint64_t events, uint64_t first_ns, uint64_t last_ns,
                           const bn_histogram_t *latency, const bn_histogram_t *late)
 {
+    static const char s_late[] = ",\"late\":";
     bn_buffer_t text;
     struct rusage usage;
     getrusage (RUSAGE_SELF, &usage);
     bn_buffer_init (&text, RESULT_BYTES_MAX);
     bn_histogram_put (latency, &text);
-    int latency_size = (int)text.size;
-    if (late)
+    if (late) {
+        bn_buffer_append (&text, s_late, sizeof (s_late) - 1);
         bn_histogram_put (late, &text);
-    const char *texts = (const char *)bn_buffer_data (&text);
+    }
     if (!text.failed)
         s_say ("result {\"events\":%" PRIu64 ",\"first_ns\":%" PRIu64 ",\"last_ns\":%" PRIu64
                ",\"user_us\":%" PRIu64 ",\"system_us\":%" PRIu64
-               ",\"memory_kib\":%ld,\"latency\":%.*s%s%.*s}\n",
+               ",\"memory_kib\":%ld,\"latency\":%.*s}\n",
                events, first_ns, last_ns, s_us (usage.ru_utime), s_us (usage.ru_stime),
-               usage.ru_maxrss, latency_size, texts, late ? ",\"late\":" : "",
-               (int)text.size - latency_size, texts + latency_size);
+               usage.ru_maxrss, (int)text.size, (char *)bn_buffer_data (&text));
     bn_buffer_fini (&text);
 }
 
@@ -248,14 +248,9 @@ static void s_receipt (uint64_t ticket, baton_err_t err, uint64_t offset, void *
  *  nothing about what is measured, and is told beside it.  */
 static uint64_t s_await_turn (s_producer_t *self, uint64_t start_ns, uint64_t k, double interval_ns)
 {
-    uint64_t due_ns = start_ns + (uint64_t)((double)k * interval_ns);
-    struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000u),
-                           .tv_nsec = (long)(due_ns % 1000000000u)};
-    uint64_t now_ns = bn_clock_mono_ns ();
-    if (now_ns >= due_ns)
+    uint64_t due_ns = start_ns + (uint64_t)((double)k * interval_ns), now_ns;
+    if (!bn_clock_sleep_until (due_ns, &now_ns))
         return due_ns;
-    while ((now_ns = bn_clock_mono_ns ()) < due_ns)
-        clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
     bn_histogram_add (&self->late, now_ns - due_ns);
     return now_ns;
 }

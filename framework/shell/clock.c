@@ -27,6 +27,18 @@ uint64_t bn_clock_mono_ns (void)
     return clock_ns (CLOCK_MONOTONIC);
 }
 
+bool bn_clock_sleep_until (uint64_t mono_ns, uint64_t *now_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(mono_ns / 1000000000u),
+                             .tv_nsec = (long)(mono_ns % 1000000000u)};
+    bool slept = false;
+    while ((*now_ns = bn_clock_mono_ns ()) < mono_ns) {
+        clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+        slept = true;
+    }
+    return slept;
+}
+
 uint64_t bn_clock_wall_us (void)
 {
     return clock_ns (CLOCK_REALTIME) / 1000u;

@@ -25,7 +25,6 @@ CASES = (
     ("50,000 events/s, 100 B", ["--size", "100", "--rate", "50000"],
      {"size": 100, "rate": 50000}, 250000, 250000),
 )
-PERCENTILES = ("p50_us", "p90_us", "p99_us", "p99.9_us")
 BATON = {"baton always": "always", "baton interval": "interval"}
 
 
@@ -33,7 +32,7 @@ def of_baton(run):
     result = {"handled_per_second": run["handled_per_second"],
               "together_us": sum(usage["us_per_event"] for usage in run["usage"].values()),
               "server_us": run["usage"]["orchestrator"]["us_per_event"]}
-    for percentile in PERCENTILES:
+    for percentile in peers.PERCENTILES:
         result[percentile] = run["delivery_latency"][percentile]
     return result
 
@@ -90,7 +89,7 @@ def rows(runs):
                    "rate_min": min(r["handled_per_second"] for r in results),
                    "rate_max": max(r["handled_per_second"] for r in results),
                    "together_us": median(results, "together_us"),
-                   **{name: median(results, name) for name in PERCENTILES},
+                   **{name: median(results, name) for name in peers.PERCENTILES},
                    "ratio": statistics.median(ratios), "ratio_min": min(ratios),
                    "ratio_max": max(ratios)}
 

@@ -28,6 +28,7 @@ PEERS = {
     "zmq_proxy, batches": ("proxy", None, [], {"window": 64000}),
     "4 KiB + fdatasync": ("disk", None, [], {}),  # no system, but what each that syncs waits for
 }
+PERCENTILES = ("p50_us", "p90_us", "p99_us", "p99.9_us")
 START_S = 20
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -117,15 +118,14 @@ class Peer:
         processor_us = used * 1e6 + sum(r["user_us"] + r["system_us"] for r in results)
         return {"handled_per_second": events * groups / seconds,
                 "together_us": processor_us / events, "server_us": used * 1e6 / events,
-                **{name: max(r[name] for r in results[1:])
-                   for name in ("p50_us", "p90_us", "p99_us", "p99.9_us")}}
+                **{name: max(r[name] for r in results[1:]) for name in PERCENTILES}}
 
     def measure_disk(self, events, size, rate):
         result = self.result(self.role("producer", events=events, size=size, rate=rate))
         seconds = (result["last_ns"] - result["first_ns"]) / 1e9
         return {"handled_per_second": events / seconds, "server_us": 0,
                 "together_us": (result["user_us"] + result["system_us"]) / events,
-                **{name: result[name] for name in ("p50_us", "p90_us", "p99_us", "p99.9_us")}}
+                **{name: result[name] for name in PERCENTILES}}
 
     def result(self, child):
         try:

@@ -343,7 +343,15 @@ class Cli(unittest.TestCase):
         for role in "orchestrator", "actors", "producers":
             self.assertGreater(result["usage"][role]["us_per_event"], 0)
             self.assertGreater(result["usage"][role]["memory_kib"], 0)
+        self.assertNotIn("timer_late", result)  # nothing was due at any time
         self.assertEqual(list(self.dir.glob("baton-bench.*")), [])
+
+    def test_bench_tells_how_late_its_timer_was(self):
+        done = self.baton("bench", "--events", 100, "--rate", 1000, "--sync", "never", "--data-dir",
+                          self.dir, "--json")
+        late = json.loads(done.stdout)["timer_late"]
+        self.assertLessEqual(late["min_us"], late["p50_us"])
+        self.assertLessEqual(late["p50_us"], late["max_us"])
 
     def test_bench_measures_a_pipeline(self):
         done = self.baton("bench", "--events", 500, "--stages", 3, "--sync", "never", "--data-dir",

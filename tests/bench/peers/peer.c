@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #define SAMPLE_EVENTS 16 /* as in baton bench: without a rate one of so many is timed */
 
@@ -29,14 +28,8 @@ uint64_t peer_due_ns (const peer_load_t *load, uint64_t start_ns, uint64_t k)
 
 uint64_t peer_await_turn (const peer_load_t *load, uint64_t due_ns)
 {
-    struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000),
-                           .tv_nsec = (long)(due_ns % 1000000000)};
-    uint64_t now_ns = load->rate ? peer_now_ns () : due_ns;
-    if (now_ns >= due_ns)
-        return due_ns;
-    while ((now_ns = peer_now_ns ()) < due_ns)
-        clock_nanosleep (CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
-    return now_ns;
+    uint64_t now_ns;
+    return load->rate && bn_clock_sleep_until (due_ns, &now_ns) ? now_ns : due_ns;
 }
 
 void peer_fill (const peer_load_t *load, char *event, uint64_t from_ns)
